@@ -1,0 +1,52 @@
+"""What can be wrong with a spec, as data: raised short where the fact is known, located once at the door."""
+
+from __future__ import annotations
+
+import msgspec
+
+Path = tuple[str | int, ...]
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One thing wrong: where (`path` in the document, then `source:line:column`), what, what is allowed, the repair."""
+
+    message: str
+    path: Path = ()
+    allowed: str = ""
+    repair: str = ""
+    source: str = ""
+    line: int = 0
+    column: int = 0
+    excerpt: str = ""
+
+    @property
+    def field(self) -> str:
+        """The path as one reads it: layers[3].groups."""
+        text = ""
+        for step in self.path:
+            text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+        return text
+
+    def __str__(self) -> str:
+        """One line, `file:line:column: field: message; allowed; repair`, and the line it speaks of with a caret below."""
+        place = ":".join(str(part) for part in (self.source, self.line, self.column) if part)
+        head = ": ".join(part for part in (place, self.field, self.message) if part)
+        if self.allowed:
+            head += f"; allowed: {self.allowed}"
+        if self.repair:
+            head += f"; try: {self.repair}"
+        if not self.excerpt:
+            return head
+        return f"{head}\n    {self.excerpt}\n    {' ' * (self.column - 1)}^" if self.column else f"{head}\n    {self.excerpt}"
+
+
+class SpecError(ValueError):
+    """A spec, a shape or an argument is wrong. `problems` lists everything found, in document order."""
+
+    def __init__(self, message: str = "", *, field: str = "", allowed: str = "", repair: str = "", problems: tuple[Problem, ...] = ()):
+        self.problems = problems or (Problem(message, (field,) if field else (), allowed, repair),)
+        super().__init__("\n".join(map(str, self.problems)))
+
+    def at(self, *path: str | int) -> SpecError:
+        """The same problems, seen from further out: their paths begin with `path`."""
+        return SpecError(problems=tuple(msgspec.structs.replace(p, path=(*path, *p.path)) for p in self.problems))
