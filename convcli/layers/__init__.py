@@ -1,0 +1,26 @@
+"""The layer kinds: pure integers. A composite kind is one file that names its parts; a primitive states three facts."""
+
+from convcli.layers.base import Counts, Layer, Part, Shape, split_batch
+from convcli.layers.composite import Composite
+from convcli.layers.conv import PADDING_MODES, Conv
+from convcli.layers.deform import DeformConv, DeformConvPack
+from convcli.layers.separable import Separable
+from convcli.layers.transposed import ConvTranspose
+
+KINDS: tuple[type[Layer], ...] = (Conv, ConvTranspose, Separable, DeformConv, DeformConvPack)
+
+__all__ = [
+    "KINDS",
+    "PADDING_MODES",
+    "Composite",
+    "Conv",
+    "ConvTranspose",
+    "Counts",
+    "DeformConv",
+    "DeformConvPack",
+    "Layer",
+    "Part",
+    "Separable",
+    "Shape",
+    "split_batch",
+]

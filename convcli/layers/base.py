@@ -1,0 +1,166 @@
+"""What every layer kind states: its output, the tensors it owns, its products. Everything else is derived.
+
+Inside, a shape is (channels, *space) and the batch is a factor. The public methods of `Layer` take PyTorch's shapes,
+with the batch axis or without, and settle the batch at the door.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import ClassVar
+
+import msgspec
+
+from convcli.axis import Axis, whole
+from convcli.errors import SpecError
+
+Shape = tuple[int, ...]
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """Products and sums of one forward pass, for the whole batch. None: the kind has no such number.
+
+    macs: the textbook's and torch's dense number. macs_nonpad: products whose input cell exists. bias_adds: one per
+    output element of a layer with bias. sums: output elements that add products up, for the strict convention.
+    """
+
+    macs: int
+    macs_nonpad: int
+    bias_adds: int
+    sums: int
+    macs_kept: int | None = None
+    macs_zero_insert: int | None = None
+    interpolation_macs: int | None = None
+    modulation_macs: int | None = None
+    coordinate_flops: int | None = None
+
+    def flops(self, convention: str = "dense") -> int:
+        """dense: 2 * macs. strict: (2*terms - 1 + bias) per output, a transposed layer's terms being those it keeps."""
+        if convention == "dense":
+            return 2 * self.macs
+        terms = self.macs if self.macs_kept is None else self.macs_kept
+        return 2 * terms - self.sums + self.bias_adds
+
+
+def added(counts: tuple[Counts, ...]) -> Counts:
+    """The sum of several layers' counts; a number that only some of them have is summed over those."""
+    sums: dict[str, int | None] = {}
+    for name in Counts.__struct_fields__:
+        known = [value for value in (getattr(count, name) for count in counts) if value is not None]
+        sums[name] = sum(known) if known else None
+    return msgspec.convert(sums, Counts)
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A named layer inside a composite, with the input that reaches it."""
+
+    name: str
+    layer: Layer
+    x: Shape
+
+
+class Layer(msgspec.Struct, frozen=True, kw_only=True):
+    """A layer of some kind. Fields may wait for the input (None, automatic padding) until `settled` fills them in."""
+
+    kind: ClassVar[str]
+    axes: tuple[Axis, ...]
+    in_channels: int | None = None
+
+    def settled(self, x: Shape) -> Layer:
+        """The same layer with every field a number for an input x; SpecError when it cannot take x."""
+        raise TypeError(f"{type(self).__name__} does not say how it settles")
+
+    # What a kind states, of a settled layer.
+
+    def output(self, x: Shape) -> Shape:
+        """(channels, *space) of the output."""
+        raise TypeError(f"{type(self).__name__} does not state its output")
+
+    def tensors(self, x: Shape) -> dict[str, Shape]:
+        """The tensors the layer owns, named as PyTorch names them, with their shapes."""
+        raise TypeError(f"{type(self).__name__} does not state its tensors")
+
+    def counts(self, x: Shape, batch: int) -> Counts:
+        """The products of one forward pass over `batch` images."""
+        raise TypeError(f"{type(self).__name__} does not state its counts")
+
+    def parts(self, x: Shape) -> tuple[Part, ...]:
+        """The layers a composite consists of, in order; none for a primitive."""
+        del x
+        return ()
+
+    def side_inputs(self, x: Shape) -> dict[str, Shape]:
+        """Inputs beside x, per image: a deformable layer's offset and mask."""
+        del x
+        return {}
+
+    # What anybody asks, of any layer, in PyTorch's shapes.
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """The output's shape for an input (N, C, *space) or (C, *space), which has the batch axis just as the input has.
+
+        Raises SpecError when the layer cannot take this input.
+        """
+        batch, x = split_batch(shape, len(self.axes))
+        return (*batch, *self.settled(x).output(x))
+
+    def params(self, shape: Shape) -> int:
+        """The number of parameters, counted from the tensors the layer owns. Raises SpecError like `output_shape`."""
+        _, x = split_batch(shape, len(self.axes))
+        return sum(map(prod, self.settled(x).tensors(x).values()))
+
+    def macs(self, shape: Shape) -> int:
+        """Multiply-accumulates of one forward pass, products with padding zeros included (torch's number)."""
+        return self._counts(shape).macs
+
+    def macs_nonpad(self, shape: Shape) -> int:
+        """Multiply-accumulates of one forward pass whose input cell exists (benchdnn's definition)."""
+        return self._counts(shape).macs_nonpad
+
+    def _counts(self, shape: Shape) -> Counts:
+        batch, x = split_batch(shape, len(self.axes))
+        layer = self.settled(x)
+        layer.output(x)  # refuses what does not fit
+        return layer.counts(x, prod(batch))
+
+    def settled_in_channels(self, x: Shape) -> int:
+        """The input's channels; SpecError when they contradict the layer's own."""
+        if self.in_channels is not None and self.in_channels != x[0]:
+            raise SpecError(
+                f"in_channels={self.in_channels}, but the input has {x[0]} channels",
+                field="in_channels",
+                allowed=f"{x[0]}, or leave it out",
+            )
+        return x[0]
+
+
+def split_batch(shape: Shape, rank: int) -> tuple[Shape, Shape]:
+    """((N,) or (), (C, *space)) of PyTorch's shape for a layer with `rank` spatial axes."""
+    if len(shape) not in {rank + 1, rank + 2}:
+        raise SpecError(
+            f"the input {list(shape)} has {len(shape)} axes",
+            field="input",
+            allowed=f"{rank + 2} for a {rank}-D layer (N, C and {rank} spatial), or {rank + 1} without the batch",
+        )
+    for size in shape:
+        whole("input", size, least=0)
+    return tuple(shape[: len(shape) - rank - 1]), tuple(shape[len(shape) - rank - 1 :])
+
+
+def check_groups(in_channels: int, out_channels: int, groups: int) -> None:
+    """Refuse channels that do not divide into the groups, as torch's kernels do."""
+    whole("out_channels", out_channels, least=1)
+    whole("groups", groups, least=1)
+    for field, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
+        if channels % groups:
+            raise SpecError(
+                f"{field}={channels} is not a multiple of groups={groups}",
+                field="groups",
+                allowed="a divisor of in_channels and out_channels",
+                repair=f"groups={_divisor(in_channels, out_channels, groups)}",
+            )
+
+
+def _divisor(in_channels: int, out_channels: int, groups: int) -> int:
+    """The largest legal number of groups up to `groups` (or 1, when the search would be long)."""
+    return next((g for g in range(min(groups, 10_000), 1, -1) if in_channels % g == out_channels % g == 0), 1)

@@ -1,0 +1,88 @@
+"""Convolution of any rank: standard, grouped, depthwise, dilated and pointwise are values of one primitive."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import ClassVar
+
+
+from convcli.axis import Axis
+from convcli.errors import SpecError
+from convcli.layers.base import Counts, Layer, Shape, check_groups
+
+PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
+
+
+class Conv(Layer, frozen=True, kw_only=True):
+    """y[o, p] = bias[o] + sum over i, t of weight[o, i, t] * x[i, stride*p + dilation*t - before]
+
+    groups None: as many as input channels (depthwise). out_channels None: input channels * depth_multiplier.
+    """
+
+    kind: ClassVar[str] = "conv"
+    out_channels: int | None = None
+    groups: int | None = 1
+    depth_multiplier: int = 1
+    bias: bool = True
+    padding_mode: str = "zeros"
+
+    def settled(self, x: Shape) -> Conv:
+        """Channels, groups and padding as numbers."""
+        channels = self.settled_in_channels(x)
+        groups = channels if self.groups is None else self.groups
+        out_channels = channels * self.depth_multiplier if self.out_channels is None else self.out_channels
+        check_groups(channels, out_channels, groups)
+        axes = self.axes
+        if any(axis.auto for axis in axes):
+            axes = tuple(axis.settled(size) for axis, size in zip(axes, x[1:], strict=True))
+        if self.padding_mode != "zeros":
+            check_padding_mode(self.padding_mode, axes, x[1:])
+        return Conv(
+            axes=axes, in_channels=channels, out_channels=out_channels, groups=groups, bias=self.bias, padding_mode=self.padding_mode
+        )
+
+    def output(self, x: Shape) -> Shape:
+        """(out_channels, *space), each axis by floor((size + before + after - span) / stride) + 1."""
+        return (self._out_channels, *[axis.out(size) for axis, size in zip(self.axes, x[1:], strict=True)])
+
+    def tensors(self, x: Shape) -> dict[str, Shape]:
+        """weight (O, C/groups, *kernel) and bias (O)."""
+        weight = (self._out_channels, x[0] // (self.groups or 1), *[axis.kernel for axis in self.axes])
+        return {"weight": weight, "bias": (self._out_channels,)} if self.bias else {"weight": weight}
+
+    def counts(self, x: Shape, batch: int) -> Counts:
+        """Every output position uses every weight of its channel once; off the zero mode every padded cell is real."""
+        space = self.output(x)[1:]
+        channel_pairs = batch * self._out_channels * (x[0] // (self.groups or 1))
+        macs = channel_pairs * prod(space) * prod(axis.kernel for axis in self.axes)
+        nonpad = macs
+        if self.padding_mode == "zeros":
+            nonpad = channel_pairs * prod([axis.pairs(i, o) for axis, i, o in zip(self.axes, x[1:], space, strict=True)])
+        outputs = batch * self._out_channels * prod(space)
+        return Counts(macs, nonpad, outputs if self.bias else 0, outputs if x[0] else 0)
+
+    @property
+    def _out_channels(self) -> int:
+        return self.out_channels or 0
+
+
+def check_padding_mode(mode: str, axes: tuple[Axis, ...], space: Shape) -> None:
+    """reflect repeats no edge: padding < size. circular: padding <= size. replicate: any padding of a non-empty axis."""
+    if mode not in PADDING_MODES:
+        raise SpecError(f"padding_mode={mode!r} is not known", field="padding_mode", allowed=", ".join(PADDING_MODES))
+    for axis, size in zip(axes, space, strict=True):
+        widest = max(axis.before, axis.after)
+        limit = {"reflect": size - 1, "circular": size}.get(mode, widest)
+        if widest > limit or (size == 0 and widest):
+            raise SpecError(
+                f"padding_mode={mode} cannot add {widest} cells to an axis of {size}", field="padding", allowed=f"at most {max(limit, 0)}"
+            )
+        if min(axis.before, axis.after) < 0:
+            raise SpecError(f"padding_mode={mode} cannot crop", field="padding", allowed="padding of at least 0")
+
+
+def pointwise(rank: int, out_channels: int, *, bias: bool) -> Conv:
+    """A convolution with a kernel of 1 on every axis: it mixes channels and nothing else."""
+    return Conv(axes=(Axis(1),) * rank, out_channels=out_channels, bias=bias)
+
+

@@ -1,0 +1,91 @@
+"""Deformable convolution, version 1 (Dai et al., 2017) and 2 (modulated; Zhu et al., 2019), torchvision's semantics."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import ClassVar
+
+import msgspec
+
+from convcli.axis import whole
+from convcli.errors import SpecError
+from convcli.layers.base import Counts, Part, Shape
+from convcli.layers.composite import Composite
+from convcli.layers.conv import Conv
+
+COORDINATE_FLOPS = 10  # per sampling point: two coordinates, two floors, four fractions, two border tests
+
+
+class DeformConv(Conv, frozen=True, kw_only=True):
+    """y[o, p] = bias[o] + sum over i, t of weight[o, i, t] * mask[t, p] * x(i, stride*p + dilation*t - before + offset[t, p])
+
+    x(i, q) is bilinear between cells and fades to 0 within one cell outside the input. The offsets, and the masks of a
+    modulated layer, are inputs.
+    """
+
+    kind: ClassVar[str] = "deform_conv"
+    offset_groups: int = 1
+    modulated: bool = False
+
+    def settled(self, x: Shape) -> DeformConv:
+        """A convolution's, and input channels that divide into the offset groups."""
+        whole("offset_groups", self.offset_groups, least=1)
+        if x[0] % self.offset_groups:
+            raise SpecError(
+                f"in_channels={x[0]} is not a multiple of offset_groups={self.offset_groups}",
+                field="offset_groups",
+                allowed="a divisor of in_channels",
+            )
+        conv = Conv.settled(self, x)
+        return msgspec.structs.replace(
+            self, axes=conv.axes, in_channels=conv.in_channels, out_channels=conv.out_channels, groups=conv.groups
+        )
+
+    def side_inputs(self, x: Shape) -> dict[str, Shape]:
+        """offset (2*offset_groups*taps, *out), channel 2*(row*kw + col) dy, + 1 dx; mask (offset_groups*taps, *out)."""
+        space = self.output(x)[1:]
+        points = self.offset_groups * self._taps
+        shapes = {"offset": (2 * points, *space)}
+        if self.modulated:
+            shapes["mask"] = (points, *space)
+        return shapes
+
+    def counts(self, x: Shape, batch: int) -> Counts:
+        """A convolution's products, and apart from them 4 MACs per bilinear sample, 1 per masked one, the coordinates."""
+        positions = batch * self._taps * prod(self.output(x)[1:])
+        samples = positions * x[0]
+        return msgspec.structs.replace(
+            Conv.counts(self, x, batch),
+            interpolation_macs=4 * samples,
+            modulation_macs=samples if self.modulated else 0,
+            coordinate_flops=COORDINATE_FLOPS * positions * self.offset_groups,
+        )
+
+    @property
+    def _taps(self) -> int:
+        return prod(axis.kernel for axis in self.axes)
+
+
+class DeformConvPack(Composite, frozen=True, kw_only=True):
+    """deform_conv(x, offset_conv(x)): an ordinary convolution predicts the offsets, and a sigmoid the masks (mmcv's packs)."""
+
+    kind: ClassVar[str] = "deform_conv_pack"
+    out_channels: int
+    groups: int = 1
+    bias: bool = True
+    offset_groups: int = 1
+    modulated: bool = False
+
+    def parts(self, x: Shape) -> tuple[Part, ...]:
+        """`offset_conv`, with 2 (modulated: 3) channels per offset group and tap, always biased; and `deform_conv`."""
+        deform = DeformConv(
+            axes=self.axes,
+            out_channels=self.out_channels,
+            groups=self.groups,
+            bias=self.bias,
+            offset_groups=self.offset_groups,
+            modulated=self.modulated,
+        ).settled(x)
+        channels = sum(shape[0] for shape in deform.side_inputs(x).values())
+        predictor = Conv(axes=self.axes, out_channels=channels).settled(x)
+        return Part("offset_conv", predictor, x), Part("deform_conv", deform, x)
