@@ -7,10 +7,14 @@ same_upper and same_lower; benchdnn's for counting the products that fall inside
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from convcli.errors import SpecError
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 LARGEST = 2**63 - 1  # PyTorch's sizes are 64-bit integers; products of them are Python's, which have no limit
 Padding = int | str | Sequence[int | Sequence[int]]
@@ -103,6 +107,38 @@ class Axis(msgspec.Struct, frozen=True):
         # tap t has ceil((bound - t*dilation) / stride) positions; count the others backwards from the last one
         smallest = bound - (some - 1) * self.dilation
         return full * positions + _floor_sum(some - full, self.stride, self.dilation, smallest + self.stride - 1)
+
+
+class Reach(msgspec.Struct, frozen=True):
+    """One axis of a receptive field, measured in input cells; whole numbers until a transposed layer divides the jump.
+
+    jump: the distance between the fields of neighbouring output cells. twice_start: twice the centre of the first
+    field, because centres lie on halves (cell 0 covers 0 to 1).
+    """
+
+    size: int | Fraction = 1
+    jump: int | Fraction = 1
+    twice_start: int | Fraction = 1
+
+    def through(self, axis: Axis) -> Reach:
+        """size + (span-1)*jump; jump*stride; start + ((span-1)/2 - before)*jump"""
+        grown = (axis.span - 1) * self.jump
+        return Reach(self.size + grown, self.jump * axis.stride, self.twice_start + grown - 2 * axis.before * self.jump)
+
+    def through_transposed(self, axis: Axis) -> Reach:
+        """size + floor((span-1)/stride)*jump; jump/stride; start - ((span-1)/2 - before)*jump/stride"""
+        jump = _ratio(self.jump, axis.stride)
+        return Reach(
+            self.size + (axis.span - 1) // axis.stride * self.jump, jump, self.twice_start - (axis.span - 1 - 2 * axis.before) * jump
+        )
+
+
+def _ratio(number: int | Fraction, divisor: int) -> int | Fraction:
+    if number % divisor == 0:
+        return number // divisor
+    from fractions import Fraction  # a slow import that only fractional jumps need
+
+    return Fraction(number, divisor)
 
 
 def _floor_sum(n: int, m: int, a: int, b: int) -> int:

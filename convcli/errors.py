@@ -29,15 +29,16 @@ class Problem(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         """One line, `file:line:column: field: message; allowed; repair`, and the line it speaks of with a caret below."""
-        place = ":".join(str(part) for part in (self.source, self.line, self.column) if part)
+        place = ":".join(str(part) for part in (self.source, self.line, self.column) if part) if self.source else ""
         head = ": ".join(part for part in (place, self.field, self.message) if part)
         if self.allowed:
             head += f"; allowed: {self.allowed}"
         if self.repair:
             head += f"; try: {self.repair}"
-        if not self.excerpt:
-            return head
-        return f"{head}\n    {self.excerpt}\n    {' ' * (self.column - 1)}^" if self.column else f"{head}\n    {self.excerpt}"
+        if self.excerpt:
+            head += f"\n    {self.excerpt}"
+            head += f"\n    {' ' * (self.column - 1)}^" if self.column else ""
+        return head
 
 
 class SpecError(ValueError):
@@ -50,3 +51,7 @@ class SpecError(ValueError):
     def at(self, *path: str | int) -> SpecError:
         """The same problems, seen from further out: their paths begin with `path`."""
         return SpecError(problems=tuple(msgspec.structs.replace(p, path=(*path, *p.path)) for p in self.problems))
+
+
+class BackendMissing(Exception):
+    """What a command needs is not installed; the message holds the line that installs it."""

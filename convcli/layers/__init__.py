@@ -1,6 +1,6 @@
 """The layer kinds: pure integers. A composite kind is one file that names its parts; a primitive states three facts."""
 
-from convcli.layers.base import Counts, Layer, Part, Shape, split_batch
+from convcli.layers.base import Counts, Field, Layer, Part, Shape, split_batch
 from convcli.layers.composite import Composite
 from convcli.layers.conv import PADDING_MODES, Conv
 from convcli.layers.deform import DeformConv, DeformConvPack
@@ -18,6 +18,7 @@ __all__ = [
     "Counts",
     "DeformConv",
     "DeformConvPack",
+    "Field",
     "Layer",
     "Part",
     "Separable",

@@ -11,10 +11,11 @@ from typing import ClassVar
 
 import msgspec
 
-from convcli.axis import Axis, whole
+from convcli.axis import Axis, Reach, whole
 from convcli.errors import SpecError
 
 Shape = tuple[int, ...]
+Field = tuple[Reach, ...]
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -93,6 +94,11 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
         """Inputs beside x, per image: a deformable layer's offset and mask."""
         del x
         return {}
+
+    def reach(self, x: Shape, field: Field) -> Field:
+        """The receptive field of the output, given the one of x."""
+        del x
+        return tuple(reach.through(axis) for reach, axis in zip(field, self.axes, strict=True))
 
     # What anybody asks, of any layer, in PyTorch's shapes.
 

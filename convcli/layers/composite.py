@@ -6,7 +6,7 @@ from typing import ClassVar, Self
 
 import msgspec
 
-from convcli.layers.base import Counts, Layer, Shape, added
+from convcli.layers.base import Counts, Field, Layer, Shape, added
 
 
 class Composite(Layer, frozen=True, kw_only=True):
@@ -32,3 +32,9 @@ class Composite(Layer, frozen=True, kw_only=True):
     def counts(self, x: Shape, batch: int) -> Counts:
         """The sum over the parts."""
         return added(tuple(part.layer.counts(part.x, batch) for part in self.parts(x)))
+
+    def reach(self, x: Shape, field: Field) -> Field:
+        """Through every part in turn."""
+        for part in self.parts(x):
+            field = part.layer.reach(part.x, field)
+        return field

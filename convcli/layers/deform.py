@@ -9,7 +9,7 @@ import msgspec
 
 from convcli.axis import whole
 from convcli.errors import SpecError
-from convcli.layers.base import Counts, Part, Shape
+from convcli.layers.base import Counts, Field, Part, Shape
 from convcli.layers.composite import Composite
 from convcli.layers.conv import Conv
 
@@ -89,3 +89,8 @@ class DeformConvPack(Composite, frozen=True, kw_only=True):
         channels = sum(shape[0] for shape in deform.side_inputs(x).values())
         predictor = Conv(axes=self.axes, out_channels=channels).settled(x)
         return Part("offset_conv", predictor, x), Part("deform_conv", deform, x)
+
+    def reach(self, x: Shape, field: Field) -> Field:
+        """The deformable part's at zero offsets; the predictor sees the same cells."""
+        *_, deform = self.parts(x)
+        return deform.layer.reach(x, field)

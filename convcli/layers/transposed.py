@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from convcli.axis import Axis
 from convcli.errors import SpecError
-from convcli.layers.base import Counts, Layer, Shape, check_groups
+from convcli.layers.base import Counts, Field, Layer, Shape, check_groups
 
 
 class ConvTranspose(Layer, frozen=True, kw_only=True):
@@ -63,6 +63,11 @@ class ConvTranspose(Layer, frozen=True, kw_only=True):
             macs_kept=kept,
             macs_zero_insert=channel_pairs * prod(space) * taps,
         )
+
+    def reach(self, x: Shape, field: Field) -> Field:
+        """The jump shrinks by the stride."""
+        del x
+        return tuple(reach.through_transposed(axis) for reach, axis in zip(field, self.axes, strict=True))
 
 
 def _touched(axis: Axis, size: int, out: int) -> int:

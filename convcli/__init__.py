@@ -1,0 +1,33 @@
+"""convcli: the convolution calculator and verifier.
+
+layer = convcli.parse("Conv2d(3, 64, 7, stride=2, padding=3)"); layer.macs((1, 3, 224, 224))
+net = convcli.load("net.yaml"); report = convcli.summarize(net); outcome = convcli.verify(net)
+
+Names are loaded when they are first used: importing convcli imports neither numpy nor torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from convcli._version import __version__
+from convcli.errors import Problem, SpecError
+
+if TYPE_CHECKING:
+    from convcli import kernels
+    from convcli.records import summarize
+    from convcli.spec.load import load, parse
+    from convcli.verifier.run import verify
+
+__all__ = ["Problem", "SpecError", "__version__", "kernels", "load", "parse", "summarize", "verify"]
+
+_HOMES = {"load": "convcli.spec.load", "parse": "convcli.spec.load", "summarize": "convcli.records", "verify": "convcli.verifier.run"}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module's attributes are of any type
+    if name == "kernels":
+        return import_module("convcli.kernels")
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'convcli' has no attribute {name!r}")

@@ -1,0 +1,75 @@
+"""`shape`, `params`, `flops`, `summary`: flags in, report out."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+import typer
+
+from convcli.cli import output
+from convcli.cli.options import LayerFlags, ReportFlags, takes
+from convcli.cli.sources import networks_of
+from convcli.errors import SpecError
+from convcli.records import BYTES, FLOPS_WORDS, Command, summarize
+
+
+class CountFlags(msgspec.Struct):
+    """What the counts mean."""
+
+    convention: Annotated[str, typer.Option("--convention", help="FLOPs: dense (2*macs), or strict (2*terms - 1 + bias per output).")] = "dense"
+    dtype: Annotated[str, typer.Option("--dtype", help="Data type that bytes are counted for.")] = "float32"
+    backward: Annotated[bool, typer.Option("--backward", help="Add what the gradients cost.")] = False
+
+
+def _run(command: Command, layer: LayerFlags, report: ReportFlags, counts: CountFlags | None = None) -> None:
+    counts = counts or CountFlags()
+    one_of("--convention", counts.convention, tuple(FLOPS_WORDS))
+    one_of("--dtype", counts.dtype, tuple(BYTES))
+    sink = output.Sink(report)
+    record = summarize(
+        *networks_of(layer), command=command, convention=counts.convention, dtype=counts.dtype, backward=counts.backward
+    )
+    sink.emit(record)
+
+
+def one_of(flag: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Refuse a flag's value that is not one of `allowed`."""
+    if value not in allowed:
+        raise SpecError(f"{flag} {value} is not known", allowed=", ".join(allowed))
+
+
+@takes(layer=LayerFlags, report=ReportFlags)
+def shape(layer: LayerFlags, report: ReportFlags) -> None:
+    """Output shape of every layer; receptive field, jump and start per axis.
+
+    Example: convcli shape "Conv2d(3, 64, 7, stride=2, padding=3)" -i 1,3,224,224
+    """
+    _run("shape", layer, report)
+
+
+@takes(layer=LayerFlags, report=ReportFlags)
+def params(layer: LayerFlags, report: ReportFlags) -> None:
+    """Parameters, per tensor and in all; the bytes they take.
+
+    Example: convcli params --type SeparableConv2d -i 1,32,56,56 --out-channels 64 --kernel-size 3
+    """
+    _run("params", layer, report)
+
+
+@takes(layer=LayerFlags, report=ReportFlags, counts=CountFlags)
+def flops(layer: LayerFlags, report: ReportFlags, counts: CountFlags) -> None:
+    """MACs and FLOPs, forward and --backward; bytes moved and arithmetic intensity.
+
+    Example: convcli flops "ConvTranspose2d(16, 8, 3, stride=2, padding=1, output_padding=1)" -i 1,16,10,10 --backward
+    """
+    _run("flops", layer, report, counts)
+
+
+@takes(layer=LayerFlags, report=ReportFlags, counts=CountFlags)
+def summary(layer: LayerFlags, report: ReportFlags, counts: CountFlags) -> None:
+    """Shapes, parameters, MACs and FLOPs in one table with totals.
+
+    Example: convcli summary sample_configs/networks/resnet50.yaml --output report.md --output report.json
+    """
+    _run("summary", layer, report, counts)

@@ -1,0 +1,199 @@
+"""Convolution as deep learning has it (a cross-correlation), forward, in several forms that must agree.
+
+y[n, o, p] = bias[o] + sum over i, t of weight[o, i, t] * x[n, i, stride*p + dilation*t - before]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from math import prod
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.stride_tricks import as_strided
+
+from convcli.axis import Axis, Padding
+from convcli.errors import SpecError
+from convcli.kernels.arguments import Array, Call, Numbers, convolution_call, known, result
+from convcli.kernels.windows import blocks, padded, tap_boxes, windows
+
+COLUMN_BYTES = 2**20  # what a block of columns may take: half of a common second-level cache
+MATRIX_ELEMENTS = 2**24  # C of y = Cx is for looking at: larger ones are refused
+INNER = 4096  # numbers in the depthwise form's innermost loop
+
+
+def conv(
+    x: npt.ArrayLike,
+    weight: npt.ArrayLike,
+    bias: npt.ArrayLike | None = None,
+    *,
+    stride: Numbers = 1,
+    padding: Padding = 0,
+    dilation: Numbers = 1,
+    groups: int = 1,
+    padding_mode: str = "zeros",
+    method: str = "auto",
+) -> Array:
+    """x (N, C, *in) or (C, *in), weight (O, C/groups, *kernel), bias (O,) -> y (N, O, *out) or (O, *out), in x's dtype.
+
+    One to three spatial axes. padding: a number, one per axis, a (before, after) pair per axis (negative ones crop),
+    "same", "valid", "same_upper", "same_lower". padding_mode: zeros, reflect, replicate, circular. method: a key of
+    METHODS. float16 is summed in float32, integers in int64, wrapping around.
+    Raises SpecError, naming the argument, for shapes, dtypes and values that do not fit.
+    """
+    run = known("method", method, METHODS)
+    return result(METHODS, run, convolution_call(x, weight, bias, groups, padding_mode, stride=stride, padding=padding, dilation=dilation))
+
+
+def loops(call: Call) -> Array:
+    """The definition, one product at a time in Python's own numbers: float64, or integers without a limit."""
+    x, weight = call.x, call.weight
+    y = np.empty((len(x), len(weight), *call.out), np.int64 if x.dtype.kind == "i" else np.float64)
+    outs, channels = len(weight) // call.groups, weight.shape[1]
+    for n, o, *p in np.ndindex(*y.shape):
+        first = o // outs * channels
+        total = 0
+        for t in np.ndindex(*call.kernel):
+            cell = [source(*there, call.padding_mode) for there in zip(call.axes, p, t, call.space, strict=True)]
+            if None not in cell:
+                for i in range(channels):
+                    total += weight.item(o, i, *t) * x.item(n, first + i, *cell)
+        y[(n, o, *p)] = wrapped(total)
+    return y
+
+
+def source(axis: Axis, position: int, tap: int, size: int, mode: str) -> int | None:
+    """The input cell that `tap` reads at output `position`; None where the padding is a zero."""
+    cell = position * axis.stride + tap * axis.dilation - axis.before
+    if 0 <= cell < size:
+        return cell
+    if mode == "reflect":
+        return -cell if cell < 0 else 2 * (size - 1) - cell
+    if mode == "replicate":
+        return 0 if cell < 0 else size - 1
+    return cell % size if mode == "circular" else None
+
+
+def wrapped(total: float) -> float:
+    """An integer as int64 arithmetic leaves it; a float as it is."""
+    return (total + 2**63) % 2**64 - 2**63 if isinstance(total, int) else total
+
+
+def taps(call: Call) -> Array:
+    """One product per tap: every position of the output sees the same weights of that tap."""
+    cells, g = padded(call), call.groups
+    n, outs, positions = len(cells), len(call.weight), prod(call.out)
+    weight = call.weight.reshape(g, outs // g, *call.weight.shape[1:])
+    y = np.zeros((n, g, outs // g, positions), cells.dtype)
+    for tap, box in tap_boxes(call.axes, call.out):
+        y += weight[(..., *tap)] @ cells[(..., *box)].reshape(n, g, weight.shape[2], positions)
+    return y.reshape(n, outs, *call.out)
+
+
+def im2col(call: Call) -> Array:
+    """One product per block of positions: weight (O, C*T) @ columns (C*T, positions), in one bounded buffer."""
+    g, outs, channels = call.groups, len(call.weight), call.x.shape[1]
+    rows = channels // g * prod(call.kernel)
+    counts = (len(call.x), *call.out)
+    most = max(512, 2 * outs, COLUMN_BYTES // max(1, call.x.itemsize * g * rows))
+    weight = call.weight.reshape(g, outs // g, rows)
+    view = np.moveaxis(windows(padded(call), call.axes, call.out), 0, 1 + len(call.axes))  # (C, *kernel, N, *out)
+    buffer = np.empty(g * rows * min(most, prod(counts)), view.dtype)
+    y = np.empty((counts[0], g, outs // g, *call.out), view.dtype)
+    for box in blocks(counts, most):
+        cells = view[(..., *box)]
+        columns = buffer[: cells.size].reshape(cells.shape)
+        columns[...] = cells
+        part = np.moveaxis(y, 0, 2)[(..., *box)]
+        part[...] = (weight @ columns.reshape(g, rows, prod(part.shape[2:]))).reshape(part.shape)
+    return y.reshape(counts[0], outs, *call.out)
+
+
+def pointwise(call: Call) -> Array:
+    """A kernel of one tap is a product of matrices: weight (O, C) @ x (C, positions), on x itself."""
+    cells, g, outs = padded(call), call.groups, len(call.weight)
+    ((_, box),) = tap_boxes(call.axes, call.out)
+    weight = call.weight.reshape(g, outs // g, call.weight.shape[1])
+    y = weight @ cells[(..., *box)].reshape(len(cells), g, weight.shape[2], prod(call.out))
+    return y.reshape(len(cells), outs, *call.out)
+
+
+def depthwise(call: Call) -> Array:
+    """One channel in and out per group: nothing to sum over, so the channels, side by side, are the innermost loop.
+
+    With stride 1 along the last axis neighbouring pixels join them: for every tap their cells lie side by side too.
+    """
+    n, channels = call.x.shape[:2]
+    taps = list(range(len(call.axes)))  # einsum's names: the taps 0.., the positions 3.., the innermost loop 6
+    out = [3 + i for i in taps]
+    weight = np.ascontiguousarray(np.moveaxis(call.weight[:, 0], 0, -1))  # (*kernel, C)
+    y = np.empty((n, channels, *call.out), call.x.dtype)
+    sums = np.empty((*call.out, channels), y.dtype)
+    pieces = [(cells, np.tile(weight, run), sums[..., place, :]) for cells, run, place in _runs(call)]
+    for sample in range(n):
+        for cells, tiled, part in pieces:
+            rows = part.reshape(*call.out[:-1], cells.shape[len(out)], tiled.shape[-1])
+            np.einsum(cells[sample], [*out, *taps, 6], tiled, [*taps, 6], [*out, 6], out=rows)
+        y[sample] = np.moveaxis(sums, -1, 0)
+    return y
+
+
+def _runs(call: Call) -> Iterator[tuple[Array, int, slice]]:
+    """(cells (N, *out, *kernel, run*C), run, the positions on the last axis) per piece: `run` pixels as one row."""
+    view = windows(padded(call, channels_last=True), call.axes, call.out)  # (N, C, *kernel, *out)
+    (n, channels), rank, length = view.shape[:2], len(call.axes), call.out[-1]
+    run = min(length, max(1, INNER // max(1, channels))) if call.axes[-1].stride == 1 else 1
+    by_sample, _, *steps = view.strides
+    for first, last, width in ((0, length - length % run, run), (length - length % run, length, length % run)):
+        if first < last:
+            shape = (n, *call.out[:-1], (last - first) // width, *call.kernel, width * channels)
+            strides = (by_sample, *steps[rank:-1], width * steps[-1], *steps[:rank], view.itemsize)
+            yield as_strided(view[..., first:], shape, strides, writeable=False), width, slice(first, last)
+
+
+def matrix(call: Call) -> Array:
+    """y = Cx, with C written out."""
+    cells = padded(call)
+    bare = tuple(Axis(axis.kernel, axis.stride, axis.dilation) for axis in call.axes)
+    c = conv_matrix(call.weight, bare, cells.shape[2:], call.out, groups=call.groups)
+    return (cells.reshape(len(cells), c.shape[1]) @ c.T).reshape(len(cells), len(call.weight), *call.out)
+
+
+def conv_matrix(weight: Array, axes: tuple[Axis, ...], in_space: tuple[int, ...], out_space: tuple[int, ...] = (), *, groups: int = 1) -> Array:
+    """The matrix C (O*prod(out), C*prod(in)) of y = Cx for weight (O, C/groups, *kernel); both vectors channel first.
+
+    Zero padding only; out_space follows from in_space when it is left out.
+    Raises SpecError when C would have more than MATRIX_ELEMENTS elements.
+    """
+    out_space = out_space or tuple(axis.out(size) for axis, size in zip(axes, in_space, strict=True))
+    outs, channels = len(weight), weight.shape[1] * groups
+    rows, columns = outs * prod(out_space), channels * prod(in_space)
+    if rows * columns > MATRIX_ELEMENTS:
+        raise SpecError(
+            f"the matrix would be {rows} x {columns}", field="method", allowed=f"at most {MATRIX_ELEMENTS} elements with 'matrix'"
+        )
+    c = np.zeros((groups, outs // groups, prod(out_space), groups, channels // groups, prod(in_space)), weight.dtype)
+    by_group = weight.reshape(groups, outs // groups, channels // groups, *weight.shape[2:])
+    positions = np.indices(out_space).reshape(len(axes), -1)
+    for tap in np.ndindex(*weight.shape[2:]):
+        steps = zip(positions, tap, axes, strict=True)
+        cells = np.array([p * a.stride + t * a.dilation - a.before for p, t, a in steps])
+        inside = np.all((cells >= 0) & (cells < np.array(in_space)[:, None]), axis=0)
+        p = np.flatnonzero(inside)
+        q = np.ravel_multi_index(tuple(cells[:, inside]), in_space)
+        for j in range(groups):
+            c[j, :, p, j, :, q] = by_group[(j, ..., *tap)]
+    return c.reshape(rows, columns)
+
+
+def auto(call: Call) -> Array:
+    """One tap is a plain product; one channel in and out per group is no product of matrices; the rest is im2col."""
+    if 1 < call.groups == call.x.shape[1] == len(call.weight):
+        return depthwise(call)
+    return pointwise(call) if prod(call.kernel) == 1 else im2col(call)
+
+
+METHODS: Mapping[str, Callable[[Call], Array]] = MappingProxyType(
+    {"auto": auto, "loops": loops, "taps": taps, "im2col": im2col, "matrix": matrix}
+)

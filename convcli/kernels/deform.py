@@ -1,0 +1,148 @@
+"""Deformable convolution, DCNv1 and DCNv2, forward, with torchvision's meaning of offsets and masks.
+
+y[n, o, p] = bias[o] + sum over i, t of weight[o, i, t] * mask[n, t, p] * x[n, i] at (stride*p + dilation*t - before +
+offset[n, t, p]). Channel 2*t of an offset group moves tap t down, 2*t + 1 to the right. Between the cells x is
+bilinear, around them zero: a sample fades to 0 over the last cell and is 0 outside (-1, H) x (-1, W), also at NaN.
+Papers: Dai et al. 2017, "Deformable Convolutional Networks"; Zhu et al. 2019, "Deformable ConvNets v2".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import floor, prod
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from convcli.axis import Padding
+from convcli.kernels.arguments import Array, DeformCall, Numbers, deform_call, known, result
+from convcli.kernels.conv import wrapped
+
+COLUMN_BYTES = 2**22  # what the columns of one product may take
+CORNER_BYTES = 2**20  # what the four corners of the samples at work may take
+
+
+def deform_conv2d(
+    x: npt.ArrayLike,
+    offset: npt.ArrayLike,
+    weight: npt.ArrayLike,
+    bias: npt.ArrayLike | None = None,
+    mask: npt.ArrayLike | None = None,
+    *,
+    stride: Numbers = 1,
+    padding: Padding = 0,
+    dilation: Numbers = 1,
+    method: str = "auto",
+) -> Array:
+    """x (N, C, H, W), offset (N, 2*og*T, *out), weight (O, C/groups, kh, kw), mask (N, og*T, *out) -> y (N, O, *out).
+
+    T = kh*kw taps; groups and the offset groups og follow from the shapes; the mask is used as given. Offsets are in
+    cells. x, offset and mask may all come without N. padding as for `conv`, never negative. method: a key of METHODS.
+    Raises SpecError, naming the argument, for shapes, dtypes and values that do not fit.
+    """
+    run = known("method", method, METHODS)
+    return result(METHODS, run, deform_call(x, offset, weight, bias, mask, stride=stride, padding=padding, dilation=dilation))
+
+
+def loops(call: DeformCall) -> Array:
+    """The definition, one sample at a time in Python's own numbers."""
+    weight, (rows, columns) = call.weight, call.axes
+    (n_images, channels), (outs, per_group, _, width) = call.x.shape[:2], weight.shape
+    taps, per_offset = prod(call.kernel), channels // call.offset_groups
+    y = np.empty((n_images, outs, *call.out), np.int64 if call.x.dtype.kind == "i" else np.float64)
+    for n, o, p, q in np.ndindex(*y.shape):
+        first = o // (outs // call.groups) * per_group
+        total = 0
+        for i in range(per_group):
+            for t in range(taps):
+                k = (first + i) // per_offset * taps + t
+                down = p * rows.stride - rows.before + t // width * rows.dilation + call.offset.item(n, 2 * k, p, q)
+                right = q * columns.stride - columns.before + t % width * columns.dilation + call.offset.item(n, 2 * k + 1, p, q)
+                scale = 1 if call.mask is None else call.mask.item(n, k, p, q)
+                total += weight.item(o, i, t // width, t % width) * scale * sample(call.x[n, first + i], down, right)
+        y[n, o, p, q] = wrapped(total)
+    return y
+
+
+def sample(image: Array, down: float, right: float) -> float:
+    """The value of image (H, W) at a point between its cells; 0 outside the open square (-1, H) x (-1, W)."""
+    height, width = image.shape
+    if not (-1 < down < height and -1 < right < width):
+        return 0
+    top, left = floor(down), floor(right)
+    value = 0
+    for row, part in ((top, top + 1 - down), (top + 1, down - top)):
+        for column, share in ((left, left + 1 - right), (left + 1, right - left)):
+            if 0 <= row < height and 0 <= column < width:
+                value += part * share * image.item(row, column)
+    return value
+
+
+def gather(call: DeformCall) -> Array:
+    """Four corners of every sample taken as rows of channels, weighed into columns, then one product per block."""
+    (n, channels), outs, og, g = call.x.shape[:2], len(call.weight), call.offset_groups, call.groups
+    taps, positions, per_group = prod(call.kernel), prod(call.out), channels // call.groups
+    weight = np.moveaxis(call.weight.reshape(g, outs // g, per_group, taps), 1, -1).swapaxes(1, 2)  # (g, T, C/g, O/g)
+    weight = weight.reshape(g, taps * per_group, outs // g)
+    row_bytes = max(1, channels * taps * call.x.itemsize)
+    most = min(positions, max(256, COLUMN_BYTES // row_bytes))
+    few = min(most, max(16, CORNER_BYTES // (4 * row_bytes)))
+    corners = np.empty(4 * few * taps * channels, call.x.dtype)
+    columns = np.empty((most, taps, og, channels // og), call.x.dtype)
+    y = np.empty((n, g, outs // g, positions), call.x.dtype)
+    for image in range(n):
+        cells = surrounded(call.x[image], og)
+        for first in range(0, positions, most):
+            last = min(first + most, positions)
+            rows, shares = samples(call, image, slice(first, last))
+            for start in range(0, last - first, few):
+                part = slice(start, min(start + few, last - first))
+                index = rows[..., part]
+                values = corners[: index.size * (channels // og)].reshape(*index.shape, channels // og)
+                np.take(cells, index, axis=0, out=values, mode="clip")  # every row exists; "raise" would copy the buffer
+                np.einsum("kgtpc,kgtp->ptgc", values, shares[..., part], out=columns[part])
+            block = np.moveaxis(columns[: last - first].reshape(last - first, taps, g, per_group), 2, 0)
+            product = block.reshape(g, last - first, taps * per_group) @ weight
+            y[image, ..., first:last] = product.swapaxes(1, 2)
+    return y.reshape(n, outs, *call.out)
+
+
+def surrounded(image: Array, og: int) -> Array:
+    """(C, H, W) -> (og * (H+3) * (W+3), C/og): a row per cell, one cell of zeros before and two after on both axes."""
+    channels, height, width = image.shape
+    cells = np.zeros((og, height + 3, width + 3, channels // og), image.dtype)
+    cells[:, 1:-2, 1:-2] = np.moveaxis(image.reshape(og, channels // og, height, width), 1, -1)
+    return cells.reshape(-1, channels // og)
+
+
+def samples(call: DeformCall, image: int, block: slice) -> tuple[npt.NDArray[np.intp], Array]:
+    """(the rows of `surrounded`, their shares), both (4, og, T, P), for the positions `block` of one image.
+
+    A coordinate is cut to [-1, size]: there, as further out, its corners are zeros. fmax turns NaN into -1.
+    """
+    og, (height, width) = call.offset_groups, call.space
+    moves = call.offset[image].reshape(og, prod(call.kernel), 2, prod(call.out))[..., block]
+    taps = np.indices(call.kernel).reshape(2, -1, 1)
+    positions = np.unravel_index(np.arange(block.start, block.stop), call.out)
+    lows, parts = [], []
+    for place, (axis, size) in enumerate(zip(call.axes, call.space, strict=True)):
+        base = positions[place] * axis.stride - axis.before + taps[place] * axis.dilation
+        there = moves[:, :, place] + base.astype(moves.dtype)
+        np.fmax(there, -1, out=there)
+        np.fmin(there, size, out=there)
+        low = np.floor(there).astype(np.intp)
+        parts.append((there - low).astype(there.dtype))
+        lows.append(low)
+    rows = np.empty((4, *lows[0].shape), np.intp)
+    first = (np.arange(og)[:, None, None] * (height + 3) + lows[0] + 1) * (width + 3) + lows[1] + 1
+    for corner, step in enumerate((0, 1, width + 3, width + 4)):
+        np.add(first, step, out=rows[corner])
+    (down, right), shares = parts, np.empty(rows.shape, call.x.dtype)
+    np.multiply(np.stack((1 - down, down))[:, None], np.stack((1 - right, right)), out=shares.reshape(2, 2, *down.shape))
+    if call.mask is not None:
+        shares *= call.mask[image].reshape(og, prod(call.kernel), prod(call.out))[..., block]
+    return rows, shares
+
+
+METHODS: Mapping[str, Callable[[DeformCall], Array]] = MappingProxyType({"auto": gather, "loops": loops, "gather": gather})

@@ -1,0 +1,306 @@
+"""What the calculator reports, as data: the JSON of `shape`, `params`, `flops` and `summary` is these records.
+
+Keys are only ever added within a schema number. UNSET fields do not appear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import prod
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from convcli._version import __version__
+from convcli.layers import Counts, Layer, Shape
+from convcli.plan import Network, Plan, Step, plan
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+SCHEMA = 1
+BYTES = {"float64": 8, "float32": 4, "tf32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
+Command = Literal["shape", "params", "flops", "summary"]
+FLOPS_WORDS = {"dense": "2*macs", "strict": "2*terms - 1 + bias, per output"}
+
+
+class Convention(msgspec.Struct, frozen=True):
+    """What the numbers mean, named in every report."""
+
+    macs: str = "dense"
+    flops: str = "2*macs"
+
+
+class ReceptiveField(msgspec.Struct, frozen=True):
+    """Per axis, in input cells: size, jump, and the centre of the first field (a cell's centre lies at .5)."""
+
+    size: tuple[int | float, ...]
+    jump: tuple[int | float, ...]
+    start: tuple[int | float, ...]
+
+
+class Memory(msgspec.Struct, frozen=True):
+    """Bytes of the inputs (a deformable layer's offset and mask among them), the output and the weights."""
+
+    input_bytes: int | UnsetType = UNSET
+    output_bytes: int | UnsetType = UNSET
+    weight_bytes: int | UnsetType = UNSET
+    activation_bytes: int | UnsetType = UNSET
+
+
+class Backward(msgspec.Struct, frozen=True):
+    """What the gradients cost: one forward each for the input and the weight, and the bias adds."""
+
+    grad_input_macs: int
+    grad_weight_macs: int
+    grad_bias_adds: int
+    macs: int
+    flops: int
+
+
+class LayerRecord(msgspec.Struct, frozen=True):
+    """One layer, or one part of a composite."""
+
+    name: str
+    type: str
+    line: int | UnsetType = UNSET
+    input: Shape | UnsetType = UNSET
+    output: Shape | UnsetType = UNSET
+    params: int | UnsetType = UNSET
+    tensors: dict[str, Shape] | UnsetType = UNSET
+    macs: int | UnsetType = UNSET
+    macs_nonpad: int | UnsetType = UNSET
+    macs_kept: int | UnsetType = UNSET
+    macs_zero_insert: int | UnsetType = UNSET
+    interpolation_macs: int | UnsetType = UNSET
+    modulation_macs: int | UnsetType = UNSET
+    coordinate_flops: int | UnsetType = UNSET
+    bias_adds: int | UnsetType = UNSET
+    flops: int | UnsetType = UNSET
+    backward: Backward | UnsetType = UNSET
+    receptive_field: ReceptiveField | UnsetType = UNSET
+    memory: Memory | UnsetType = UNSET
+    arithmetic_intensity: float | UnsetType = UNSET
+    parts: tuple[LayerRecord, ...] | UnsetType = UNSET
+
+
+class Totals(msgspec.Struct, frozen=True):
+    """The sums over a network's layers; `activation_bytes` is what all outputs take together."""
+
+    params: int | UnsetType = UNSET
+    macs: int | UnsetType = UNSET
+    macs_nonpad: int | UnsetType = UNSET
+    bias_adds: int | UnsetType = UNSET
+    flops: int | UnsetType = UNSET
+    backward: Backward | UnsetType = UNSET
+    memory: Memory | UnsetType = UNSET
+    output: Shape | UnsetType = UNSET
+    complete: bool = True
+
+
+class NetworkRecord(msgspec.Struct, frozen=True):
+    """One spec."""
+
+    source: str
+    name: str
+    input: Shape | None
+    layers: tuple[LayerRecord, ...]
+    totals: Totals
+    input_layout: str | UnsetType = UNSET
+
+
+class Report(msgspec.Struct, frozen=True):
+    """The whole answer of one command."""
+
+    schema: int
+    convcli: str
+    command: str
+    convention: Convention
+    dtype: str
+    reports: tuple[NetworkRecord, ...]
+
+
+class Scope(msgspec.Struct, frozen=True):
+    """What to work out: the command's share of the numbers, the FLOPs convention, the data type of the bytes."""
+
+    command: Command = "summary"
+    convention: str = "dense"
+    dtype: str = "float32"
+    backward: bool = False
+
+    @property
+    def shape(self) -> bool:
+        """Shapes and receptive fields are asked for."""
+        return self.command in {"shape", "summary"}
+
+    @property
+    def params(self) -> bool:
+        """Parameters and their bytes are asked for."""
+        return self.command in {"params", "summary"}
+
+    @property
+    def flops(self) -> bool:
+        """Products, sums and traffic are asked for."""
+        return self.command in {"flops", "summary"}
+
+
+def summarize(
+    *networks: Network,
+    command: Command = "summary",
+    convention: str = "dense",
+    dtype: str = "float32",
+    backward: bool = False,
+) -> Report:
+    """The report of one or more networks: the numbers of `command` for every layer, and in all.
+
+    convention: how FLOPs are counted, "dense" (2 * macs) or "strict" (2*terms - 1 + bias per output).
+    dtype: what the bytes are counted for. backward: the gradients' cost too.
+    Raises SpecError with all that is wrong in the networks.
+    """
+    scope = Scope(command, convention, dtype, backward)
+    return report_of((network_record(plan(network), scope) for network in networks), scope)
+
+
+def report_of(records: Iterable[NetworkRecord], scope: Scope) -> Report:
+    """The report that holds `records`."""
+    convention = Convention(flops=FLOPS_WORDS[scope.convention])
+    return Report(SCHEMA, __version__, scope.command, convention, scope.dtype, tuple(records))
+
+
+def network_record(planned: Plan, scope: Scope) -> NetworkRecord:
+    """One planned network's numbers."""
+    network = planned.network
+    layers = tuple(step_record(step, scope) for step in planned.steps)
+    return NetworkRecord(
+        network.source,
+        network.name,
+        network.input,
+        layers,
+        _totals(planned, layers, scope),
+        "channels_last" if network.channels_last else UNSET,
+    )
+
+
+def step_record(step: Step, scope: Scope) -> LayerRecord:
+    """One layer's numbers, in the layout of its spec."""
+    return _record(step.name, step.type, step.layer, step.x, step, scope)
+
+
+def _record(name: str, kind: str, layer: Layer, x: Shape, step: Step, scope: Scope) -> LayerRecord:
+    """`layer` on x, which is the step's own layer or one of its parts."""
+    y = layer.output(x)
+    tensors = layer.tensors(x) if command_needs_tensors(scope) else {}
+    params = sum(map(prod, tensors.values()))
+    counts = layer.counts(x, step.images) if scope.flops else None
+    flops = counts.flops(scope.convention) if counts else 0
+    memory = _memory(layer, x, y, params, step.images, scope)
+    return LayerRecord(
+        name=name,
+        type=kind,
+        line=step.line if step.line is not None and layer is step.layer else UNSET,
+        input=step.shown(x) if scope.command != "params" else UNSET,
+        output=step.shown(y) if scope.command != "params" else UNSET,
+        params=params if scope.params else UNSET,
+        tensors=tensors if scope.params else UNSET,
+        macs=counts.macs if counts else UNSET,
+        macs_nonpad=counts.macs_nonpad if counts else UNSET,
+        macs_kept=_known(counts, "macs_kept"),
+        macs_zero_insert=_known(counts, "macs_zero_insert"),
+        interpolation_macs=_known(counts, "interpolation_macs"),
+        modulation_macs=_known(counts, "modulation_macs"),
+        coordinate_flops=_known(counts, "coordinate_flops"),
+        bias_adds=counts.bias_adds if counts else UNSET,
+        flops=flops if counts else UNSET,
+        backward=_backward(counts) if counts and scope.backward else UNSET,
+        receptive_field=_receptive_field(step) if scope.shape and layer is step.layer else UNSET,
+        memory=memory,
+        arithmetic_intensity=_intensity(flops, memory) if counts and memory is not UNSET else UNSET,
+        parts=tuple(_record(part.name, part_type(part.layer), part.layer, part.x, step, scope) for part in layer.parts(x)),
+    )
+
+
+def command_needs_tensors(scope: Scope) -> bool:
+    """All commands but `shape` weigh the tensors."""
+    return scope.command != "shape"
+
+
+def part_type(layer: Layer) -> str:
+    """A part's type as one would write it in a spec: Conv2d, DeformConv2d."""
+    words = {"conv": "Conv", "conv_transpose": "ConvTranspose", "deform_conv": "DeformConv"}
+    return f"{words[layer.kind]}{len(layer.axes)}d"
+
+
+def _known(counts: Counts | None, name: str) -> int | UnsetType:
+    value = getattr(counts, name) if counts else None
+    return UNSET if value is None else value
+
+
+def _memory(layer: Layer, x: Shape, y: Shape, params: int, images: int, scope: Scope) -> Memory | UnsetType:
+    size = BYTES[scope.dtype]
+    if scope.command == "params":
+        return Memory(weight_bytes=params * size)
+    if scope.command == "shape":
+        return UNSET
+    elements = prod(x) + sum(map(prod, layer.side_inputs(x).values()))
+    return Memory(images * elements * size, images * prod(y) * size, params * size)
+
+
+def _intensity(flops: int, memory: Memory | UnsetType) -> float | UnsetType:
+    """FLOPs per byte moved, each tensor read or written once."""
+    if memory is UNSET:
+        return UNSET
+    moved = sum(value for value in (memory.input_bytes, memory.output_bytes, memory.weight_bytes) if value is not UNSET)
+    return round(flops / moved, 3) if moved else UNSET
+
+
+def _backward(counts: Counts) -> Backward:
+    macs = 2 * counts.macs
+    return Backward(counts.macs, counts.macs, counts.bias_adds, macs, 2 * macs)
+
+
+def _receptive_field(step: Step) -> ReceptiveField:
+    return ReceptiveField(
+        tuple([_number(reach.size) for reach in step.field]),
+        tuple([_number(reach.jump) for reach in step.field]),
+        tuple([_number(reach.twice_start, 2) for reach in step.field]),
+    )
+
+
+def _number(value: int | Fraction, divisor: int = 1) -> int | float:
+    """A whole number as an int, any other as a float; a number that no float can hold rounds down."""
+    if value % divisor == 0:
+        return int(value // divisor)
+    return float(value / divisor) if abs(value) < 2**1000 else int(value // divisor)
+
+
+def _totals(planned: Plan, layers: tuple[LayerRecord, ...], scope: Scope) -> Totals:
+    last = planned.steps[-1]
+    memory: Memory | UnsetType = UNSET
+    if command_needs_tensors(scope):
+        weights = sum(m.weight_bytes for m in _memories(layers) if m.weight_bytes is not UNSET)
+        outputs = sum(m.output_bytes for m in _memories(layers) if m.output_bytes is not UNSET)
+        memory = Memory(weight_bytes=weights, activation_bytes=outputs if scope.flops else UNSET)
+    return Totals(
+        params=_sum(layer.params for layer in layers) if scope.params else UNSET,
+        macs=_sum(layer.macs for layer in layers) if scope.flops else UNSET,
+        macs_nonpad=_sum(layer.macs_nonpad for layer in layers) if scope.flops else UNSET,
+        bias_adds=_sum(layer.bias_adds for layer in layers) if scope.flops else UNSET,
+        flops=_sum(layer.flops for layer in layers) if scope.flops else UNSET,
+        backward=_total_backward(layers) if scope.flops and scope.backward else UNSET,
+        memory=memory,
+        output=last.shown(last.y) if scope.command != "params" else UNSET,
+    )
+
+
+def _memories(layers: tuple[LayerRecord, ...]) -> list[Memory]:
+    return [layer.memory for layer in layers if layer.memory is not UNSET]
+
+
+def _sum(values: Iterable[int | UnsetType]) -> int:
+    return sum(value for value in values if value is not UNSET)
+
+
+def _total_backward(layers: tuple[LayerRecord, ...]) -> Backward:
+    costs = [layer.backward for layer in layers if layer.backward is not UNSET]
+    return Backward(*(sum(getattr(cost, name) for cost in costs) for name in Backward.__struct_fields__))

@@ -1,0 +1,33 @@
+"""Record in, string out. Each renderer is imported when it is asked for: the calculator must start fast."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from convcli.errors import SpecError
+
+if TYPE_CHECKING:
+    from convcli.records import Report
+    from convcli.verifier.verdict import Outcome
+
+FORMATS = ("text", "json", "csv", "markdown", "junit", "github")
+ENDINGS = {".json": "json", ".md": "markdown", ".csv": "csv", ".xml": "junit", ".txt": "text"}
+
+
+def render(record: Report | Outcome, form: str) -> str:
+    """`record` in one of FORMATS, ending in one newline. Raises SpecError for any other."""
+    if form not in FORMATS:
+        raise SpecError(f"format {form!r} is not known", field="--format", allowed=", ".join(FORMATS))
+    rendered: str = import_module(f"convcli.report.{form}").render(record)
+    return rendered
+
+
+def form_of(path: str | PurePath) -> str:
+    """The format that a file's ending chooses. Raises SpecError, listing the endings, for an unknown one."""
+    ending = PurePath(path).suffix.lower()
+    if ending not in ENDINGS:
+        found = f"ends in {ending}" if ending else "has no ending"
+        raise SpecError(f"{str(path)!r} {found}", field="--output", allowed=", ".join(ENDINGS))
+    return ENDINGS[ending]

@@ -1,0 +1,89 @@
+"""JUnit XML: of `verify`, a test case per layer and check; of the calculators, a passing one per layer (its numbers)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
+
+from convcli.records import LayerRecord, Report
+from convcli.report.flat import flat, layer_and_parts, written
+from convcli.report.verdicts import checks, findings, label
+
+if TYPE_CHECKING:
+    from convcli.verifier.verdict import Check, LayerVerdict, Outcome
+
+ERRORS = {"crashed", "timed_out", "out_of_memory"}
+_ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, section 2.2
+
+
+def render(record: Report | Outcome) -> str:
+    """The record as JUnit XML, a suite per source."""
+    if isinstance(record, Report):
+        title = f"convcli {record.command}"
+        suites = {
+            f"{network.source}": [_numbers(network.source, layer) for layer in network.layers]
+            for network in record.reports
+        }
+    else:
+        title = "convcli verify"
+        suites = _verdicts(record)
+    return _document(title, suites)
+
+
+def legal(text: str) -> str:
+    r"""`text` without the characters that XML cannot hold, which become \x00 and the like."""
+    return _ILLEGAL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def _numbers(source: str, layer: LayerRecord) -> TestCase:
+    case = _case(source, layer.name, layer.type)
+    lines = []
+    for name, record in layer_and_parts(layer):
+        inside = name.removeprefix(layer.name).lstrip("/")
+        pairs = ((key, value) for _, key, value in flat(record) if key not in {"name", "type"})
+        lines += [f"{inside}{'.' if inside else ''}{key}={written(value)}" for key, value in pairs]
+    case.system_out = legal("\n".join(lines))
+    return case
+
+
+def _verdicts(outcome: Outcome) -> dict[str, list[TestCase]]:
+    suites: dict[str, list[TestCase]] = {}
+    for layer in outcome.layers:
+        suites.setdefault(layer.source, []).extend(_checked(layer, check) for check in checks(layer))
+    return suites
+
+
+def _checked(layer: LayerVerdict, check: Check) -> TestCase:
+    case = _case(layer.source, layer.name, label(check))
+    case.time = check.seconds
+    if check.status.good:
+        return case
+    kind = Skipped if check.status.idle else Error if check.status in ERRORS else Failure
+    found = findings(check) or (check.status,)
+    result = kind(legal(found[0]), check.status)
+    result.text = legal("\n".join([*found, *filter(None, [layer.repro])]))
+    case.result = [result]
+    return case
+
+
+def _case(source: str, layer: str, name: str) -> TestCase:
+    return TestCase(legal(name), legal(".".join(filter(None, [source, layer]))), 0.0)
+
+
+def _document(title: str, suites: dict[str, list[TestCase]]) -> str:
+    document = JUnitXml(title)
+    for source, cases in suites.items():
+        suite = TestSuite(legal(source) or title)
+        suite.add_testcases(cases)
+        document.add_testsuite(suite)
+    document.update_statistics()
+    return _indented(document.tostring())
+
+
+def _indented(xml: str | bytes) -> str:
+    root = ET.fromstring(xml)  # noqa: S314 - made above
+    ET.indent(root)
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'

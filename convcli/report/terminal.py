@@ -1,0 +1,173 @@
+"""Text on a terminal: the same tables, with colours and thousands separators, fitted to its width.
+
+What does not fit: names fold first, then the least important columns go (a line names them), and where even the
+essential ones have no room, each layer becomes a block with all its numbers. A number is never cut.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.table import Table as Grid
+from rich.text import Text
+
+from convcli.records import Report
+from convcli.report import text, verdicts
+from convcli.report.table import Column, Row, Table, page
+from convcli.report.units import width
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from convcli.report.verdicts import Block
+    from convcli.verifier.verdict import Outcome
+
+GAP = 2
+FOLDED = 14  # a name column is not folded narrower
+LONGEST_NAME = 40  # nor does one long name push the numbers away
+MANY_ROWS = 2000  # rich needs a second for every few thousand rows
+LINE = box.Box("    \n    \n ── \n    \n ── \n ── \n    \n    \n")
+COLOURS = {
+    "passed": "green",
+    "inexact": "cyan",
+    "unsupported": "yellow",
+    "skipped": "yellow",
+}  # every other status is red
+
+
+def show(record: Report | Outcome, console: Console, *, verbose: bool = False, quiet: bool = False) -> None:
+    """Print the record on `console`."""
+    if isinstance(record, Report):
+        _show_report(record, console)
+    else:
+        _show_outcome(record, console, verbose=verbose, quiet=quiet)
+
+
+def _show_report(report: Report, console: Console) -> None:
+    whole = page(report)
+    for number, table in enumerate(whole.tables):
+        if number:
+            _line(console, Text())
+        _show_table(table, console)
+        _line(console, Text())
+        for note in table.notes:
+            _line(console, Text(note, "bold"))
+    if len(whole.tables) > 1:
+        _line(console, Text())
+    for note in whole.notes:
+        _line(console, Text(note, "dim" if note == whole.notes[-1] else "bold"))
+
+
+def _show_outcome(outcome: Outcome, console: Console, *, verbose: bool, quiet: bool) -> None:
+    for table in verdicts.tables(outcome, quiet=quiet):
+        _show_table(table, console)
+        _line(console, Text())
+    for block in verdicts.blocks(outcome, verbose=verbose, quiet=quiet):
+        _show_block(block, console)
+        _line(console, Text())
+    if not quiet:
+        _line(console, Text(verdicts.environment_line(outcome), "dim"))
+    colour = {0: "green", 1: "red"}.get(outcome.exit_code, "yellow")
+    _line(console, Text(verdicts.last_line(outcome), f"bold {colour}"))
+
+
+def _show_block(block: Block, console: Console) -> None:
+    head, *lines = text.block_lines(block)
+    _line(console, Text.assemble((block.status.upper(), f"bold {_colour(block.status)}"), head[len(block.status) :]))
+    for line in lines:
+        _line(console, Text(line, "cyan" if line.strip() == block.repro else ""))
+
+
+def _show_table(table: Table, console: Console) -> None:
+    if table.heading:
+        _line(console, Text(table.heading, "bold"))
+    if len(table.rows) > MANY_ROWS:
+        for line in text.table_lines(table, separators=True):
+            console.out(line, highlight=False)
+        return
+    rows = [text.texts(row, separators=True) for row in table.rows]
+    kept = _kept(table.columns, rows, console.width)
+    if not kept:
+        _show_as_blocks(table, rows, console)
+        return
+    console.print(_grid(table, rows, kept), crop=False, overflow="ignore", no_wrap=True)
+    gone = [column.title for i, column in enumerate(table.columns) if i not in kept]
+    if gone:
+        _line(console, Text(f"no room here for: {', '.join(gone)}", "dim italic"))
+
+
+def _kept(columns: Sequence[Column], rows: list[list[str]], room: int) -> list[int]:
+    """The columns that fit in `room`, the least important gone first; none when not even the essential ones fit."""
+    least = [_least(column, [row[i] for row in rows]) for i, column in enumerate(columns)]
+    kept = list(range(len(columns)))
+    while sum(least[i] for i in kept) + GAP * (len(kept) - 1) > room:
+        last = max(kept, key=lambda i: columns[i].rank)
+        if columns[last].rank == 0:
+            return []
+        kept.remove(last)
+    return kept
+
+
+def _least(column: Column, cells: list[str]) -> int:
+    """The narrowest a column may be: whole, but for text that folds."""
+    title = max(map(len, column.title.split())) if column.folds else width(column.title)
+    longest = max(map(width, cells), default=0)
+    return max(title, min(longest, FOLDED) if column.folds else longest)
+
+
+def _grid(table: Table, rows: list[list[str]], kept: list[int]) -> Grid:
+    grid = Grid(
+        box=LINE, padding=(0, GAP, 0, 0), pad_edge=False, show_edge=False, header_style="bold", collapse_padding=True
+    )
+    for i in kept:
+        column = table.columns[i]
+        cells = [row[i] for row in rows]
+        grid.add_column(
+            Text(column.title),
+            justify="right" if column.right else "left",
+            no_wrap=not column.folds,
+            overflow="fold",
+            min_width=_least(column, cells),
+            max_width=LONGEST_NAME if column.folds else None,
+        )
+    for number, (row, cells) in enumerate(zip(table.rows, rows, strict=True)):
+        before_total = number + 1 < len(rows) and table.rows[number + 1].kind == "total"
+        texts = [_styled(table.columns[i], row, cells[i]) for i in kept]
+        grid.add_row(*texts, style=_style(row), end_section=before_total)
+    return grid
+
+
+def _styled(column: Column, row: Row, cell: str) -> Text:
+    if column.title == "status":
+        return Text(cell, _colour(row.status))
+    return Text(cell, "dim" if cell == "-" else "")
+
+
+def _show_as_blocks(table: Table, rows: list[list[str]], console: Console) -> None:
+    """One block per layer: its name, then a line per number."""
+    titles = [column.title for column in table.columns]
+    indent = " " * GAP
+    for number, (row, cells) in enumerate(zip(table.rows, rows, strict=True)):
+        if number and row.kind in {"layer", "total"}:
+            _line(console, Text())
+        _line(console, Text(cells[0], _style(row) or "bold"))
+        for title, cell in zip(titles[1:], cells[1:], strict=True):
+            if cell not in {"", "-"}:
+                colour = _colour(row.status) if title == "status" else _style(row)
+                _line(console, Text.assemble(indent * (row.depth + 1), (f"{title}  ", "dim"), (cell, colour)))
+
+
+def _line(console: Console, line: Text) -> None:
+    """A line that the terminal may break, never rich: what is copied from it stays whole."""
+    console.print(line, soft_wrap=True, highlight=False)
+
+
+def _style(row: Row) -> str:
+    return {"total": "bold", "part": "dim", "extra": "dim"}.get(row.kind, "")
+
+
+def _colour(status: str) -> str:
+    return COLOURS.get(status, "red")

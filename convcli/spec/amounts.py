@@ -1,0 +1,23 @@
+"""Numbers as people write budgets: 10_000, 120M, 4.1G, 4MB, 4MiB."""
+
+from __future__ import annotations
+
+import re
+
+from convcli.errors import SpecError
+
+AMOUNT = re.compile(r"(\d{1,19})(?:\.(\d{1,9}))?\s*([kKMGTP]?)(i?)([Bb]?)")
+POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
+
+
+def amount(value: int | str) -> int:
+    """The whole number that `value` says; K, M, G, T, P are powers of 1000, of 1024 with an i. Raises SpecError."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    match = AMOUNT.fullmatch(str(value).replace("_", "").strip())
+    if match is None or isinstance(value, bool):
+        raise SpecError(f"{value!r} is not an amount", allowed="a number of at least 0, as in 10_000, 120M, 4MB or 4MiB")
+    whole, fraction, prefix, binary, _ = match.groups()
+    scale = (1024 if binary else 1000) ** POWERS[prefix.lower()]
+    digits = fraction or ""
+    return int(whole + digits) * scale // 10 ** len(digits)

@@ -1,0 +1,224 @@
+"""From plain data to a Network: every layer's fields checked, all problems of a document collected before any is raised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from convcli.errors import Problem, SpecError
+from convcli.layers import Layer, Shape
+from convcli.plan import Entry, Network
+from convcli.spec import benchdnn, printed
+from convcli.spec import spelling as torch_spelling
+from convcli.spec.amounts import amount
+from convcli.spec.checked import checked, shown
+from convcli.spec.fields import Document, Input
+from convcli.spec.forms import form
+
+
+def network(document: object, source: str, lines: Callable[[int], Sequence[int]] = lambda count: [0] * count) -> Network:
+    """The network that a decoded document describes: a mapping with `layers`, or a bare list of layers.
+
+    lines: the line of each of so many layers, asked only when the document holds together.
+    Raises SpecError with all that is wrong.
+    """
+    bare = isinstance(document, list)
+    problems: list[Problem] = []
+    try:
+        top = checked({"layers": document} if bare else document, Document)
+    except SpecError as error:
+        problems.extend(error.problems)
+        raw = document if bare else document.get("layers") if isinstance(document, dict) else None
+        top = Document(layers=tuple(raw) if isinstance(raw, list) else ())
+    prefix = () if bare else ("layers",)
+    found = _entries(top.layers, prefix, problems)
+    problems.extend(_budget_problems(top))
+    if problems:
+        raise SpecError(problems=tuple(problems))
+    for one, line in zip(found, lines(len(found)), strict=True):
+        one.line = line or None
+    return Network(
+        found,
+        name=top.name or "",
+        source=source,
+        input=top.input,
+        channels_last=top.input_layout == "channels_last",
+        budget=msgspec.to_builtins(top.budget) if top.budget else None,
+    )
+
+
+def lines_network(items: Iterable[tuple[int, object]], source: str) -> Network:
+    """The network of a JSON-lines file: (line number, layer) one by one, no name twice."""
+    problems: list[Problem] = []
+    entries: list[Entry] = []
+    for number, raw in items:
+        try:
+            one = entry(raw, len(entries) + 1)
+        except SpecError as error:
+            problems.extend(msgspec.structs.replace(p, source=source, line=number) for p in error.problems)
+            continue
+        one.line = number
+        entries.append(one)
+    problems.extend(_repeated(entries))
+    if problems:
+        raise SpecError(problems=tuple(problems))
+    return Network(entries, source=source)
+
+
+def printed_network(text: str, source: str) -> Network:
+    """The network of a pasted `print(model)`."""
+    problems: list[Problem] = []
+    entries: list[Entry] = []
+    for line in printed.layers(text):
+        try:
+            one = spelled_entry(line.text, len(entries) + 1)
+        except SpecError as error:
+            problems.extend(_shifted(p, source, line.number, text) for p in error.problems)
+            continue
+        one.name, one.line = line.name or one.name, line.number
+        entries.append(one)
+    if not entries and not problems:
+        problems.append(Problem("there is no layer in this text", source=source))
+    if problems:
+        raise SpecError(problems=tuple(problems))
+    return Network(entries, source=source)
+
+
+def spelled_network(texts: Sequence[str]) -> Network:
+    """The network of command-line arguments: layers in PyTorch's spelling or benchdnn's, one after the other."""
+    problems: list[Problem] = []
+    entries: list[Entry] = []
+    for text in texts:
+        try:
+            entries.append(_described_entry(text) if benchdnn.is_descriptor(text) else spelled_entry(text, len(entries) + 1))
+        except SpecError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise SpecError(problems=tuple(problems))
+    return Network(entries)
+
+
+def entry(raw: object, number: int) -> Entry:
+    """One layer of a document: a mapping of fields, or a text in PyTorch's spelling."""
+    if isinstance(raw, str):
+        return spelled_entry(raw, number)
+    if not isinstance(raw, dict):
+        raise SpecError(f"{shown(raw)} is not a layer", allowed="a mapping with a type, or a line as PyTorch writes it, Conv2d(3, 64, 3)")
+    type_ = raw.get("type")
+    if not isinstance(type_, str):
+        raise SpecError(
+            "type is missing" if type_ is None else f"type={shown(type_)} is not allowed", field="type", allowed="a layer type, as in Conv2d"
+        )
+    shape = form(type_)
+    fields = checked({**shape.preset, **raw} if shape.preset else raw, shape.fields)
+    return Entry(
+        name=fields.name or f"{shape.type.replace('*d', '').lower()}_{number}",
+        type=shape.type,
+        layer=_layer_of(shape.layer, fields, shape.rank),
+        input=fields.input,
+        expect=msgspec.to_builtins(fields.expect) if fields.expect else None,
+    )
+
+
+def spelled_entry(text: str, number: int) -> Entry:
+    """One layer in PyTorch's spelling; problems are placed at their column."""
+    spelled = torch_spelling.spelled(text)
+    try:
+        return entry(spelled.fields, number)
+    except SpecError as error:
+        raise torch_spelling.located(error, text, spelled.columns) from None
+
+
+def _layer_of(make: Callable[[Any, int], Layer], fields: Any, rank: int | None) -> Callable[[int], Layer]:  # noqa: ANN401
+    """The layer, made now so that its errors show now; or, when the input tells the rank, made then."""
+    if rank is None:
+        kernel = getattr(fields, "kernel_size", None)
+        known = len(kernel) if isinstance(kernel, tuple) else None
+        return lambda told: make(fields, known or told)
+    layer = make(fields, rank)
+    return lambda told: layer  # noqa: ARG005 - a type with a rank does not ask the input
+
+
+def _described_entry(text: str) -> Entry:
+    described = benchdnn.described(text)
+    rank = len(described.layer.axes)
+    return Entry(described.name or text, f"Conv{rank}d", lambda told: described.layer, described.input)  # noqa: ARG005
+
+
+def _entries(layers: Iterable[object], prefix: tuple[str, ...], problems: list[Problem]) -> list[Entry]:
+    found: list[Entry] = []
+    for index, raw in enumerate(layers):
+        try:
+            one = entry(raw, index + 1)
+        except SpecError as error:
+            problems.extend(error.at(*prefix, index).problems)
+            continue
+        one.path = (*prefix, index)
+        found.append(one)
+    problems.extend(_repeated(found))
+    return found
+
+
+def _repeated(entries: list[Entry]) -> list[Problem]:
+    """A problem for every name that an earlier layer has."""
+    if len({one.name for one in entries}) == len(entries):
+        return []
+    seen: dict[str, Entry] = {}
+    problems = []
+    for one in entries:
+        first = seen.setdefault(one.name, one)
+        if first is not one:
+            where = f"line {first.line}" if first.line else Problem("", first.path).field
+            problems.append(
+                Problem(f"the name {shown(one.name)} is taken by {where}", (*one.path, "name"), "a name no other layer has", line=one.line or 0)
+            )
+    return problems
+
+
+def _budget_problems(top: Document) -> list[Problem]:
+    problems: list[Problem] = []
+    for name, value in (msgspec.to_builtins(top.budget) if top.budget else {}).items():
+        try:
+            amount(value)
+        except SpecError as error:
+            problems.extend(error.at("budget", name).problems)
+    return problems
+
+
+def _shifted(problem: Problem, source: str, line: int, text: str) -> Problem:
+    """A problem of one printed layer, placed in the whole text."""
+    whole = text.splitlines()[line - 1]
+    inner = problem.excerpt.strip()
+    column = whole.find(inner) + problem.column if inner and inner in whole else 1
+    return msgspec.structs.replace(problem, source=source, line=line, column=max(column, 1), excerpt=whole)
+
+
+def shape_of(text: str) -> Shape:
+    """An input's shape as a flag gives it: 1,3,224,224 or 1x3x224x224. Raises SpecError."""
+    return checked({"input": torch_spelling.value(text)}, Input).input
+
+
+def flags_network(fields: dict[str, str | bool]) -> Network:
+    """The network of one layer given by flags: the texts that were typed, or true and false. Raises SpecError."""
+    problems: list[Problem] = []
+    raw: dict[str, Any] = {}
+    for name, typed in fields.items():
+        try:
+            raw[name] = typed if name in {"type", "padding_mode"} or isinstance(typed, bool) else torch_spelling.value(typed)
+        except SpecError as error:
+            problems.extend(error.at(name).problems)
+    try:
+        if problems:
+            raise SpecError(problems=tuple(problems))  # noqa: TRY301 - the flags are renamed below, whatever is wrong
+        return Network([entry(raw, 1)])
+    except SpecError as error:
+        raise SpecError(problems=tuple(_as_flag(problem) for problem in error.problems)) from None
+
+
+def _as_flag(problem: Problem) -> Problem:
+    """The same problem, its field named as the flag that was typed."""
+    if not problem.path:
+        return problem
+    return msgspec.structs.replace(problem, path=("--" + str(problem.path[0]).replace("_", "-"), *problem.path[1:]))

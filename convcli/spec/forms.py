@@ -1,0 +1,233 @@
+"""The layer types by all their names: which fields each has, in what order PyTorch takes them, and the layer they make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from convcli.axis import Axis, axes
+from convcli.errors import SpecError
+from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Layer, Separable
+from convcli.spec import fields as f
+
+COMMON_ORDER = ("in_channels", "out_channels", "kernel_size", "stride", "padding")
+CONV_ORDER = (*COMMON_ORDER, "dilation", "groups", "bias", "padding_mode")
+TRANSPOSED_ORDER = (*COMMON_ORDER, "output_padding", "groups", "bias", "dilation", "padding_mode")
+DEFORM_ORDER = (*COMMON_ORDER, "dilation", "groups", "bias")
+
+
+class Form(msgspec.Struct, frozen=True):
+    """One way to write a layer. `type` is its proper name, in which `*` stands for a rank that the input tells."""
+
+    type: str
+    rank: int | None
+    fields: type[f.LayerFields]
+    layer: Callable[[Any, int], Layer]
+    order: tuple[str, ...] = COMMON_ORDER
+    preset: dict[str, Any] = {}
+
+
+def _axes(fields: Any, rank: int) -> tuple[Axis, ...]:  # noqa: ANN401 - any of the structs that have a kernel
+    kernel = fields.kernel_size
+    return axes(
+        (kernel,) * rank if isinstance(kernel, int) else _of_rank("kernel_size", kernel, rank),
+        stride=fields.stride,
+        padding=fields.padding,
+        dilation=fields.dilation,
+    )
+
+
+def _of_rank(field: str, values: tuple[int, ...], rank: int) -> tuple[int, ...]:
+    if len(values) != rank:
+        raise SpecError(f"{field} has {len(values)} numbers for a {rank}-D layer", field=field, allowed=f"one number, or {rank}")
+    return values
+
+
+def conv(fields: f.ConvFields, rank: int) -> Layer:
+    """Standard, grouped, dilated and pointwise layers."""
+    return Conv(
+        axes=_axes(fields, rank),
+        in_channels=fields.in_channels,
+        out_channels=fields.out_channels,
+        groups=fields.groups,
+        bias=fields.bias,
+        padding_mode=fields.padding_mode,
+    )
+
+
+def depthwise(fields: f.DepthwiseFields, rank: int) -> Layer:
+    """As many groups as input channels."""
+    return Conv(
+        axes=_axes(fields, rank),
+        in_channels=fields.in_channels,
+        out_channels=fields.out_channels,
+        groups=None,
+        depth_multiplier=fields.depth_multiplier,
+        bias=fields.bias,
+        padding_mode=fields.padding_mode,
+    )
+
+
+def transposed(fields: f.TransposedFields, rank: int) -> Layer:
+    """Transposed layers."""
+    kernel = fields.kernel_size
+    if isinstance(fields.padding, str) and fields.padding.lower() == "same":
+        raise SpecError(
+            "padding='same' is not for transposed layers, as in PyTorch", field="padding", allowed="numbers, valid, same_upper, same_lower"
+        )
+    return ConvTranspose(
+        axes=axes(
+            (kernel,) * rank if isinstance(kernel, int) else _of_rank("kernel_size", kernel, rank),
+            stride=fields.stride,
+            padding=fields.padding,
+            dilation=fields.dilation,
+            output_padding=fields.output_padding,
+        ),
+        in_channels=fields.in_channels,
+        out_channels=fields.out_channels,
+        groups=fields.groups,
+        bias=fields.bias,
+    )
+
+
+def separable(fields: f.SeparableFields, rank: int) -> Layer:
+    """Depthwise, then pointwise."""
+    return Separable(
+        axes=_axes(fields, rank),
+        in_channels=fields.in_channels,
+        out_channels=fields.out_channels,
+        depth_multiplier=fields.depth_multiplier,
+        bias=fields.bias,
+        pointwise_bias=fields.pointwise_bias,
+    )
+
+
+def deform(fields: f.DeformFields, rank: int) -> Layer:
+    """Deformable, the offsets (and masks) being inputs."""
+    return DeformConv(
+        axes=_axes(fields, rank),
+        in_channels=fields.in_channels,
+        out_channels=fields.out_channels,
+        groups=fields.groups,
+        bias=fields.bias,
+        offset_groups=fields.offset_groups,
+        modulated=fields.modulated,
+    )
+
+
+def deform_pack(fields: f.DeformFields, rank: int) -> Layer:
+    """Deformable, the offsets (and masks) predicted inside."""
+    return DeformConvPack(
+        axes=_axes(fields, rank),
+        in_channels=fields.in_channels,
+        out_channels=fields.out_channels,
+        groups=fields.groups,
+        bias=fields.bias,
+        offset_groups=fields.offset_groups,
+        modulated=fields.modulated,
+    )
+
+
+def _ranked(type_: str, fields: type[f.LayerFields], layer: Callable[[Any, int], Layer], order: tuple[str, ...]) -> list[Form]:
+    """A type in 1-D, 2-D and 3-D, and without a rank."""
+    named = [Form(f"{type_}{rank}d", rank, fields, layer, order) for rank in (1, 2, 3)]
+    return [*named, Form(f"{type_}*d", None, fields, layer, order)]
+
+
+FORMS: tuple[Form, ...] = (
+    *_ranked("Conv", f.ConvFields, conv, CONV_ORDER),
+    *_ranked("DepthwiseConv", f.DepthwiseFields, depthwise, COMMON_ORDER),
+    *_ranked("PointwiseConv", f.PointwiseFields, conv, CONV_ORDER),
+    *_ranked("ConvTranspose", f.TransposedFields, transposed, TRANSPOSED_ORDER),
+    *_ranked("SeparableConv", f.SeparableFields, separable, COMMON_ORDER),
+    Form("DeformConv2d", 2, f.DeformFields, deform, DEFORM_ORDER),
+    Form("DeformConv2dPack", 2, f.DeformFields, deform_pack, DEFORM_ORDER),
+)
+_MODULATED = {"modulated": True}
+_EXTRA: dict[str, Form] = {
+    "grouped": Form("Conv*d", None, f.GroupedFields, conv, CONV_ORDER),
+    "dilated": Form("Conv*d", None, f.DilatedFields, conv, CONV_ORDER),
+    "ModulatedDeformConv2d": Form("DeformConv2d", 2, f.DeformFields, deform, DEFORM_ORDER, _MODULATED),
+    "ModulatedDeformConv2dPack": Form("DeformConv2dPack", 2, f.DeformFields, deform_pack, DEFORM_ORDER, _MODULATED),
+}
+# Keras', TensorFlow's, mmcv's and the textbooks' words; {} is a rank, or nothing.
+_ALIASES: dict[str, tuple[str, ...]] = {
+    "Conv{}d": ("Conv{}", "Convolution{}d", "LazyConv{}d", "standard{}", "StandardConv{}d"),
+    "DepthwiseConv{}d": ("DepthwiseConv{}", "depthwise{}", "DWConv{}d"),
+    "PointwiseConv{}d": ("PointwiseConv{}", "pointwise{}"),
+    "ConvTranspose{}d": ("ConvTranspose{}", "Conv{}dTranspose", "ConvTransposed{}d", "TransposedConv{}d", "Deconv{}d", "Deconvolution{}d",
+                         "LazyConvTranspose{}d", "transposed{}", "deconv{}"),
+    "SeparableConv{}d": ("SeparableConv{}", "DepthwiseSeparableConv{}d", "depthwise_separable{}", "separable{}", "DepthwiseSeparableConvModule{}"),
+}  # fmt: skip
+_DEFORM_ALIASES: dict[str, tuple[str, ...]] = {
+    "DeformConv2d": ("deformable", "DeformConv", "DeformableConv2d", "DCNv1"),
+    "DeformConv2dPack": ("DeformConvPack", "DCN"),
+    "ModulatedDeformConv2d": ("ModulatedDeformConv",),
+    "ModulatedDeformConv2dPack": ("ModulatedDeformConvPack", "DCNv2"),
+}
+
+
+def key(type_: str) -> str:
+    """A type's name without regard to case, `-`, `_` and blanks."""
+    return type_.lower().replace("-", "").replace("_", "").replace(" ", "")
+
+
+def _by_key() -> dict[str, Form]:
+    table = {key(form.type.replace("*d", "")): form for form in FORMS} | {key(name): form for name, form in _EXTRA.items()}
+    for pattern, aliases in _ALIASES.items():
+        for rank in ("", "1", "2", "3"):
+            form = table[key(pattern.format(rank) if rank else pattern.replace("{}d", ""))]
+            table |= {key(alias.format(rank)): form for alias in aliases}
+    for name, aliases in _DEFORM_ALIASES.items():
+        table |= {key(alias): table[key(name)] for alias in aliases}
+    return table
+
+
+BY_KEY: dict[str, Form] = _by_key()
+# Words of other libraries for our fields: the repair of an unknown field names ours.
+SYNONYMS = {
+    "filters": "out_channels",
+    "channels": "out_channels",
+    "kernel": "kernel_size",
+    "strides": "stride",
+    "pad": "padding",
+    "pads": "padding",
+    "dilations": "dilation",
+    "dilation_rate": "dilation",
+    "use_bias": "bias",
+    "group": "groups",
+    "deform_groups": "offset_groups",
+    "deformable_groups": "offset_groups",
+    "input_shape": "input",
+}
+
+
+def form(type_: str) -> Form:
+    """The form that `type_` names. Raises SpecError with the nearest known type."""
+    found = BY_KEY.get(key(type_))
+    if found is not None:
+        return found
+    raise SpecError(f"the type {type_!r} is not known", field="type", allowed=", ".join(PROPER_TYPES), repair=_nearest_type(type_))
+
+
+PROPER_TYPES = tuple(dict.fromkeys(form.type for form in FORMS if form.rank))
+
+
+def _nearest_type(type_: str) -> str:
+    from difflib import get_close_matches  # a slow import that only errors need
+
+    near = get_close_matches(key(type_), BY_KEY, n=1, cutoff=0.5)
+    return BY_KEY[near[0]].type.replace("*d", "") if near else ""
+
+
+def nearest_field(name: str, known: tuple[str, ...]) -> str:
+    """The field that was probably meant, or ""."""
+    from difflib import get_close_matches  # a slow import that only errors need
+
+    synonym = SYNONYMS.get(name.lower(), "")
+    if synonym in known:
+        return synonym
+    near = get_close_matches(name.lower(), known, n=1, cutoff=0.6)
+    return near[0] if near else ""

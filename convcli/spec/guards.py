@@ -1,0 +1,83 @@
+"""What must hold of a text before a parser sees it, and of the data before anyone else does.
+
+The YAML parser (yaml-rs) recurses without a limit through nested block collections, reads numbers of millions of digits
+in quadratic time, stops at a NUL and knows no merge keys; each of these doors is closed here, at a small part of its time.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import chain
+from typing import Any
+
+from convcli.errors import SpecError
+from convcli.spec.places import MERGE, error_at, place_at, readable
+
+DEEPEST = 64  # levels of nesting: a spec has five
+BLANKS = 256  # columns of a line's indentation, dashes included: block collections cannot nest deeper than twice that
+DIGITS = 2000  # Python itself refuses to print integers of more than 4300 digits
+STEP = 250
+ORDINARY = bytes({*range(256)} - {*range(32)} | {*b"\t\n\r"})
+INDENTED = re.compile(rb"\n[ \t?:-]{%d}" % BLANKS)
+SAMPLED = re.compile(rb"[0-9A-Fa-f_]{%d}" % (DIGITS // STEP - 1))
+NUMBER = re.compile(rb"(?<![0-9A-Fa-f_])[0-9A-Fa-f_]{%d,}" % DIGITS)
+MARKS = {b"\xff\xfe\0\0": "UTF-32", b"\0\0\xfe\xff": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+BOXES = {dict, list}
+
+
+def checked_text(data: bytes, source: str) -> str:
+    """The text of the bytes, without a byte order mark. Raises SpecError for what is no UTF-8 text, or would hurt to parse."""
+    text = decoded(data, source)
+    if control := data.translate(None, ORDINARY):
+        index = text.index(chr(control[0]))
+        message = f"a control character, {control[0]:#04x}: this is not a text file"
+        raise error_at(text, source, place_at(text, index), message, repair="save it as UTF-8 text")
+    lines = b"\n" + (data.replace(b"\r", b"\n") if b"\r" in data else data)
+    if deep := INDENTED.search(lines):
+        line = lines.count(b"\n", 0, deep.end())
+        raise error_at(text, source, (line, BLANKS), f"nested or indented too deeply: {BLANKS} columns and more")
+    if SAMPLED.search(data[::STEP]) and (number := NUMBER.search(data)):  # a run this long shows in every 250th byte
+        place = place_at(text, len(readable(data[: number.start()])))
+        raise error_at(text, source, place, f"a number of {len(number.group())} digits; allowed: {DIGITS - 1}")
+    return text
+
+
+def decoded(data: bytes, source: str) -> str:
+    """UTF-8 bytes as text, without a byte order mark."""
+    for mark, name in MARKS.items():
+        if data.startswith(mark):
+            raise error_at("", source, (1, 1), f"this file is {name}, not UTF-8", repair="save it as UTF-8")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        text = readable(data)
+        place = place_at(text, len(readable(data[: error.start])))
+        message = f"not UTF-8: byte {data[error.start]:#04x} at byte offset {error.start} is no character"
+        raise error_at(text, source, place, message, repair="save it as UTF-8") from None
+
+
+def levels(value: object) -> list[list[Any]]:
+    """The dicts and lists of a document, level by level from the outside; one level more than allowed at the most."""
+    found = []
+    level: list[Any] = [value] if type(value) in BOXES else []
+    while level and len(found) <= DEEPEST:
+        found.append(level)
+        level = [x for box in level for x in (box.values() if type(box) is dict else box) if type(x) in BOXES]
+    return found
+
+
+def dicts(found: list[list[Any]]) -> list[dict[Any, Any]]:
+    """The dicts among all levels, the innermost last."""
+    return [box for box in chain.from_iterable(found) if type(box) is dict]
+
+
+def merge(mappings: list[dict[str, Any]]) -> None:
+    """YAML's `<<`: a mapping takes the keys it has not from the mapping, or the first of the mappings, that has them."""
+    for mapping in reversed(mappings):  # the innermost first, so that what is merged is itself complete
+        if MERGE in mapping:
+            merged = mapping.pop(MERGE)
+            for one in merged if isinstance(merged, list) else [merged]:
+                if not isinstance(one, dict):
+                    raise SpecError("<<: merges mappings alone", field=MERGE, allowed="a mapping, or a list of mappings")
+                for key, value in one.items():
+                    mapping.setdefault(key, value)

@@ -1,0 +1,116 @@
+"""The door: files, standard input, layers on the command line; each becomes a Network, each error its place."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+
+import msgspec
+
+from convcli.errors import SpecError
+from convcli.layers import Layer
+from convcli.plan import Network
+from convcli.spec import benchdnn, printed, text
+from convcli.spec.build import lines_network, network, printed_network, spelled_entry, spelled_network
+
+STDIN = "-"
+
+
+def load(source: str | PathLike[str]) -> Network:
+    """The network of a spec file: YAML, JSON, JSON lines (.jsonl), a printed model; "-" is standard input.
+
+    Raises SpecError with everything that is wrong, each problem with its file, line and column.
+    """
+    name = str(source)
+    data = _bytes(name)
+    return loads(data, "<stdin>" if name == STDIN else name)
+
+
+def loads(data: bytes, source: str = "<text>") -> Network:
+    """The network of a spec already read; the ending of `source` tells the format when it has one."""
+    ending = Path(source).suffix.lower()
+    if ending == ".jsonl" or (ending not in {".json", ".yaml", ".yml"} and _is_lines(data)):
+        return lines_network(text.decode_lines(data.splitlines(keepends=True), source), source)
+    if ending not in {".json", ".yaml", ".yml"} and printed.is_printed(start := data.decode("utf-8", "replace")):
+        return printed_network(start, source)
+    form = "json" if ending == ".json" else ""
+    document = text.decode(data, source, form)
+    try:
+        return network(document, source, lambda count: text.layer_lines(data, count, form))
+    except SpecError as error:
+        raise text.located(error, data, source, form) from None
+
+
+def parse(spelling: str) -> Layer:
+    """The layer of one line in PyTorch's spelling or benchdnn's: parsed, never evaluated. Raises SpecError."""
+    if benchdnn.is_descriptor(spelling):
+        return benchdnn.described(spelling).layer
+    entry = spelled_entry(spelling, 1)
+    if "*" in entry.type:
+        raise SpecError(f"the type {entry.type.replace('*d', '')!r} names no rank", field="type", allowed=entry.type.replace("*", "2"))
+    return entry.layer(0)
+
+
+def networks(arguments: Sequence[str]) -> list[Network]:
+    """One network per file; the layers spelled out among the arguments make one network together, in their order."""
+    spelled = [argument for argument in arguments if _is_spelled(argument)]
+    found = [spelled_network(spelled)] if spelled else []
+    problems = []
+    for argument in arguments:
+        if argument in spelled:
+            continue
+        try:
+            found.append(load(argument))
+        except SpecError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise SpecError(problems=tuple(problems))
+    return found
+
+
+def _is_spelled(argument: str) -> bool:
+    if argument == STDIN or Path(argument).suffix.lower() in {".yaml", ".yml", ".json", ".jsonl"}:
+        return False
+    return "(" in argument or benchdnn.is_descriptor(argument)
+
+
+def _is_lines(data: bytes) -> bool:
+    """JSON lines without the ending that says so: a first line that is a whole object, and more after it."""
+    first, _, rest = data.lstrip().partition(b"\n")
+    if not first.startswith(b"{") or not rest.lstrip().startswith(b"{"):
+        return False
+    try:
+        msgspec.json.decode(first)
+    except msgspec.DecodeError:
+        return False
+    return True
+
+
+def _bytes(name: str) -> bytes:
+    if name == STDIN:
+        return sys.stdin.buffer.read()
+    try:
+        return Path(name).read_bytes()
+    except (OSError, ValueError) as error:
+        raise _unreadable(name, error) from None
+
+
+def _unreadable(name: str, error: Exception) -> SpecError:
+    if isinstance(error, FileNotFoundError):
+        from difflib import get_close_matches  # a slow import that only errors need
+
+        path = Path(name)
+        near = get_close_matches(path.name, _siblings(path), n=1)
+        hint = 'a file, "-", or a layer as PyTorch writes it, Conv2d(3, 64, 3)'
+        return SpecError(f"{name}: there is no such file", allowed=hint, repair=str(path.with_name(near[0])) if near else "")
+    reason = "this is a directory" if isinstance(error, IsADirectoryError) else getattr(error, "strerror", None) or str(error)
+    return SpecError(f"{name}: {reason}", allowed="a file that can be read")
+
+
+def _siblings(path: Path) -> list[str]:
+    try:
+        return [sibling.name for sibling in path.parent.iterdir()]
+    except (OSError, ValueError):
+        return []

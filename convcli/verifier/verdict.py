@@ -1,0 +1,147 @@
+"""Outcomes are data: what each check found, each layer's status, and the summary that decides the exit code."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from convcli._version import __version__
+
+
+class Status(StrEnum):
+    """From best to worst within what was checked; then what was not checked at all."""
+
+    PASSED = "passed"
+    INEXACT = "inexact"  # rounds by nature, within the bound
+    FAILED = "failed"
+    MISTRUSTED = "mistrusted"  # equal, but the output carried no signal
+    SHAPE_MISMATCH = "shape_mismatch"
+    ERROR_MISMATCH = "error_mismatch"  # one side refuses the layer
+    CRASHED = "crashed"
+    TIMED_OUT = "timed_out"
+    OUT_OF_MEMORY = "out_of_memory"
+    UNSUPPORTED = "unsupported"
+    SKIPPED = "skipped"
+
+    @property
+    def good(self) -> bool:
+        """The check was made and holds."""
+        return self in {Status.PASSED, Status.INEXACT}
+
+    @property
+    def bad(self) -> bool:
+        """FAILED and worse: the exit code is 1."""
+        return not self.good and not self.idle
+
+    @property
+    def idle(self) -> bool:
+        """Nothing was checked."""
+        return self in {Status.UNSUPPORTED, Status.SKIPPED}
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One comparison. method: "exact" (bit for bit, proven), "bound" (running error bound), "equal" (integers)."""
+
+    name: str
+    method: str
+    status: Status
+    dtype: str = ""
+    max_abs_error: float | None = None
+    bound_ratio: float | None = None
+    worst_index: tuple[int, ...] | None = None
+    detail: str = ""
+    seconds: float = 0.0
+
+
+class LayerVerdict(msgspec.Struct, frozen=True):
+    """All checks of one layer; its status is its worst check's."""
+
+    name: str
+    type: str
+    status: Status
+    checks: tuple[Check, ...]
+    repro: str
+    source: str = ""
+    line: int | UnsetType = UNSET
+    reason: str = ""
+    seconds: float = 0.0
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """Layers by status; `crashed` counts the dead, the timed out and those out of memory."""
+
+    passed: int
+    failed: int
+    inexact: int
+    mistrusted: int
+    crashed: int
+    skipped: int
+    unsupported: int
+    seconds: float
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """The answer of `verify`."""
+
+    schema: int
+    convcli: str
+    command: str
+    seed: int
+    environment: dict[str, Any]
+    layers: tuple[LayerVerdict, ...]
+    summary: Summary
+    interrupted: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """130 interrupted, 1 when something failed, 3 when something could not be checked for want of its backend or
+        nothing was checked at all, else 0.
+        """
+        if self.interrupted:
+            return 130
+        statuses = [layer.status for layer in self.layers]
+        if any(status.bad for status in statuses):
+            return 1
+        if Status.UNSUPPORTED in statuses or not any(status.good for status in statuses):
+            return 3
+        return 0
+
+
+_SEVERITY = list(Status)
+
+
+def worst(checks: tuple[Check, ...]) -> Status:
+    """The layer's status: the worst bad one; else UNSUPPORTED if a forward check was; else INEXACT or PASSED; else SKIPPED."""
+    statuses = {check.status for check in checks}
+    for pick in (
+        [status for status in statuses if status.bad],
+        [check.status for check in checks if check.status is Status.UNSUPPORTED and check.name == "forward"],
+        [status for status in statuses if status.good],
+        list(statuses),
+    ):
+        if pick:
+            return max(pick, key=_SEVERITY.index)
+    return Status.SKIPPED
+
+
+def outcome(
+    layers: tuple[LayerVerdict, ...], *, seed: int, environment: dict[str, Any], seconds: float, interrupted: bool = False
+) -> Outcome:
+    """The layers' verdicts with their summary."""
+    statuses = [layer.status for layer in layers]
+    dead = {Status.CRASHED, Status.TIMED_OUT, Status.OUT_OF_MEMORY}
+    failed = {Status.FAILED, Status.SHAPE_MISMATCH, Status.ERROR_MISMATCH}
+    summary = Summary(
+        passed=statuses.count(Status.PASSED),
+        failed=sum(status in failed for status in statuses),
+        inexact=statuses.count(Status.INEXACT),
+        mistrusted=statuses.count(Status.MISTRUSTED),
+        crashed=sum(status in dead for status in statuses),
+        skipped=statuses.count(Status.SKIPPED),
+        unsupported=statuses.count(Status.UNSUPPORTED),
+        seconds=seconds,
+    )
+    return Outcome(1, __version__, "verify", seed, environment, layers, summary, interrupted)
