@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Problem", "SpecError", "__version__", "kernels", "load", "parse", "summarize", "verify"]
 
-_HOMES = {"load": "convcli.spec.load", "parse": "convcli.spec.load", "summarize": "convcli.records", "verify": "convcli.verifier.run"}
+_HOMES = {
+    "load": "convcli.spec.load",
+    "parse": "convcli.spec.load",
+    "summarize": "convcli.records",
+    "verify": "convcli.verifier.run",
+}
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module's attributes are of any type

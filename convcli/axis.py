@@ -129,7 +129,9 @@ class Reach(msgspec.Struct, frozen=True):
         """size + floor((span-1)/stride)*jump; jump/stride; start - ((span-1)/2 - before)*jump/stride"""
         jump = _ratio(self.jump, axis.stride)
         return Reach(
-            self.size + (axis.span - 1) // axis.stride * self.jump, jump, self.twice_start - (axis.span - 1 - 2 * axis.before) * jump
+            self.size + (axis.span - 1) // axis.stride * self.jump,
+            jump,
+            self.twice_start - (axis.span - 1 - 2 * axis.before) * jump,
         )
 
 
@@ -202,7 +204,9 @@ def whole(field: str, value: object, *, least: int | None = None) -> int:
     if least is not None and value < least:
         raise SpecError(f"{field}={value} is too small", field=field, allowed=f"at least {least}")
     if not -LARGEST <= value <= LARGEST:
-        raise SpecError(f"{field} is too large: a number of {len(str(abs(value)))} digits", field=field, allowed="at most 2**63 - 1")
+        raise SpecError(
+            f"{field} is too large: a number of {len(str(abs(value)))} digits", field=field, allowed="at most 2**63 - 1"
+        )
     return value
 
 
@@ -222,18 +226,29 @@ def _paddings(
     except SpecError as error:
         if rank == 1 and len(padding) == 2:
             raise SpecError(
-                str(error.problems[0].message), field="padding", allowed="one number, or one pair", repair=f"[{list(padding)}]"
+                str(error.problems[0].message),
+                field="padding",
+                allowed="one number, or one pair",
+                repair=f"[{list(padding)}]",
             ) from None
         raise
 
 
 def _padding_pairs(padding: Sequence[int | Sequence[int]], rank: int, least: int | None) -> list[tuple[int, int]]:
     if len(padding) != rank:
-        raise SpecError(f"padding has {len(padding)} entries for {rank} spatial axes", field="padding", allowed=f"{rank} [before, after] pairs")
+        raise SpecError(
+            f"padding has {len(padding)} entries for {rank} spatial axes",
+            field="padding",
+            allowed=f"{rank} [before, after] pairs",
+        )
     pairs: list[tuple[int, int]] = []
     for entry in padding:
         if isinstance(entry, str) or (isinstance(entry, Sequence) and len(entry) != 2):
-            raise SpecError(f"padding has the entry {entry!r}", field="padding", allowed="a number, or a [before, after] pair, per axis")
+            raise SpecError(
+                f"padding has the entry {entry!r}",
+                field="padding",
+                allowed="a number, or a [before, after] pair, per axis",
+            )
         before, after = (entry, entry) if isinstance(entry, int) else entry
         pairs.append((whole("padding", before, least=least), whole("padding", after, least=least)))
     return pairs
@@ -248,7 +263,9 @@ def _padding_word(
     if word == "valid":
         return "", [(0, 0)] * rank
     if word != "same":
-        raise SpecError(f"padding={word!r} is not known", field="padding", allowed=f"numbers, or {', '.join(PADDING_WORDS)}")
+        raise SpecError(
+            f"padding={word!r} is not known", field="padding", allowed=f"numbers, or {', '.join(PADDING_WORDS)}"
+        )
     if any(s != 1 for s in strides):
         raise SpecError(
             f"padding='same' needs stride 1, as in PyTorch; stride is {list(strides)}",

@@ -44,7 +44,15 @@ class Problem(msgspec.Struct, frozen=True):
 class SpecError(ValueError):
     """A spec, a shape or an argument is wrong. `problems` lists everything found, in document order."""
 
-    def __init__(self, message: str = "", *, field: str = "", allowed: str = "", repair: str = "", problems: tuple[Problem, ...] = ()):
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        field: str = "",
+        allowed: str = "",
+        repair: str = "",
+        problems: tuple[Problem, ...] = (),
+    ):
         self.problems = problems or (Problem(message, (field,) if field else (), allowed, repair),)
         super().__init__("\n".join(map(str, self.problems)))
 

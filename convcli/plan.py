@@ -41,6 +41,7 @@ class Network(msgspec.Struct):
     input: Shape | None = None
     channels_last: bool = False
     budget: dict[str, Any] | None = None
+    located: Callable[[SpecError], SpecError] = lambda error: error  # knows the text that the layers come from
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -80,7 +81,7 @@ def plan(network: Network) -> Plan:
     problems: list[Problem] = []
     steps = tuple(steps_of(network.entries, network.input, channels_last=network.channels_last, problems=problems))
     if problems:
-        raise SpecError(problems=tuple(problems))
+        raise network.located(SpecError(problems=tuple(problems)))
     return Plan(network, steps)
 
 
@@ -99,7 +100,10 @@ def steps_of(
         try:
             if shape is None:
                 raise SpecError(  # noqa: TRY301 - collected like every other problem
-                    "no input reaches this layer", field="input", allowed="`input` in the layer or at the top of the spec", repair="-i 1,3,224,224"
+                    "no input reaches this layer",
+                    field="input",
+                    allowed="`input` in the layer or at the top of the spec",
+                    repair="-i 1,3,224,224",
                 )
             step = _step(entry, shape, field, channels_last=channels_last)
         except SpecError as error:

@@ -216,7 +216,9 @@ def _record(name: str, kind: str, layer: Layer, x: Shape, step: Step, scope: Sco
         receptive_field=_receptive_field(step) if scope.shape and layer is step.layer else UNSET,
         memory=memory,
         arithmetic_intensity=_intensity(flops, memory) if counts and memory is not UNSET else UNSET,
-        parts=tuple(_record(part.name, part_type(part.layer), part.layer, part.x, step, scope) for part in layer.parts(x)),
+        parts=tuple(
+            _record(part.name, part_type(part.layer), part.layer, part.x, step, scope) for part in layer.parts(x)
+        ),
     )
 
 

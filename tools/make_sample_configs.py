@@ -71,7 +71,10 @@ def expectations(text: str) -> Iterator[tuple[Fields, Fields]]:
 def spelled(text: str) -> Fields:
     """Conv2d(3, 64, kernel_size=(7, 7), padding=same) as a layer's fields."""
     call: Any = ast.parse(text, mode="eval").body
-    pairs = [*zip(POSITIONS, call.args, strict=False), *((str(keyword.arg), keyword.value) for keyword in call.keywords)]
+    pairs = [
+        *zip(POSITIONS, call.args, strict=False),
+        *((str(keyword.arg), keyword.value) for keyword in call.keywords),
+    ]
     fields = {name: node.id if isinstance(node, ast.Name) else ast.literal_eval(node) for name, node in pairs}
     lists = {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
     return {"type": call.func.id} | lists

@@ -31,7 +31,9 @@ def _version(wanted: bool) -> None:  # noqa: FBT001 - Typer's callback form
 
 @app.callback()
 def convcli(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")] = False,  # noqa: ARG001, FBT002
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,  # noqa: ARG001, FBT002
 ) -> None:
     """The convolution calculator and verifier: shapes, parameters, MACs and FLOPs, proved; kernels checked exactly."""
 

@@ -17,7 +17,9 @@ from convcli.records import BYTES, FLOPS_WORDS, Command, summarize
 class CountFlags(msgspec.Struct):
     """What the counts mean."""
 
-    convention: Annotated[str, typer.Option("--convention", help="FLOPs: dense (2*macs), or strict (2*terms - 1 + bias per output).")] = "dense"
+    convention: Annotated[
+        str, typer.Option("--convention", help="FLOPs: dense (2*macs), or strict (2*terms - 1 + bias per output).")
+    ] = "dense"
     dtype: Annotated[str, typer.Option("--dtype", help="Data type that bytes are counted for.")] = "float32"
     backward: Annotated[bool, typer.Option("--backward", help="Add what the gradients cost.")] = False
 
@@ -43,7 +45,9 @@ def one_of(flag: str, value: str, allowed: tuple[str, ...]) -> None:
 def shape(layer: LayerFlags, report: ReportFlags) -> None:
     """Output shape of every layer; receptive field, jump and start per axis.
 
-    Example: convcli shape "Conv2d(3, 64, 7, stride=2, padding=3)" -i 1,3,224,224
+    \b
+    Example:
+      convcli shape "Conv2d(3, 64, 7, stride=2, padding=3)" -i 1,3,224,224
     """
     _run("shape", layer, report)
 
@@ -52,7 +56,9 @@ def shape(layer: LayerFlags, report: ReportFlags) -> None:
 def params(layer: LayerFlags, report: ReportFlags) -> None:
     """Parameters, per tensor and in all; the bytes they take.
 
-    Example: convcli params --type SeparableConv2d -i 1,32,56,56 --out-channels 64 --kernel-size 3
+    \b
+    Example:
+      convcli params --type SeparableConv2d -i 1,32,56,56 --out-channels 64 --kernel-size 3
     """
     _run("params", layer, report)
 
@@ -61,7 +67,9 @@ def params(layer: LayerFlags, report: ReportFlags) -> None:
 def flops(layer: LayerFlags, report: ReportFlags, counts: CountFlags) -> None:
     """MACs and FLOPs, forward and --backward; bytes moved and arithmetic intensity.
 
-    Example: convcli flops "ConvTranspose2d(16, 8, 3, stride=2, padding=1, output_padding=1)" -i 1,16,10,10 --backward
+    \b
+    Example:
+      convcli flops "ConvTranspose2d(16, 8, 3, stride=2, padding=1, output_padding=1)" -i 1,16,10,10 --backward
     """
     _run("flops", layer, report, counts)
 
@@ -70,6 +78,8 @@ def flops(layer: LayerFlags, report: ReportFlags, counts: CountFlags) -> None:
 def summary(layer: LayerFlags, report: ReportFlags, counts: CountFlags) -> None:
     """Shapes, parameters, MACs and FLOPs in one table with totals.
 
-    Example: convcli summary sample_configs/networks/resnet50.yaml --output report.md --output report.json
+    \b
+    Example:
+      convcli summary sample_configs/networks/resnet50.yaml --output report.md --output report.json
     """
     _run("summary", layer, report, counts)

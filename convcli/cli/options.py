@@ -19,35 +19,188 @@ REPORT = "Report"
 class LayerFlags(msgspec.Struct):
     """A layer described by flags, as the texts that were typed; None is a flag that was not given."""
 
-    specs: Annotated[list[str] | None, typer.Argument(help="Spec files, - for standard input, or layers: 'Conv2d(3, 64, 7, stride=2)'.", show_default=False)] = None
-    input: Annotated[str | None, typer.Option("--input", "-i", help="Input shape N,C,spatial...: 1,3,224,224 or 1x3x224x224.", show_default=False)] = None
-    type: Annotated[str | None, typer.Option("--type", help="Layer type, as in Conv2d.", show_default=False, rich_help_panel=LAYER)] = None
-    in_channels: Annotated[str | None, typer.Option("--in-channels", show_default=False, rich_help_panel=LAYER)] = None
-    out_channels: Annotated[str | None, typer.Option("--out-channels", show_default=False, rich_help_panel=LAYER)] = None
-    kernel_size: Annotated[str | None, typer.Option("--kernel-size", help="7, or 3,5 for one per axis.", show_default=False, rich_help_panel=LAYER)] = None
-    stride: Annotated[str | None, typer.Option("--stride", show_default=False, rich_help_panel=LAYER)] = None
-    padding: Annotated[str | None, typer.Option("--padding", help="3; 1,2; [[0,1],[1,2]]; same, valid, same_upper, same_lower.", show_default=False, rich_help_panel=LAYER)] = None
-    dilation: Annotated[str | None, typer.Option("--dilation", show_default=False, rich_help_panel=LAYER)] = None
-    groups: Annotated[str | None, typer.Option("--groups", show_default=False, rich_help_panel=LAYER)] = None
-    bias: Annotated[bool | None, typer.Option("--bias/--no-bias", show_default=False, rich_help_panel=LAYER)] = None
-    padding_mode: Annotated[str | None, typer.Option("--padding-mode", help="zeros, reflect, replicate, circular.", show_default=False, rich_help_panel=LAYER)] = None
-    output_padding: Annotated[str | None, typer.Option("--output-padding", show_default=False, rich_help_panel=LAYER)] = None
-    depth_multiplier: Annotated[str | None, typer.Option("--depth-multiplier", show_default=False, rich_help_panel=LAYER)] = None
-    pointwise_bias: Annotated[bool | None, typer.Option("--pointwise-bias/--no-pointwise-bias", show_default=False, rich_help_panel=LAYER)] = None
-    offset_groups: Annotated[str | None, typer.Option("--offset-groups", show_default=False, rich_help_panel=LAYER)] = None
-    modulated: Annotated[bool | None, typer.Option("--modulated/--no-modulated", show_default=False, rich_help_panel=LAYER)] = None
-    input_layout: Annotated[str | None, typer.Option("--input-layout", help="channels_first or channels_last.", show_default=False)] = None
+    specs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SPEC]...",
+            help="Spec files, - for standard input, or layers: 'Conv2d(3, 64, 7, stride=2)'.",
+            show_default=False,
+        ),
+    ] = None
+    input: Annotated[
+        str | None,
+        typer.Option(
+            "--input",
+            "-i",
+            metavar="SHAPE",
+            help="Input shape N,C,spatial...: 1,3,224,224 or 1x3x224x224.",
+            show_default=False,
+        ),
+    ] = None
+    type: Annotated[
+        str | None,
+        typer.Option(
+            "--type", metavar="TYPE", help="Layer type, as in Conv2d.", show_default=False, rich_help_panel=LAYER
+        ),
+    ] = None
+    in_channels: Annotated[
+        str | None,
+        typer.Option(
+            "--in-channels",
+            metavar="N",
+            help="Taken from the input when left out.",
+            show_default=False,
+            rich_help_panel=LAYER,
+        ),
+    ] = None
+    out_channels: Annotated[
+        str | None,
+        typer.Option("--out-channels", metavar="N", help="Output channels.", show_default=False, rich_help_panel=LAYER),
+    ] = None
+    kernel_size: Annotated[
+        str | None,
+        typer.Option(
+            "--kernel-size", metavar="N", help="7, or 3,5 for one per axis.", show_default=False, rich_help_panel=LAYER
+        ),
+    ] = None
+    stride: Annotated[
+        str | None,
+        typer.Option(
+            "--stride", metavar="N", help="2, or 2,1 for one per axis.", show_default=False, rich_help_panel=LAYER
+        ),
+    ] = None
+    padding: Annotated[
+        str | None,
+        typer.Option(
+            "--padding",
+            metavar="N",
+            help="3; 1,2; [[0,1],[1,2]]; same, valid, same_upper, same_lower.",
+            show_default=False,
+            rich_help_panel=LAYER,
+        ),
+    ] = None
+    dilation: Annotated[
+        str | None,
+        typer.Option(
+            "--dilation", metavar="N", help="Distance between taps.", show_default=False, rich_help_panel=LAYER
+        ),
+    ] = None
+    groups: Annotated[
+        str | None,
+        typer.Option(
+            "--groups",
+            metavar="N",
+            help="Groups of channels; in_channels of them is depthwise.",
+            show_default=False,
+            rich_help_panel=LAYER,
+        ),
+    ] = None
+    bias: Annotated[
+        bool | None,
+        typer.Option(
+            "--bias/--no-bias", help="Whether there is a bias; there is.", show_default=False, rich_help_panel=LAYER
+        ),
+    ] = None
+    padding_mode: Annotated[
+        str | None,
+        typer.Option(
+            "--padding-mode",
+            metavar="MODE",
+            help="zeros, reflect, replicate, circular.",
+            show_default=False,
+            rich_help_panel=LAYER,
+        ),
+    ] = None
+    output_padding: Annotated[
+        str | None,
+        typer.Option(
+            "--output-padding",
+            metavar="N",
+            help="Transposed layers: cells added at the end.",
+            show_default=False,
+            rich_help_panel=LAYER,
+        ),
+    ] = None
+    depth_multiplier: Annotated[
+        str | None,
+        typer.Option(
+            "--depth-multiplier",
+            metavar="N",
+            help="Depthwise, separable: filters per input channel.",
+            show_default=False,
+            rich_help_panel=LAYER,
+        ),
+    ] = None
+    pointwise_bias: Annotated[
+        bool | None,
+        typer.Option(
+            "--pointwise-bias/--no-pointwise-bias",
+            help="Separable: follows --bias.",
+            show_default=False,
+            rich_help_panel=LAYER,
+        ),
+    ] = None
+    offset_groups: Annotated[
+        str | None,
+        typer.Option(
+            "--offset-groups",
+            metavar="N",
+            help="Deformable: groups of input channels that share offsets.",
+            show_default=False,
+            rich_help_panel=LAYER,
+        ),
+    ] = None
+    modulated: Annotated[
+        bool | None,
+        typer.Option(
+            "--modulated/--no-modulated",
+            help="Deformable: with a mask (DCNv2).",
+            show_default=False,
+            rich_help_panel=LAYER,
+        ),
+    ] = None
+    input_layout: Annotated[
+        str | None,
+        typer.Option("--input-layout", metavar="LAYOUT", help="channels_first or channels_last.", show_default=False),
+    ] = None
 
 
 class ReportFlags(msgspec.Struct):
     """How and where the answer appears."""
 
-    format: Annotated[str, typer.Option("--format", "-f", help="text, json, csv, markdown, junit or github.", rich_help_panel=REPORT)] = "text"
-    output: Annotated[list[str] | None, typer.Option("--output", "-o", help="Write to FILE, whole or not at all; .json .csv .md .xml .txt choose the format. Repeatable.", show_default=False, rich_help_panel=REPORT)] = None
-    color: Annotated[str, typer.Option("--color", help="auto, always or never.", rich_help_panel=REPORT)] = "auto"
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only what fails, and errors.", rich_help_panel=REPORT)] = False
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Everything there is to say.", rich_help_panel=REPORT)] = False
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an internal error.", rich_help_panel=REPORT)] = False
+    format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="FORMAT",
+            help="text, json, csv, markdown, junit or github.",
+            rich_help_panel=REPORT,
+        ),
+    ] = "text"
+    output: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Write to FILE, whole or not at all; .json .csv .md .xml .txt choose the format. Repeatable.",
+            show_default=False,
+            rich_help_panel=REPORT,
+        ),
+    ] = None
+    color: Annotated[
+        str, typer.Option("--color", metavar="WHEN", help="auto, always or never.", rich_help_panel=REPORT)
+    ] = "auto"
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Only what fails, and errors.", rich_help_panel=REPORT)
+    ] = False
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Everything there is to say.", rich_help_panel=REPORT)
+    ] = False
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an internal error.", rich_help_panel=REPORT)
+    ] = False
 
 
 class DebugFlag(msgspec.Struct):
@@ -60,13 +213,16 @@ def takes(**groups: type[msgspec.Struct]) -> Callable[[Callable[..., None]], Cal
     """Give a command the flags of whole groups: the command takes each group as one argument, Typer sees the flags."""
 
     def grouped(command: Callable[..., None]) -> Callable[..., None]:
-        own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name not in groups]
+        signature = inspect.signature(command, eval_str=True)
+        own = [p.replace(kind=p.KEYWORD_ONLY) for p in signature.parameters.values() if p.name not in groups]
         flags = {name: _parameters(group) for name, group in groups.items()}
 
         @wraps(command)
         def flat(**values: Any) -> None:  # noqa: ANN401 - what Typer hands over
             values_form, values_debug = values.get("format", "text"), values.get("debug", False)
-            packed = {name: group(**{p.name: values.pop(p.name) for p in flags[name]}) for name, group in groups.items()}
+            packed = {
+                name: group(**{p.name: values.pop(p.name) for p in flags[name]}) for name, group in groups.items()
+            }
             code = guarded(lambda: command(**packed, **values), form=values_form, debug=values_debug)
             if code:
                 raise typer.Exit(code)
@@ -83,4 +239,7 @@ def takes(**groups: type[msgspec.Struct]) -> Callable[[Callable[..., None]], Cal
 def _parameters(group: type[msgspec.Struct]) -> list[inspect.Parameter]:
     hints = inspect.get_annotations(group, eval_str=True)
     defaults = dict(zip(group.__struct_fields__, group.__struct_defaults__, strict=True))
-    return [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults[name], annotation=hint) for name, hint in hints.items()]
+    return [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults[name], annotation=hint)
+        for name, hint in hints.items()
+    ]

@@ -24,25 +24,38 @@ class Sink:
         if flags.color not in {"auto", "always", "never"}:
             raise SpecError(f"--color {flags.color} is not known", allowed="auto, always, never")
         self.flags = flags
-        self.files = [(path, report.format_of(path)) for path in flags.output or []]
+        self.files = [(path, report.form_of(path)) for path in flags.output or []]
 
     def emit(self, record: Report | Outcome) -> None:
-        """Write the files, then standard output; with files and no --format asked for, the files are the answer."""
+        """Write the files, then standard output. --quiet leaves the calculator's standard output empty."""
+        from convcli.records import Report
+
         for path, form in self.files:
-            report.write(path, report.render(record, form, verbose=self.flags.verbose))
-        if self.files and self.flags.format == "text" and self.flags.quiet:
+            report.write(path, report.render(record, form))
+        if self.flags.quiet and isinstance(record, Report):
             return
-        if self.flags.format == "text" and wants_colour(self.flags.color):
-            report.show(record, color=self.flags.color, quiet=self.flags.quiet, verbose=self.flags.verbose)
-            return
-        sys.stdout.write(report.render(record, self.flags.format, quiet=self.flags.quiet, verbose=self.flags.verbose))
+        if self.flags.format != "text":
+            sys.stdout.write(report.render(record, self.flags.format))
+        elif draws(self.flags.color):
+            self._draw(record)
+        else:
+            from convcli.report.text import plain
+
+            sys.stdout.write(plain(record, verbose=self.flags.verbose, quiet=self.flags.quiet))
         sys.stdout.flush()
 
+    def _draw(self, record: Report | Outcome) -> None:
+        from rich.console import Console
 
-def wants_colour(color: str) -> bool:
-    """Whether standard output is drawn on: a terminal, unless told otherwise by --color, NO_COLOR or FORCE_COLOR."""
+        from convcli.report.terminal import show
+
+        forced = self.flags.color == "always"
+        console = Console(force_terminal=forced or None, no_color=False if forced else None, highlight=False)
+        show(record, console, verbose=self.flags.verbose, quiet=self.flags.quiet)
+
+
+def draws(color: str) -> bool:
+    """Whether standard output is drawn on: a terminal, unless told otherwise by --color or FORCE_COLOR."""
     if color != "auto":
         return color == "always"
-    if os.environ.get("FORCE_COLOR"):
-        return True
-    return sys.stdout.isatty()
+    return sys.stdout.isatty() or bool(os.environ.get("FORCE_COLOR"))

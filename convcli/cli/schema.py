@@ -14,11 +14,15 @@ from convcli.cli.options import DebugFlag, takes
 @takes(debug=DebugFlag)
 def schema(
     debug: DebugFlag,  # noqa: ARG001 - read by the guard
-    output: Annotated[str | None, typer.Option("--output", "-o", help="Write to FILE instead.", show_default=False)] = None,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", help="Write to FILE instead.", show_default=False)
+    ] = None,
 ) -> None:
     """The JSON Schema of a spec file, for editors.
 
-    Example: convcli schema --output convcli.schema.json
+    \b
+    Example:
+      convcli schema --output convcli.schema.json
     """
     from convcli import report
     from convcli.spec.schema import schema as spec_schema

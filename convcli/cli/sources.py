@@ -19,7 +19,10 @@ def networks_of(flags: LayerFlags) -> list[Network]:
     if given:
         found.append(flags_network(given))
     if not found:
-        raise SpecError("there is no layer to work on", allowed="a spec file, -, a layer like 'Conv2d(3, 64, 3)', or --type with its flags")
+        raise SpecError(
+            "there is no layer to work on",
+            allowed="a spec file, -, a layer like 'Conv2d(3, 64, 3)', or --type with its flags",
+        )
     for network in found:
         if flags.input is not None:
             network.input = shape_of(flags.input)

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from convcli.axis import Axis, Padding, axes, whole
+from convcli.axis import Axis, axes, whole
 from convcli.errors import SpecError
 
 Array = npt.NDArray[Any]
@@ -97,7 +97,17 @@ def convolution_call(
         _check_mode(padding_mode, settled, space)
     out = tuple(axis.out(n) for axis, n in zip(settled, space, strict=True))
     work = _work_dtype(a, weight=w)
-    return Call(_with_batch(a, work, batched), w.astype(work, copy=False), _bias(bias, a, outs, work), settled, out, g, a.dtype, batched, padding_mode)
+    return Call(
+        _with_batch(a, work, batched),
+        w.astype(work, copy=False),
+        _bias(bias, a, outs, work),
+        settled,
+        out,
+        g,
+        a.dtype,
+        batched,
+        padding_mode,
+    )
 
 
 def transposed_call(
@@ -118,7 +128,16 @@ def transposed_call(
         _check_output_padding(axis)
     out = tuple(axis.transposed_out(n) for axis, n in zip(settled, space, strict=True))
     work = _work_dtype(a, weight=w)
-    return Call(_with_batch(a, work, batched), w.astype(work, copy=False), _bias(bias, a, outs, work), settled, out, g, a.dtype, batched)
+    return Call(
+        _with_batch(a, work, batched),
+        w.astype(work, copy=False),
+        _bias(bias, a, outs, work),
+        settled,
+        out,
+        g,
+        a.dtype,
+        batched,
+    )
 
 
 def deform_call(
@@ -149,7 +168,9 @@ def deform_call(
     og = _offset_groups(shift, batch, taps, out, channels)
     scale = None if mask is None else np.asarray(mask)
     if scale is not None and scale.shape != (*batch, og * taps, *out):
-        raise _wrong("mask", scale, f"{(*batch, og * taps, *out)}: {taps} taps for each of {og} offset groups, the output's size")
+        raise _wrong(
+            "mask", scale, f"{(*batch, og * taps, *out)}: {taps} taps for each of {og} offset groups, the output's size"
+        )
     work = _work_dtype(a, weight=w, offset=shift, **({} if scale is None else {"mask": scale}))
     return DeformCall(
         _with_batch(a, work, batched),
@@ -176,11 +197,15 @@ def plain(field: str, value: object) -> Any:
         return tuple(plain(field, entry) for entry in value)
     if hasattr(value, "__index__") and not isinstance(value, np.bool_):
         return operator.index(value)
-    raise SpecError(f"{field}={value!r} is not a whole number", field=field, allowed="whole numbers, one or one per axis")
+    raise SpecError(
+        f"{field}={value!r} is not a whole number", field=field, allowed="whole numbers, one or one per axis"
+    )
 
 
 def _axes(weight: Array, sliding: Mapping[str, Any], *, negative: bool = True) -> tuple[Axis, ...]:
-    return axes(weight.shape[2:], negative_padding=negative, **{field: plain(field, value) for field, value in sliding.items()})
+    return axes(
+        weight.shape[2:], negative_padding=negative, **{field: plain(field, value) for field, value in sliding.items()}
+    )
 
 
 def _wrong(field: str, array: Array, expected: str) -> SpecError:
@@ -200,7 +225,7 @@ def _check_ranks(x: Array, weight: Array) -> bool:
 
 
 def _check_mode(mode: str, axes: tuple[Axis, ...], space: tuple[int, ...]) -> None:
-    """reflect repeats no edge, circular goes round once; neither can say what a crop would mean."""
+    """Reflect repeats no edge, circular goes round once; neither can say what a crop would mean."""
     for axis, size in zip(axes, space, strict=True):
         most = {"reflect": size - 1, "circular": size}.get(mode, max(axis.before, axis.after))
         if min(axis.before, axis.after) < 0 or max(axis.before, axis.after) > most:
@@ -221,7 +246,9 @@ def _check_output_padding(axis: Axis) -> None:
 
 
 def _offset_groups(offset: Array, batch: tuple[int, ...], taps: int, out: tuple[int, ...], channels: int) -> int:
-    expected = f"{(*batch, '2*og*' + str(taps), *out)}: (dy, dx) for {taps} taps and og offset groups, the output's size"
+    expected = (
+        f"{(*batch, '2*og*' + str(taps), *out)}: (dy, dx) for {taps} taps and og offset groups, the output's size"
+    )
     if offset.ndim != len(batch) + 3 or offset.shape[:-3] != batch or offset.shape[-2:] != out:
         raise _wrong("offset", offset, expected)
     og, rest = divmod(offset.shape[-3], 2 * taps)
@@ -234,7 +261,9 @@ def _work_dtype(x: Array, **others: Array) -> np.dtype[Any]:
     """What is summed in: float32 for float16, the dtype itself for float32 and float64, int64 for integers."""
     for field, array in others.items():
         if array.dtype != x.dtype:
-            raise SpecError(f"{field} is {array.dtype}, x is {x.dtype}", field=field, allowed="one dtype for all arrays")
+            raise SpecError(
+                f"{field} is {array.dtype}, x is {x.dtype}", field=field, allowed="one dtype for all arrays"
+            )
     kind, size = x.dtype.kind, x.dtype.itemsize
     if kind in "iu":
         return np.dtype(np.int64)

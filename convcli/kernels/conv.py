@@ -35,7 +35,7 @@ def conv(
     padding_mode: str = "zeros",
     method: str = "auto",
 ) -> Array:
-    """x (N, C, *in) or (C, *in), weight (O, C/groups, *kernel), bias (O,) -> y (N, O, *out) or (O, *out), in x's dtype.
+    """X (N, C, *in) or (C, *in), weight (O, C/groups, *kernel), bias (O,) -> y (N, O, *out) or (O, *out), in x's dtype.
 
     One to three spatial axes. padding: a number, one per axis, a (before, after) pair per axis (negative ones crop),
     "same", "valid", "same_upper", "same_lower". padding_mode: zeros, reflect, replicate, circular. method: a key of
@@ -43,7 +43,11 @@ def conv(
     Raises SpecError, naming the argument, for shapes, dtypes and values that do not fit.
     """
     run = known("method", method, METHODS)
-    return result(METHODS, run, convolution_call(x, weight, bias, groups, padding_mode, stride=stride, padding=padding, dilation=dilation))
+    return result(
+        METHODS,
+        run,
+        convolution_call(x, weight, bias, groups, padding_mode, stride=stride, padding=padding, dilation=dilation),
+    )
 
 
 def loops(call: Call) -> Array:
@@ -153,14 +157,21 @@ def _runs(call: Call) -> Iterator[tuple[Array, int, slice]]:
 
 
 def matrix(call: Call) -> Array:
-    """y = Cx, with C written out."""
+    """Y = Cx, with C written out."""
     cells = padded(call)
     bare = tuple(Axis(axis.kernel, axis.stride, axis.dilation) for axis in call.axes)
     c = conv_matrix(call.weight, bare, cells.shape[2:], call.out, groups=call.groups)
     return (cells.reshape(len(cells), c.shape[1]) @ c.T).reshape(len(cells), len(call.weight), *call.out)
 
 
-def conv_matrix(weight: Array, axes: tuple[Axis, ...], in_space: tuple[int, ...], out_space: tuple[int, ...] = (), *, groups: int = 1) -> Array:
+def conv_matrix(
+    weight: Array,
+    axes: tuple[Axis, ...],
+    in_space: tuple[int, ...],
+    out_space: tuple[int, ...] = (),
+    *,
+    groups: int = 1,
+) -> Array:
     """The matrix C (O*prod(out), C*prod(in)) of y = Cx for weight (O, C/groups, *kernel); both vectors channel first.
 
     Zero padding only; out_space follows from in_space when it is left out.
@@ -171,7 +182,9 @@ def conv_matrix(weight: Array, axes: tuple[Axis, ...], in_space: tuple[int, ...]
     rows, columns = outs * prod(out_space), channels * prod(in_space)
     if rows * columns > MATRIX_ELEMENTS:
         raise SpecError(
-            f"the matrix would be {rows} x {columns}", field="method", allowed=f"at most {MATRIX_ELEMENTS} elements with 'matrix'"
+            f"the matrix would be {rows} x {columns}",
+            field="method",
+            allowed=f"at most {MATRIX_ELEMENTS} elements with 'matrix'",
         )
     c = np.zeros((groups, outs // groups, prod(out_space), groups, channels // groups, prod(in_space)), weight.dtype)
     by_group = weight.reshape(groups, outs // groups, channels // groups, *weight.shape[2:])

@@ -35,14 +35,16 @@ def deform_conv2d(
     dilation: Numbers = 1,
     method: str = "auto",
 ) -> Array:
-    """x (N, C, H, W), offset (N, 2*og*T, *out), weight (O, C/groups, kh, kw), mask (N, og*T, *out) -> y (N, O, *out).
+    """X (N, C, H, W), offset (N, 2*og*T, *out), weight (O, C/groups, kh, kw), mask (N, og*T, *out) -> y (N, O, *out).
 
     T = kh*kw taps; groups and the offset groups og follow from the shapes; the mask is used as given. Offsets are in
     cells. x, offset and mask may all come without N. padding as for `conv`, never negative. method: a key of METHODS.
     Raises SpecError, naming the argument, for shapes, dtypes and values that do not fit.
     """
     run = known("method", method, METHODS)
-    return result(METHODS, run, deform_call(x, offset, weight, bias, mask, stride=stride, padding=padding, dilation=dilation))
+    return result(
+        METHODS, run, deform_call(x, offset, weight, bias, mask, stride=stride, padding=padding, dilation=dilation)
+    )
 
 
 def loops(call: DeformCall) -> Array:
@@ -58,7 +60,12 @@ def loops(call: DeformCall) -> Array:
             for t in range(taps):
                 k = (first + i) // per_offset * taps + t
                 down = p * rows.stride - rows.before + t // width * rows.dilation + call.offset.item(n, 2 * k, p, q)
-                right = q * columns.stride - columns.before + t % width * columns.dilation + call.offset.item(n, 2 * k + 1, p, q)
+                right = (
+                    q * columns.stride
+                    - columns.before
+                    + t % width * columns.dilation
+                    + call.offset.item(n, 2 * k + 1, p, q)
+                )
                 scale = 1 if call.mask is None else call.mask.item(n, k, p, q)
                 total += weight.item(o, i, t // width, t % width) * scale * sample(call.x[n, first + i], down, right)
         y[n, o, p, q] = wrapped(total)
@@ -100,7 +107,9 @@ def gather(call: DeformCall) -> Array:
                 part = slice(start, min(start + few, last - first))
                 index = rows[..., part]
                 values = corners[: index.size * (channels // og)].reshape(*index.shape, channels // og)
-                np.take(cells, index, axis=0, out=values, mode="clip")  # every row exists; "raise" would copy the buffer
+                np.take(
+                    cells, index, axis=0, out=values, mode="clip"
+                )  # every row exists; "raise" would copy the buffer
                 np.einsum("kgtpc,kgtp->ptgc", values, shares[..., part], out=columns[part])
             block = np.moveaxis(columns[: last - first].reshape(last - first, taps, g, per_group), 2, 0)
             product = block.reshape(g, last - first, taps * per_group) @ weight
@@ -139,10 +148,14 @@ def samples(call: DeformCall, image: int, block: slice) -> tuple[npt.NDArray[np.
     for corner, step in enumerate((0, 1, width + 3, width + 4)):
         np.add(first, step, out=rows[corner])
     (down, right), shares = parts, np.empty(rows.shape, call.x.dtype)
-    np.multiply(np.stack((1 - down, down))[:, None], np.stack((1 - right, right)), out=shares.reshape(2, 2, *down.shape))
+    np.multiply(
+        np.stack((1 - down, down))[:, None], np.stack((1 - right, right)), out=shares.reshape(2, 2, *down.shape)
+    )
     if call.mask is not None:
         shares *= call.mask[image].reshape(og, prod(call.kernel), prod(call.out))[..., block]
     return rows, shares
 
 
-METHODS: Mapping[str, Callable[[DeformCall], Array]] = MappingProxyType({"auto": gather, "loops": loops, "gather": gather})
+METHODS: Mapping[str, Callable[[DeformCall], Array]] = MappingProxyType(
+    {"auto": gather, "loops": loops, "gather": gather}
+)

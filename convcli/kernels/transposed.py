@@ -35,7 +35,7 @@ def conv_transpose(
     dilation: Numbers = 1,
     method: str = "auto",
 ) -> Array:
-    """x (N, C, *in) or (C, *in), weight (C, O/groups, *kernel), bias (O,) -> y (N, O, *out) or (O, *out), in x's dtype.
+    """X (N, C, *in) or (C, *in), weight (C, O/groups, *kernel), bias (O,) -> y (N, O, *out) or (O, *out), in x's dtype.
 
     One to three spatial axes. padding takes cells away, and may be negative (ONNX): a number, one per axis, a
     (before, after) pair per axis, "same", "valid", "same_upper", "same_lower". output_padding, less than the larger
@@ -78,13 +78,20 @@ def scatter(call: Call) -> Array:
     g, per_group, rank = call.groups, call.weight.shape[1], len(call.axes)
     weight = call.weight.reshape(g, channels // g, per_group * prod(call.kernel)).swapaxes(1, 2)
     x = call.x.reshape(n, g, channels // g, *call.space)
-    full = np.zeros((g, per_group, n, *[(i - 1) * a.stride + a.span for a, i in zip(call.axes, call.space, strict=True)]), x.dtype)
+    full = np.zeros(
+        (g, per_group, n, *[(i - 1) * a.stride + a.span for a, i in zip(call.axes, call.space, strict=True)]), x.dtype
+    )
     most = max(128, PRODUCT_BYTES // max(1, x.itemsize * g * weight.shape[1]))
     for box in blocks((n, *call.space), most):
         cells = np.moveaxis(x, 0, 2)[(..., *box)]
-        products = (weight @ cells.reshape(g, channels // g, prod(cells.shape[2:]))).reshape(g, per_group, *call.kernel, *cells.shape[2:])
+        products = (weight @ cells.reshape(g, channels // g, prod(cells.shape[2:]))).reshape(
+            g, per_group, *call.kernel, *cells.shape[2:]
+        )
         for tap, there in tap_boxes(call.axes, cells.shape[3:]):
-            at = [slice(s.start + b.start * a.stride, s.stop + b.start * a.stride, a.stride) for s, b, a in zip(there, box[1:], call.axes, strict=True)]
+            at = [
+                slice(s.start + b.start * a.stride, s.stop + b.start * a.stride, a.stride)
+                for s, b, a in zip(there, box[1:], call.axes, strict=True)
+            ]
             full[(..., box[0], *at)] += products[(slice(None), slice(None), *tap)]
     return cropped(np.moveaxis(full, 2, 0).reshape(n, g * per_group, *full.shape[3:]), call)
 
@@ -103,13 +110,13 @@ def cropped(full: Array, call: Call) -> Array:
 
 
 def matrix(call: Call) -> Array:
-    """y = C^T x with C, written out, the matrix of the convolution that this layer is the adjoint of."""
+    """Y = C^T x with C, written out, the matrix of the convolution that this layer is the adjoint of."""
     c = conv_matrix(call.weight, call.axes, call.out, call.space, groups=call.groups)
     return (call.x.reshape(len(call.x), len(c)) @ c).reshape(len(call.x), call.weight.shape[1] * call.groups, *call.out)
 
 
 def zero_insertion(call: Call) -> Array:
-    """stride - 1 zeros between the cells, then a convolution with the kernel rotated by 180 degrees."""
+    """Stride - 1 zeros between the cells, then a convolution with the kernel rotated by 180 degrees."""
     x, strides = call.x, [axis.stride for axis in call.axes]
     stuffed = np.zeros((*x.shape[:2], *[(i - 1) * s + 1 for i, s in zip(call.space, strides, strict=True)]), x.dtype)
     stuffed[(..., *[slice(None, None, s) for s in strides])] = x
@@ -118,7 +125,7 @@ def zero_insertion(call: Call) -> Array:
 
 
 def rotated(call: Call) -> Array:
-    """weight (C, O/groups, *kernel) -> (O, C/groups, *kernel), every kernel turned by 180 degrees."""
+    """Weight (C, O/groups, *kernel) -> (O, C/groups, *kernel), every kernel turned by 180 degrees."""
     (channels, per_group), g = call.weight.shape[:2], call.groups
     weight = call.weight.reshape(g, channels // g, per_group, *call.kernel).swapaxes(1, 2)
     return np.flip(weight.reshape(g * per_group, channels // g, *call.kernel), range(2, 2 + len(call.axes)))
@@ -153,11 +160,18 @@ def _phases(axis: Axis, size: int, out: int) -> Iterator[tuple[slice, slice, Axi
 
 
 def auto(call: Call) -> Array:
-    """phases copies the weights and rereads x; that pays on large maps, with outputs enough for a product's rows."""
+    """Phases copies the weights and rereads x; that pays on large maps, with outputs enough for a product's rows."""
     large = call.weight.size <= len(call.x) * prod(call.out) * call.weight.shape[1]
     return phases(call) if large and call.weight.shape[1] >= 16 else scatter(call)
 
 
 METHODS: Mapping[str, Callable[[Call], Array]] = MappingProxyType(
-    {"auto": auto, "loops": loops, "scatter": scatter, "phases": phases, "matrix": matrix, "zero_insertion": zero_insertion}
+    {
+        "auto": auto,
+        "loops": loops,
+        "scatter": scatter,
+        "phases": phases,
+        "matrix": matrix,
+        "zero_insertion": zero_insertion,
+    }
 )

@@ -15,7 +15,7 @@ NUMPY_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
 def padded(call: Call, *, channels_last: bool = False) -> Array:
-    """x (N, C, *in) -> (N, C, *(before + in + after)); x itself when there is nothing to do.
+    """X (N, C, *in) -> (N, C, *(before + in + after)); x itself when there is nothing to do.
 
     channels_last lays the result out with a cell's channels side by side in memory; its shape is the same.
     """
@@ -37,7 +37,10 @@ def _zero_padded(x: Array, axes: tuple[Axis, ...], *, channels_last: bool) -> Ar
     else:
         whole = np.zeros((n, channels, *grown), x.dtype)
     # a negative padding crops, even past the input's other end: only the cells from `first` to `last` remain
-    ends = [(max(0, -a.before), max(0, -a.before, min(size, size + a.after)), a.before) for a, size in zip(axes, space, strict=True)]
+    ends = [
+        (max(0, -a.before), max(0, -a.before, min(size, size + a.after)), a.before)
+        for a, size in zip(axes, space, strict=True)
+    ]
     there = tuple(slice(first + shift, last + shift) for first, last, shift in ends)
     whole[(..., *there)] = x[(..., *[slice(first, last) for first, last, _ in ends])]
     return whole

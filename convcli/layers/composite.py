@@ -27,7 +27,9 @@ class Composite(Layer, frozen=True, kw_only=True):
 
     def tensors(self, x: Shape) -> dict[str, Shape]:
         """Every part's tensors as `part.tensor`."""
-        return {f"{part.name}.{name}": shape for part in self.parts(x) for name, shape in part.layer.tensors(part.x).items()}
+        return {
+            f"{part.name}.{name}": shape for part in self.parts(x) for name, shape in part.layer.tensors(part.x).items()
+        }
 
     def counts(self, x: Shape, batch: int) -> Counts:
         """The sum over the parts."""

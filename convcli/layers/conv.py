@@ -38,7 +38,12 @@ class Conv(Layer, frozen=True, kw_only=True):
         if self.padding_mode != "zeros":
             check_padding_mode(self.padding_mode, axes, x[1:])
         return Conv(
-            axes=axes, in_channels=channels, out_channels=out_channels, groups=groups, bias=self.bias, padding_mode=self.padding_mode
+            axes=axes,
+            in_channels=channels,
+            out_channels=out_channels,
+            groups=groups,
+            bias=self.bias,
+            padding_mode=self.padding_mode,
         )
 
     def output(self, x: Shape) -> Shape:
@@ -57,7 +62,9 @@ class Conv(Layer, frozen=True, kw_only=True):
         macs = channel_pairs * prod(space) * prod(axis.kernel for axis in self.axes)
         nonpad = macs
         if self.padding_mode == "zeros":
-            nonpad = channel_pairs * prod([axis.pairs(i, o) for axis, i, o in zip(self.axes, x[1:], space, strict=True)])
+            nonpad = channel_pairs * prod(
+                [axis.pairs(i, o) for axis, i, o in zip(self.axes, x[1:], space, strict=True)]
+            )
         outputs = batch * self._out_channels * prod(space)
         return Counts(macs, nonpad, outputs if self.bias else 0, outputs if x[0] else 0)
 
@@ -75,7 +82,9 @@ def check_padding_mode(mode: str, axes: tuple[Axis, ...], space: Shape) -> None:
         limit = {"reflect": size - 1, "circular": size}.get(mode, widest)
         if widest > limit or (size == 0 and widest):
             raise SpecError(
-                f"padding_mode={mode} cannot add {widest} cells to an axis of {size}", field="padding", allowed=f"at most {max(limit, 0)}"
+                f"padding_mode={mode} cannot add {widest} cells to an axis of {size}",
+                field="padding",
+                allowed=f"at most {max(limit, 0)}",
             )
         if min(axis.before, axis.after) < 0:
             raise SpecError(f"padding_mode={mode} cannot crop", field="padding", allowed="padding of at least 0")
@@ -84,5 +93,3 @@ def check_padding_mode(mode: str, axes: tuple[Axis, ...], space: Shape) -> None:
 def pointwise(rank: int, out_channels: int, *, bias: bool) -> Conv:
     """A convolution with a kernel of 1 on every axis: it mixes channels and nothing else."""
     return Conv(axes=(Axis(1),) * rank, out_channels=out_channels, bias=bias)
-
-

@@ -111,7 +111,7 @@ def _outcome(outcome: Outcome) -> Iterator[str]:
 
 def _verdict(layer: LayerVerdict) -> str:
     found = [
-        ": ".join([label(check), words(check.status), *findings(check)])
+        ": ".join(filter(None, [label(check), words(check.status), "; ".join(findings(check))]))
         for check in checks(layer)
         if not check.status.good
     ]

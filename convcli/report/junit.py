@@ -1,4 +1,4 @@
-"""JUnit XML: of `verify`, a test case per layer and check; of the calculators, a passing one per layer (its numbers)."""
+"""JUnit XML: a test case per layer and check of `verify`; of the calculators, a passing one per layer, its numbers."""
 
 from __future__ import annotations
 

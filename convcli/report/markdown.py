@@ -29,7 +29,8 @@ def render(record: Report | Outcome) -> str:
 
 def escaped(text: str) -> str:
     """Text that means itself in a Markdown table: no markup, no HTML, no line break."""
-    return escape(_MARKS.sub(r"\\\g<0>", printable(text)), quote=False)
+    marked = _MARKS.sub(r"\\\g<0>", printable(text))
+    return marked.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def _report(report: Report) -> Iterator[str]:

@@ -21,12 +21,15 @@ EXTRAS = ("macs_kept", "macs_zero_insert", "interpolation_macs", "modulation_mac
 
 
 class Column(msgspec.Struct, frozen=True):
-    """A heading; numbers align right. rank: the higher, the sooner a narrow terminal drops it; 0 always stays."""
+    """A heading; numbers align right. rank: the higher, the sooner a narrow terminal drops it; 0 always stays.
+
+    folds: its text may be broken into lines of that width, 0 for never.
+    """
 
     title: str
     right: bool = True
     rank: int = 0
-    folds: bool = False  # its text may be broken into lines
+    folds: int = 0
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -62,17 +65,13 @@ class Field(msgspec.Struct, frozen=True):
     total: Callable[[Totals], Any] = lambda _: UNSET
 
 
-def _name(title: str, rank: int = 0) -> Column:
-    return Column(title, right=False, rank=rank, folds=True)
-
-
-def _shape(title: str, rank: int) -> Column:
-    return Column(title, right=False, rank=rank)
+def _words(title: str, rank: int = 0, folds: int = 0) -> Column:
+    return Column(title, right=False, rank=rank, folds=folds)
 
 
 def _tensors(layer: LayerRecord) -> str | UnsetType:
-    """weight=64x3x7x7,bias=64"""
-    if layer.tensors is UNSET:
+    """weight=64x3x7x7,bias=64; a composite's stand at its parts."""
+    if layer.tensors is UNSET or layer.parts:
         return UNSET
     return ",".join(f"{name}={shape(sizes)}" for name, sizes in layer.tensors.items()) or UNSET
 
@@ -101,24 +100,24 @@ def _intensity(layer: LayerRecord) -> str | UnsetType:
     return UNSET if layer.arithmetic_intensity is UNSET else f"{layer.arithmetic_intensity:.3f}"
 
 
-_LAYER = Field(_name("layer"), lambda layer: printable(layer.name))
-_TYPE = Field(_name("type", 8), lambda layer: printable(layer.type))
-_INPUT = Field(_shape("input", 6), lambda layer: layer.input)
-_OUTPUT = Field(_shape("output", 3), lambda layer: layer.output, lambda totals: totals.output)
-_LAST = Field(_shape("output", 0), lambda layer: layer.output)
-_PARAMS = Field(Column("params", rank=2), lambda layer: layer.params, lambda totals: totals.params)
+_LAYER = Field(_words("layer", folds=28), lambda layer: printable(layer.name))
+_TYPE = Field(_words("type", 8), lambda layer: printable(layer.type))
+_INPUT = Field(_words("input", 6), lambda layer: layer.input)
+_OUTPUT = Field(_words("output", 3), lambda layer: layer.output, lambda totals: totals.output)
+_LAST = Field(_words("output"), lambda layer: layer.output)
+_PARAMS = Field(Column("params"), lambda layer: layer.params, lambda totals: totals.params)
 _MACS = Field(Column("macs"), lambda layer: layer.macs, lambda totals: totals.macs)
-_FLOPS = Field(Column("flops", rank=1), lambda layer: layer.flops, lambda totals: totals.flops)
-_REACH = Field(_shape("receptive field", 4), _field("size"))
+_FLOPS = Field(Column("flops"), lambda layer: layer.flops, lambda totals: totals.flops)
+_REACH = Field(_words("receptive field", 4), _field("size"))
 
 FIELDS: dict[str, tuple[Field, ...]] = {
-    "shape": (_LAYER, _TYPE, _INPUT, _LAST, _REACH, Field(_shape("jump", 5), _field("jump"))),
+    "shape": (_LAYER, _TYPE, _INPUT, _LAST, _REACH, Field(_words("jump", 5), _field("jump"))),
     "params": (
         _LAYER,
         _TYPE,
-        Field(Column("tensors", right=False, rank=3, folds=True), _tensors),
+        Field(_words("tensors", 3, folds=20), _tensors),
         Field(Column("parameters"), lambda layer: layer.params, lambda totals: totals.params),
-        Field(Column("bytes", rank=2), _memory("weight_bytes"), _memory("weight_bytes")),
+        Field(Column("bytes"), _memory("weight_bytes"), _memory("weight_bytes")),
     ),
     "flops": (
         _LAYER,

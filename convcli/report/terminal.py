@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from convcli.verifier.verdict import Outcome
 
 GAP = 2
-FOLDED = 14  # a name column is not folded narrower
 LONGEST_NAME = 40  # nor does one long name push the numbers away
 MANY_ROWS = 2000  # rich needs a second for every few thousand rows
-LINE = box.Box("    \n    \n ── \n    \n ── \n ── \n    \n    \n")
+LINE = box.Box(  # a line below the titles and above the totals
+    "    \n    \n ── \n    \n ── \n ── \n    \n    \n"
+)
 COLOURS = {
     "passed": "green",
     "inexact": "cyan",
@@ -85,8 +86,7 @@ def _show_table(table: Table, console: Console) -> None:
     if table.heading:
         _line(console, Text(table.heading, "bold"))
     if len(table.rows) > MANY_ROWS:
-        for line in text.table_lines(table, separators=True):
-            console.out(line, highlight=False)
+        console.out("\n".join(text.table_lines(table, separators=True)), highlight=False)
         return
     rows = [text.texts(row, separators=True) for row in table.rows]
     kept = _kept(table.columns, rows, console.width)
@@ -113,14 +113,18 @@ def _kept(columns: Sequence[Column], rows: list[list[str]], room: int) -> list[i
 
 def _least(column: Column, cells: list[str]) -> int:
     """The narrowest a column may be: whole, but for text that folds."""
-    title = max(map(len, column.title.split())) if column.folds else width(column.title)
-    longest = max(map(width, cells), default=0)
-    return max(title, min(longest, FOLDED) if column.folds else longest)
+    longest = max(map(width, [column.title, *cells]))
+    return min(longest, column.folds) if column.folds else longest
 
 
 def _grid(table: Table, rows: list[list[str]], kept: list[int]) -> Grid:
     grid = Grid(
-        box=LINE, padding=(0, GAP, 0, 0), pad_edge=False, show_edge=False, header_style="bold", collapse_padding=True
+        box=LINE,
+        padding=(0, GAP - 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+        header_style="bold",
+        collapse_padding=True,
     )
     for i in kept:
         column = table.columns[i]
@@ -135,14 +139,17 @@ def _grid(table: Table, rows: list[list[str]], kept: list[int]) -> Grid:
         )
     for number, (row, cells) in enumerate(zip(table.rows, rows, strict=True)):
         before_total = number + 1 < len(rows) and table.rows[number + 1].kind == "total"
-        texts = [_styled(table.columns[i], row, cells[i]) for i in kept]
-        grid.add_row(*texts, style=_style(row), end_section=before_total)
+        styled = [_styled(table.columns[i], row, cells[i]) for i in kept]
+        if row.kind != "extra" or any(cells[i] for i in kept[1:]):
+            grid.add_row(*styled, style=_style(row), end_section=before_total)
     return grid
 
 
 def _styled(column: Column, row: Row, cell: str) -> Text:
     if column.title == "status":
         return Text(cell, _colour(row.status))
+    if column.folds:
+        cell = cell.replace(",", ", ")  # where a fold looks best
     return Text(cell, "dim" if cell == "-" else "")
 
 
@@ -150,14 +157,23 @@ def _show_as_blocks(table: Table, rows: list[list[str]], console: Console) -> No
     """One block per layer: its name, then a line per number."""
     titles = [column.title for column in table.columns]
     indent = " " * GAP
+    longest = max(
+        width(name.strip())
+        for name in titles + [cells[0] for row, cells in zip(table.rows, rows, strict=True) if row.kind == "extra"]
+    )
     for number, (row, cells) in enumerate(zip(table.rows, rows, strict=True)):
-        if number and row.kind in {"layer", "total"}:
-            _line(console, Text())
-        _line(console, Text(cells[0], _style(row) or "bold"))
-        for title, cell in zip(titles[1:], cells[1:], strict=True):
-            if cell not in {"", "-"}:
-                colour = _colour(row.status) if title == "status" else _style(row)
-                _line(console, Text.assemble(indent * (row.depth + 1), (f"{title}  ", "dim"), (cell, colour)))
+        name, *values = cells
+        known = [(title, value) for title, value in zip(titles[1:], values, strict=True) if value not in {"", "-"}]
+        if row.kind == "extra":  # its name says what its only number is
+            known = [(name.strip(), value) for _, value in known]
+        else:
+            if number and row.kind != "part":
+                _line(console, Text())
+            _line(console, Text(name, _style(row) or "bold"))
+        for title, value in known:
+            colour = _colour(row.status) if title == "status" else _style(row)
+            margin = indent * (row.depth + (row.kind != "extra"))
+            _line(console, Text.assemble(margin, (f"{title:{longest}}{indent}", "dim"), (value, colour)))
 
 
 def _line(console: Console, line: Text) -> None:

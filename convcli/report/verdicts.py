@@ -13,11 +13,11 @@ from convcli.verifier.verdict import Check, LayerVerdict, Outcome
 
 _BITS = re.compile(r"([\d.]+) of (\d+) bits")
 _COLUMNS = (
-    Column("layer", right=False, folds=True),
-    Column("type", right=False, rank=8, folds=True),
+    Column("layer", right=False, folds=28),
+    Column("type", right=False, rank=8),
     Column("status", right=False),
     Column("checks"),
-    Column("dtypes", right=False, rank=5, folds=True),
+    Column("dtypes", right=False, rank=5),
     Column("exact", right=False, rank=4),
     Column("error/bound", rank=6),
     Column("seconds", rank=7),
@@ -45,9 +45,17 @@ def tables(outcome: Outcome, *, quiet: bool = False) -> tuple[Table, ...]:
 
 
 def blocks(outcome: Outcome, *, verbose: bool = False, quiet: bool = False) -> tuple[Block, ...]:
-    """The layers to speak of: bad and idle ones; with `verbose` all, with all their checks; `quiet` only bad ones."""
-    told = [layer for layer in outcome.layers if layer.status.bad or ((verbose or layer.status.idle) and not quiet)]
-    return tuple(_block(layer, verbose=verbose) for layer in told)
+    """The layers to speak of: bad and idle ones; with `verbose` all, with all their checks; `quiet` only bad ones.
+
+    Layers idle for the same reason share a block: without torch that is every layer of a network.
+    """
+    made: dict[object, list[Block]] = {}
+    for number, layer in enumerate(outcome.layers):
+        if layer.status.bad or ((verbose or layer.status.idle) and not quiet):
+            block = _block(layer, verbose=verbose)
+            shared = layer.status.idle and not verbose
+            made.setdefault((block.status, block.paragraphs) if shared else number, []).append(block)
+    return tuple(map(_together, made.values()))
 
 
 def checks(layer: LayerVerdict) -> tuple[Check, ...]:
@@ -58,13 +66,15 @@ def checks(layer: LayerVerdict) -> tuple[Check, ...]:
 
 
 def label(check: Check) -> str:
-    """The check with its data type: forward [float32]"""
-    return f"{check.name} [{check.dtype}]" if check.dtype else check.name
+    """The check with its data type: forward [float32]; the bound stage is named, exact is the rule."""
+    kind = ", ".join(filter(None, [check.dtype, "bound" if check.method == "bound" else ""]))
+    return f"{check.name} [{kind}]" if kind else check.name
 
 
 def place(layer: LayerVerdict) -> str:
     """net.yaml:12"""
-    return ":".join(str(part) for part in (layer.source, layer.line) if part and part is not UNSET)
+    line = "" if layer.line is UNSET else str(layer.line)
+    return ":".join(filter(None, [layer.source, line]))
 
 
 def findings(check: Check) -> tuple[str, ...]:
@@ -120,7 +130,7 @@ def _row(layer: LayerVerdict) -> Row:
         printable(layer.name),
         printable(layer.type),
         words(layer.status),
-        f"{good}/{made}",
+        f"{good}/{made}" if made else None,
         ",".join(dtypes) or None,
         _proof(layer),
         f"{max(ratios):.3g}" if ratios else None,
@@ -145,12 +155,18 @@ def _block(layer: LayerVerdict, *, verbose: bool) -> Block:
     return Block(title, layer.status, paragraphs, "" if layer.status.good else printable(layer.repro))
 
 
+def _together(blocks: list[Block]) -> Block:
+    """Blocks that say the same, as one under the first one's title."""
+    more = f"  and {len(blocks) - 1:,} more" if len(blocks) > 1 else ""
+    return msgspec.structs.replace(blocks[0], title=blocks[0].title + more)
+
+
 def _paragraph(check: Check) -> tuple[str, ...]:
-    head = f"{label(check)} {check.method}".rstrip()
+    head = f"{label(check)}: {words(check.status)}"
     found = findings(check)
     if len(found) <= 1:
-        return (": ".join((head, words(check.status), *found)),)
-    return (f"{head}: {words(check.status)}", *(f"  {line}" for line in found))
+        return (": ".join((head, *found)),)
+    return (head, *(f"  {line}" for line in found))
 
 
 def _known(word: str, value: float | None) -> str:

@@ -16,7 +16,9 @@ def amount(value: int | str) -> int:
         return value
     match = AMOUNT.fullmatch(str(value).replace("_", "").strip())
     if match is None or isinstance(value, bool):
-        raise SpecError(f"{value!r} is not an amount", allowed="a number of at least 0, as in 10_000, 120M, 4MB or 4MiB")
+        raise SpecError(
+            f"{value!r} is not an amount", allowed="a number of at least 0, as in 10_000, 120M, 4MB or 4MiB"
+        )
     whole, fraction, prefix, binary, _ = match.groups()
     scale = (1024 if binary else 1000) ** POWERS[prefix.lower()]
     digits = fraction or ""

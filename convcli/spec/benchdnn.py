@@ -39,11 +39,15 @@ def described(text: str) -> Described:
     entries, name = _entries(text.strip())
     missing = [key for key in ("ic", "oc") if key not in entries]
     if missing:
-        raise SpecError(f"the descriptor has no {missing[0]}", allowed="ic, oc, an input size and a kernel size at the least")
+        raise SpecError(
+            f"the descriptor has no {missing[0]}", allowed="ic, oc, an input size and a kernel size at the least"
+        )
     rank = _rank(entries)
     size, kernel = _per_axis(entries, "i", rank), _per_axis(entries, "k", rank)
     if not size or not kernel:
-        raise SpecError("the descriptor has no input size (ih) or no kernel size (kh)", allowed="both, as in ic3ih224_oc64_kh7")
+        raise SpecError(
+            "the descriptor has no input size (ih) or no kernel size (kh)", allowed="both, as in ic3ih224_oc64_kh7"
+        )
     stride = _per_axis(entries, "s", rank) or [1] * rank
     dilation = [d + 1 for d in _per_axis(entries, "d", rank) or [0] * rank]
     outs = _per_axis(entries, "o", rank) or [None] * rank
@@ -64,7 +68,10 @@ def _entries(text: str) -> tuple[dict[str, int], str]:
     while position < len(text):
         match = ENTRY.match(text, position)
         if match is None:
-            raise SpecError(f"the descriptor cannot be read from {text[position : position + 20]!r} on", allowed="entries as in ic3ih224_oc64_kh7")
+            raise SpecError(
+                f"the descriptor cannot be read from {text[position : position + 20]!r} on",
+                allowed="entries as in ic3ih224_oc64_kh7",
+            )
         if match[1]:
             entries[match[1]] = int(match[2])
         elif match[0] != "_":
@@ -87,7 +94,9 @@ def _per_axis(entries: dict[str, int], letter: str, rank: int) -> list[int]:
     return filled
 
 
-def _padding(size: int, kernel: int, stride: int, dilation: int, out: int | None, before: int | None) -> tuple[int, int]:
+def _padding(
+    size: int, kernel: int, stride: int, dilation: int, out: int | None, before: int | None
+) -> tuple[int, int]:
     """(before, after): what comes after is what the stated output needs."""
     if out is None:
         return before or 0, before or 0

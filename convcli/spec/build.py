@@ -18,7 +18,9 @@ from convcli.spec.fields import Document, Input
 from convcli.spec.forms import form
 
 
-def network(document: object, source: str, lines: Callable[[int], Sequence[int]] = lambda count: [0] * count) -> Network:
+def network(
+    document: object, source: str, lines: Callable[[int], Sequence[int]] = lambda count: [0] * count
+) -> Network:
     """The network that a decoded document describes: a mapping with `layers`, or a bare list of layers.
 
     lines: the line of each of so many layers, asked only when the document holds together.
@@ -59,12 +61,12 @@ def lines_network(items: Iterable[tuple[int, object]], source: str) -> Network:
         except SpecError as error:
             problems.extend(msgspec.structs.replace(p, source=source, line=number) for p in error.problems)
             continue
-        one.line = number
+        one.line, one.path = number, (one.name,)
         entries.append(one)
     problems.extend(_repeated(entries))
     if problems:
         raise SpecError(problems=tuple(problems))
-    return Network(entries, source=source)
+    return Network(entries, source=source, located=_by_name(entries, source))
 
 
 def printed_network(text: str, source: str) -> Network:
@@ -78,12 +80,13 @@ def printed_network(text: str, source: str) -> Network:
             problems.extend(_shifted(p, source, line.number, text) for p in error.problems)
             continue
         one.name, one.line = line.name or one.name, line.number
+        one.path = (one.name,)
         entries.append(one)
     if not entries and not problems:
         problems.append(Problem("there is no layer in this text", source=source))
     if problems:
         raise SpecError(problems=tuple(problems))
-    return Network(entries, source=source)
+    return Network(entries, source=source, located=_by_name(entries, source))
 
 
 def spelled_network(texts: Sequence[str]) -> Network:
@@ -92,9 +95,12 @@ def spelled_network(texts: Sequence[str]) -> Network:
     entries: list[Entry] = []
     for text in texts:
         try:
-            entries.append(_described_entry(text) if benchdnn.is_descriptor(text) else spelled_entry(text, len(entries) + 1))
+            one = _described_entry(text) if benchdnn.is_descriptor(text) else spelled_entry(text, len(entries) + 1)
         except SpecError as error:
             problems.extend(error.problems)
+            continue
+        one.path = (one.name,)
+        entries.append(one)
     if problems:
         raise SpecError(problems=tuple(problems))
     return Network(entries)
@@ -105,11 +111,16 @@ def entry(raw: object, number: int) -> Entry:
     if isinstance(raw, str):
         return spelled_entry(raw, number)
     if not isinstance(raw, dict):
-        raise SpecError(f"{shown(raw)} is not a layer", allowed="a mapping with a type, or a line as PyTorch writes it, Conv2d(3, 64, 3)")
+        raise SpecError(
+            f"{shown(raw)} is not a layer",
+            allowed="a mapping with a type, or a line as PyTorch writes it, Conv2d(3, 64, 3)",
+        )
     type_ = raw.get("type")
     if not isinstance(type_, str):
         raise SpecError(
-            "type is missing" if type_ is None else f"type={shown(type_)} is not allowed", field="type", allowed="a layer type, as in Conv2d"
+            "type is missing" if type_ is None else f"type={shown(type_)} is not allowed",
+            field="type",
+            allowed="a layer type, as in Conv2d",
         )
     shape = form(type_)
     fields = checked({**shape.preset, **raw} if shape.preset else raw, shape.fields)
@@ -129,6 +140,17 @@ def spelled_entry(text: str, number: int) -> Entry:
         return entry(spelled.fields, number)
     except SpecError as error:
         raise torch_spelling.located(error, text, spelled.columns) from None
+
+
+def _by_name(entries: list[Entry], source: str) -> Callable[[SpecError], SpecError]:
+    """Gives each problem the line of the layer whose name its path begins with."""
+
+    def located(error: SpecError) -> SpecError:
+        lines = {one.name: one.line or 0 for one in entries}
+        found = (msgspec.structs.replace(p, source=source, line=lines.get(str(p.path[0]), 0)) for p in error.problems)
+        return SpecError(problems=tuple(found))
+
+    return located
 
 
 def _layer_of(make: Callable[[Any, int], Layer], fields: Any, rank: int | None) -> Callable[[int], Layer]:  # noqa: ANN401
@@ -172,7 +194,12 @@ def _repeated(entries: list[Entry]) -> list[Problem]:
         if first is not one:
             where = f"line {first.line}" if first.line else Problem("", first.path).field
             problems.append(
-                Problem(f"the name {shown(one.name)} is taken by {where}", (*one.path, "name"), "a name no other layer has", line=one.line or 0)
+                Problem(
+                    f"the name {shown(one.name)} is taken by {where}",
+                    (*one.path, "name"),
+                    "a name no other layer has",
+                    line=one.line or 0,
+                )
             )
     return problems
 
@@ -206,7 +233,9 @@ def flags_network(fields: dict[str, str | bool]) -> Network:
     raw: dict[str, Any] = {}
     for name, typed in fields.items():
         try:
-            raw[name] = typed if name in {"type", "padding_mode"} or isinstance(typed, bool) else torch_spelling.value(typed)
+            raw[name] = (
+                typed if name in {"type", "padding_mode"} or isinstance(typed, bool) else torch_spelling.value(typed)
+            )
         except SpecError as error:
             problems.extend(error.at(name).problems)
     try:

@@ -11,14 +11,20 @@ Count = Annotated[int, Meta(ge=1)]
 Natural = Annotated[int, Meta(ge=0)]
 
 Channels = Annotated[Count, Meta(description="a whole number of at least 1")]
-InChannels = Annotated[Natural | None, Meta(description="a whole number of at least 0, or leave it out: the input tells")]
+InChannels = Annotated[
+    Natural | None, Meta(description="a whole number of at least 0, or leave it out: the input tells")
+]
 PerAxis = Annotated[Count | tuple[Count, ...], Meta(description="a whole number of at least 1, or one per axis")]
-PerAxisFromZero = Annotated[Natural | tuple[Natural, ...], Meta(description="a whole number of at least 0, or one per axis")]
+PerAxisFromZero = Annotated[
+    Natural | tuple[Natural, ...], Meta(description="a whole number of at least 0, or one per axis")
+]
 # The numbers here bear no ge=0: msgspec (0.19 to 0.22) corrupts memory on a union of a constrained int and a fixed tuple
 # inside a tuple. Axis refuses negative padding.
 PaddingForm = Annotated[
     int | str | tuple[int | tuple[int, int], ...],
-    Meta(description="a number of at least 0, one per axis, a [before, after] pair per axis, or same, valid, same_upper, same_lower"),
+    Meta(
+        description="a number of at least 0, one per axis, a [before, after] pair per axis, or same, valid, same_upper, same_lower"
+    ),
 ]
 YesNo = Annotated[bool, Meta(description="true or false")]
 MaybeYesNo = Annotated[bool | None, Meta(description="true or false")]
@@ -26,7 +32,8 @@ Mode = Annotated[
     Literal["zeros", "reflect", "replicate", "circular"], Meta(description="zeros, reflect, replicate or circular")
 ]
 Sizes = Annotated[
-    tuple[Natural, ...], Meta(min_length=2, description="a list of sizes: N, C, then the spatial axes, as in [1, 3, 224, 224]")
+    tuple[Natural, ...],
+    Meta(min_length=2, description="a list of sizes: N, C, then the spatial axes, as in [1, 3, 224, 224]"),
 ]
 Name = Annotated[str | None, Meta(description="a text")]
 
@@ -47,7 +54,9 @@ class Expect(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, fro
     flops: Annotated[Natural | None, Meta(description="a whole number")] = None
 
 
-Expected = Annotated[Expect | None, Meta(description="a mapping of numbers, as in {output: [1, 64, 112, 112], params: 9408}")]
+Expected = Annotated[
+    Expect | None, Meta(description="a mapping of numbers, as in {output: [1, 64, 112, 112], params: 9408}")
+]
 
 
 class LayerFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
@@ -55,7 +64,9 @@ class LayerFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, froz
 
     type: Annotated[str, Meta(description="a layer type, as in Conv2d")]
     name: Name = None
-    input: Annotated[Sizes | None, Meta(description="a list of sizes: N, C, then the spatial axes, as in [1, 3, 224, 224]")] = None
+    input: Annotated[
+        Sizes | None, Meta(description="a list of sizes: N, C, then the spatial axes, as in [1, 3, 224, 224]")
+    ] = None
     expect: Expected = None
     in_channels: InChannels = None
     stride: PerAxis = 1
@@ -151,14 +162,19 @@ class Document(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=
     """A spec file."""
 
     layers: Annotated[
-        tuple[Any, ...], Meta(min_length=1, description="a list of layers, each a mapping or a line as PyTorch prints it")
+        tuple[Any, ...],
+        Meta(min_length=1, description="a list of layers, each a mapping or a line as PyTorch prints it"),
     ]
     name: Name = None
-    input: Annotated[Sizes | None, Meta(description="a list of sizes: N, C, then the spatial axes, as in [1, 3, 224, 224]")] = None
+    input: Annotated[
+        Sizes | None, Meta(description="a list of sizes: N, C, then the spatial axes, as in [1, 3, 224, 224]")
+    ] = None
     input_layout: Annotated[
         Literal["channels_first", "channels_last"], Meta(description="channels_first or channels_last")
     ] = "channels_first"
-    budget: Annotated[Budget | None, Meta(description="a mapping, as in {params: 10_000, macs: 120M, activation_bytes: 4MB}")] = None
+    budget: Annotated[
+        Budget | None, Meta(description="a mapping, as in {params: 10_000, macs: 120M, activation_bytes: 4MB}")
+    ] = None
 
 
 class Input(msgspec.Struct):

@@ -41,7 +41,9 @@ def _axes(fields: Any, rank: int) -> tuple[Axis, ...]:  # noqa: ANN401 - any of 
 
 def _of_rank(field: str, values: tuple[int, ...], rank: int) -> tuple[int, ...]:
     if len(values) != rank:
-        raise SpecError(f"{field} has {len(values)} numbers for a {rank}-D layer", field=field, allowed=f"one number, or {rank}")
+        raise SpecError(
+            f"{field} has {len(values)} numbers for a {rank}-D layer", field=field, allowed=f"one number, or {rank}"
+        )
     return values
 
 
@@ -75,7 +77,9 @@ def transposed(fields: f.TransposedFields, rank: int) -> Layer:
     kernel = fields.kernel_size
     if isinstance(fields.padding, str) and fields.padding.lower() == "same":
         raise SpecError(
-            "padding='same' is not for transposed layers, as in PyTorch", field="padding", allowed="numbers, valid, same_upper, same_lower"
+            "padding='same' is not for transposed layers, as in PyTorch",
+            field="padding",
+            allowed="numbers, valid, same_upper, same_lower",
         )
     return ConvTranspose(
         axes=axes(
@@ -130,7 +134,9 @@ def deform_pack(fields: f.DeformFields, rank: int) -> Layer:
     )
 
 
-def _ranked(type_: str, fields: type[f.LayerFields], layer: Callable[[Any, int], Layer], order: tuple[str, ...]) -> list[Form]:
+def _ranked(
+    type_: str, fields: type[f.LayerFields], layer: Callable[[Any, int], Layer], order: tuple[str, ...]
+) -> list[Form]:
     """A type in 1-D, 2-D and 3-D, and without a rank."""
     named = [Form(f"{type_}{rank}d", rank, fields, layer, order) for rank in (1, 2, 3)]
     return [*named, Form(f"{type_}*d", None, fields, layer, order)]
@@ -175,7 +181,9 @@ def key(type_: str) -> str:
 
 
 def _by_key() -> dict[str, Form]:
-    table = {key(form.type.replace("*d", "")): form for form in FORMS} | {key(name): form for name, form in _EXTRA.items()}
+    table = {key(form.type.replace("*d", "")): form for form in FORMS} | {
+        key(name): form for name, form in _EXTRA.items()
+    }
     for pattern, aliases in _ALIASES.items():
         for rank in ("", "1", "2", "3"):
             form = table[key(pattern.format(rank) if rank else pattern.replace("{}d", ""))]
@@ -209,7 +217,9 @@ def form(type_: str) -> Form:
     found = BY_KEY.get(key(type_))
     if found is not None:
         return found
-    raise SpecError(f"the type {type_!r} is not known", field="type", allowed=", ".join(PROPER_TYPES), repair=_nearest_type(type_))
+    raise SpecError(
+        f"the type {type_!r} is not known", field="type", allowed=", ".join(PROPER_TYPES), repair=_nearest_type(type_)
+    )
 
 
 PROPER_TYPES = tuple(dict.fromkeys(form.type for form in FORMS if form.rank))

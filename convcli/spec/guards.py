@@ -1,7 +1,7 @@
 """What must hold of a text before a parser sees it, and of the data before anyone else does.
 
 The YAML parser (yaml-rs) recurses without a limit through nested block collections, reads numbers of millions of digits
-in quadratic time, stops at a NUL and knows no merge keys; each of these doors is closed here, at a small part of its time.
+in quadratic time and stops at a NUL; each of these doors is closed here, at a small part of its time.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ import re
 from itertools import chain
 from typing import Any
 
-from convcli.errors import SpecError
-from convcli.spec.places import MERGE, error_at, place_at, readable
+from convcli.spec.places import error_at, place_at, readable
 
 DEEPEST = 64  # levels of nesting: a spec has five
 BLANKS = 256  # columns of a line's indentation, dashes included: block collections cannot nest deeper than twice that
@@ -26,7 +25,7 @@ BOXES = {dict, list}
 
 
 def checked_text(data: bytes, source: str) -> str:
-    """The text of the bytes, without a byte order mark. Raises SpecError for what is no UTF-8 text, or would hurt to parse."""
+    """The text of the bytes, without a byte order mark. Raises SpecError for what is none or would hurt."""
     text = decoded(data, source)
     if control := data.translate(None, ORDINARY):
         index = text.index(chr(control[0]))
@@ -48,7 +47,7 @@ def decoded(data: bytes, source: str) -> str:
         if data.startswith(mark):
             raise error_at("", source, (1, 1), f"this file is {name}, not UTF-8", repair="save it as UTF-8")
     try:
-        return data.decode("utf-8-sig")
+        return data.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         text = readable(data)
         place = place_at(text, len(readable(data[: error.start])))
@@ -58,7 +57,7 @@ def decoded(data: bytes, source: str) -> str:
 
 def levels(value: object) -> list[list[Any]]:
     """The dicts and lists of a document, level by level from the outside; one level more than allowed at the most."""
-    found = []
+    found: list[list[Any]] = []
     level: list[Any] = [value] if type(value) in BOXES else []
     while level and len(found) <= DEEPEST:
         found.append(level)
@@ -69,15 +68,3 @@ def levels(value: object) -> list[list[Any]]:
 def dicts(found: list[list[Any]]) -> list[dict[Any, Any]]:
     """The dicts among all levels, the innermost last."""
     return [box for box in chain.from_iterable(found) if type(box) is dict]
-
-
-def merge(mappings: list[dict[str, Any]]) -> None:
-    """YAML's `<<`: a mapping takes the keys it has not from the mapping, or the first of the mappings, that has them."""
-    for mapping in reversed(mappings):  # the innermost first, so that what is merged is itself complete
-        if MERGE in mapping:
-            merged = mapping.pop(MERGE)
-            for one in merged if isinstance(merged, list) else [merged]:
-                if not isinstance(one, dict):
-                    raise SpecError("<<: merges mappings alone", field=MERGE, allowed="a mapping, or a list of mappings")
-                for key, value in one.items():
-                    mapping.setdefault(key, value)

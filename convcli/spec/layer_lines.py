@@ -1,11 +1,14 @@
-"""The line each layer of a document begins at, for reports: without reading the document a second time where possible."""
+"""The line each layer of a document begins at, for reports: without a second reading where that is possible."""
 
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-from convcli.errors import Path
 from convcli.spec.places import first_document, is_json, readable
+
+if TYPE_CHECKING:
+    from convcli.errors import Path
 
 SLOW_BYTES = 2_000_000  # beyond this a report does without line numbers rather than take a second for them
 SKIPPED = rb"(?:[ \t]*(?:#[^\n]*)?\n)*"  # blank lines and comments
@@ -38,7 +41,11 @@ def _yaml_lines(data: bytes) -> list[int]:
 
 def _json_lines(data: bytes) -> list[int]:
     head = JSON_HEAD.search(data)
-    return _item_lines(data, head.end(), rb'[{"]', rb"[ \t]{0,%d}\]" % max(_indent(data, head.end()) - 1, 0)) if head else []
+    return (
+        _item_lines(data, head.end(), rb'[{"]', rb"[ \t]{0,%d}\]" % max(_indent(data, head.end()) - 1, 0))
+        if head
+        else []
+    )
 
 
 def _indent(data: bytes, start: int) -> int:

@@ -38,9 +38,11 @@ def loads(data: bytes, source: str = "<text>") -> Network:
     form = "json" if ending == ".json" else ""
     document = text.decode(data, source, form)
     try:
-        return network(document, source, lambda count: text.layer_lines(data, count, form))
+        found = network(document, source, lambda count: text.layer_lines(data, count, form))
     except SpecError as error:
         raise text.located(error, data, source, form) from None
+    found.located = lambda error: text.located(error, data, source, form)
+    return found
 
 
 def parse(spelling: str) -> Layer:
@@ -49,7 +51,11 @@ def parse(spelling: str) -> Layer:
         return benchdnn.described(spelling).layer
     entry = spelled_entry(spelling, 1)
     if "*" in entry.type:
-        raise SpecError(f"the type {entry.type.replace('*d', '')!r} names no rank", field="type", allowed=entry.type.replace("*", "2"))
+        raise SpecError(
+            f"the type {entry.type.replace('*d', '')!r} names no rank",
+            field="type",
+            allowed=entry.type.replace("*", "2"),
+        )
     return entry.layer(0)
 
 
@@ -104,8 +110,14 @@ def _unreadable(name: str, error: Exception) -> SpecError:
         path = Path(name)
         near = get_close_matches(path.name, _siblings(path), n=1)
         hint = 'a file, "-", or a layer as PyTorch writes it, Conv2d(3, 64, 3)'
-        return SpecError(f"{name}: there is no such file", allowed=hint, repair=str(path.with_name(near[0])) if near else "")
-    reason = "this is a directory" if isinstance(error, IsADirectoryError) else getattr(error, "strerror", None) or str(error)
+        return SpecError(
+            f"{name}: there is no such file", allowed=hint, repair=str(path.with_name(near[0])) if near else ""
+        )
+    reason = (
+        "this is a directory"
+        if isinstance(error, IsADirectoryError)
+        else getattr(error, "strerror", None) or str(error)
+    )
     return SpecError(f"{name}: {reason}", allowed="a file that can be read")
 
 

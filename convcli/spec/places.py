@@ -9,12 +9,14 @@ editor does.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from convcli.errors import Path, Problem, SpecError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 Place = tuple[int, int]
 NOWHERE: Place = (0, 0)
@@ -47,7 +49,7 @@ class Node(NamedTuple):
 
 
 def excerpt(text_line: str, column: int) -> tuple[str, int]:
-    """The line as an error shows it (at most about 120 characters around the column) and the column in what is shown."""
+    """The line as an error shows it (some 120 characters around the column) and the column in what is shown."""
     start = max(0, min(column - SHOWN // 2, len(text_line) - SHOWN)) if len(text_line) > SHOWN else 0
     shown = text_line[start : start + SHOWN]
     before, after = "…" if start else "", "…" if start + SHOWN < len(text_line) else ""
@@ -55,14 +57,21 @@ def excerpt(text_line: str, column: int) -> tuple[str, int]:
     return f"{before}{shown}{after}".rstrip(), max(column - start + len(before), 0)
 
 
-def line_of(text: str, line: int) -> str:
-    """The text of a line, without its end; empty when there is no such line."""
+def index_of(text: str, place: Place) -> int:
+    """Where in the text a place is; its length beyond the last line."""
+    line, column = place
     start = 0
     for _ in range(line - 1):
         end = LINE_END.search(text, start)
         if end is None:
-            return ""
+            return len(text)
         start = end.end()
+    return min(start + max(column - 1, 0), len(text))
+
+
+def line_of(text: str, line: int) -> str:
+    """The text of a line, without its end; empty when there is no such line."""
+    start = index_of(text, (line, 1))
     end = LINE_END.search(text, start)
     return text[start : end.start() if end else len(text)]
 
@@ -137,8 +146,9 @@ def _yaml_events(text: str) -> Iterator[Event]:
         for event in yaml.parse(UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text), Loader=loader):
             kind = kinds.get(type(event).__name__)
             if kind:
-                mark, value, anchor = event.start_mark, getattr(event, "value", ""), getattr(event, "anchor", None)
-                plain = kind == "scalar" and not event.style
+                mark: Any = event.start_mark
+                value, anchor = getattr(event, "value", ""), getattr(event, "anchor", None)
+                plain = kind == "scalar" and not getattr(event, "style", None)
                 yield Event(kind, mark.line + 1, mark.column + 1, value, anchor or "", plain)
     except (yaml.YAMLError, RecursionError, ValueError):
         return  # the caller keeps the places found before the text became unreadable
@@ -236,7 +246,7 @@ def _nodes(text: str, paths: set[Path], *, json: bool) -> tuple[dict[Path, Node]
 
 
 def place(data: bytes, path: Path, form: str = "", *, key: bool = False) -> Place:
-    """(line, column) of the value at `path`, or of its key; of its nearest ancestor otherwise; (0, 0) if there is none."""
+    """(line, column) of the value at `path`, or of its key; else of its nearest ancestor, else (0, 0)."""
     node = found_places(readable(data), [path], json=is_json(data, form)).get(path)
     if node is None:
         return NOWHERE
@@ -248,7 +258,7 @@ def located(error: SpecError, data: bytes, source: str, form: str = "") -> SpecE
     """The same problems with source, line, column and excerpt; the text is read once for all of them."""
     text = readable(data)
     unplaced = [problem.path for problem in error.problems if not problem.line]
-    nodes = found_places(text, unplaced, json=is_json(data, form or _form(source))) if unplaced else {}
+    nodes = found_places(text, unplaced, json=is_json(data, form or form_of(source))) if unplaced else {}
     lines = LINE_END.split(text)
     return SpecError(problems=tuple(_placed(p, nodes.get(p.path), lines, source) for p in error.problems))
 
@@ -261,5 +271,6 @@ def _placed(problem: Problem, node: Node | None, lines: list[str], source: str) 
     return msgspec.structs.replace(problem, source=source, line=line, column=column, excerpt=shown)
 
 
-def _form(source: str) -> str:
+def form_of(source: str) -> str:
+    """The form that the ending of a file's name tells; "" when it tells none."""
     return "json" if source.lower().endswith(".json") else ""

@@ -52,7 +52,9 @@ def layers(text: str) -> list[Line]:
             open_blocks[-1].lines.append(block)
             open_blocks.append(block)
         else:
-            open_blocks[-1].lines.append(Block(_names(name), [Line("", rest, number)]) if match["times"] else Line(name, rest, number))
+            open_blocks[-1].lines.append(
+                Block(_names(name), [Line("", rest, number)]) if match["times"] else Line(name, rest, number)
+            )
     return list(_leaves(root, ""))
 
 

@@ -40,7 +40,12 @@ def _layer(structs: list[type[LayerFields]]) -> dict[str, Any]:
         for struct in structs
     ]
     known = {"anyOf": [{"enum": list(PROPER_TYPES)}, *({"pattern": _pattern(struct)} for struct in structs)]}
-    mapping = {"type": "object", "required": ["type"], "properties": {"type": {"type": "string"} | known}, "allOf": cases}
+    mapping = {
+        "type": "object",
+        "required": ["type"],
+        "properties": {"type": {"type": "string"} | known},
+        "allOf": cases,
+    }
     return {"anyOf": [{"type": "string", "pattern": SPELLING}, mapping]}
 
 

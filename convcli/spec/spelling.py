@@ -39,7 +39,9 @@ def spelled(text: str) -> Spelled:
     fields: dict[str, Any] = {"type": type_}
     columns = {"type": call.func.col_offset + 1}
     if len(call.args) > len(order):
-        raise _wrong(text, call.args[len(order)], f"{type_} takes {len(order)} positional values", allowed=", ".join(order))
+        raise _wrong(
+            text, call.args[len(order)], f"{type_} takes {len(order)} positional values", allowed=", ".join(order)
+        )
     for name, node in zip(order, call.args, strict=False):
         fields[name], columns[name] = _value(text, node), _column(node)
     for keyword in call.keywords:
@@ -76,10 +78,17 @@ def _expression(text: str) -> ast.expr:
         return ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
         column = min(max(error.offset or 1, 1), len(text) + 1)
-        problem = Problem(f"this cannot be read: {error.msg}", allowed="a layer as PyTorch writes it, Conv2d(3, 64, 3)", column=column, excerpt=text)
+        problem = Problem(
+            f"this cannot be read: {error.msg}",
+            allowed="a layer as PyTorch writes it, Conv2d(3, 64, 3)",
+            column=column,
+            excerpt=text,
+        )
         raise SpecError(problems=(problem,)) from None
     except (RecursionError, MemoryError, ValueError):
-        raise SpecError("this is nested too deeply or holds too large a number", allowed="numbers, words and lists of them") from None
+        raise SpecError(
+            "this is nested too deeply or holds too large a number", allowed="numbers, words and lists of them"
+        ) from None
 
 
 def _type_name(text: str, node: ast.expr) -> str:
@@ -101,7 +110,9 @@ def _value(text: str, node: ast.expr) -> Any:  # noqa: ANN401 - plain data of an
             return [_value(text, element) for element in elements]
         case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as number)):
             return -number
-    raise _wrong(text, node, "only numbers, words, True, False and lists of them are allowed here: a layer is data, not code")
+    raise _wrong(
+        text, node, "only numbers, words, True, False and lists of them are allowed here: a layer is data, not code"
+    )
 
 
 def _column(node: ast.expr) -> int:
@@ -114,5 +125,7 @@ def _wrong(text: str, node: ast.expr, message: str, allowed: str = "") -> SpecEr
 
 def _placed(error: SpecError, text: str, node: ast.expr) -> SpecError:
     return SpecError(
-        problems=tuple(msgspec.structs.replace(p, path=(), column=_column(node), excerpt=text.strip()) for p in error.problems)
+        problems=tuple(
+            msgspec.structs.replace(p, path=(), column=_column(node), excerpt=text.strip()) for p in error.problems
+        )
     )

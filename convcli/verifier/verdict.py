@@ -128,7 +128,12 @@ def worst(checks: tuple[Check, ...]) -> Status:
 
 
 def outcome(
-    layers: tuple[LayerVerdict, ...], *, seed: int, environment: dict[str, Any], seconds: float, interrupted: bool = False
+    layers: tuple[LayerVerdict, ...],
+    *,
+    seed: int,
+    environment: dict[str, Any],
+    seconds: float,
+    interrupted: bool = False,
 ) -> Outcome:
     """The layers' verdicts with their summary."""
     statuses = [layer.status for layer in layers]

@@ -1,0 +1,94 @@
+"""Implementations behind one small contract. A backend is a module (or an object in one) with the three names of
+`Backend`, imported by name and only in the process that runs it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import msgspec
+
+from convcli.layers import Layer, Shape
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+    Arrays = Mapping[str, Array]
+
+OURS = "convcli.backends.numpy"
+
+
+class BackendMissing(Exception):  # noqa: N818 - a state of the machine, and the name says it
+    """The backend to check against is not installed, or does not start. The message tells how to install it."""
+
+
+class Unsupported(Exception):  # noqa: N818 - not an error: the backend has no such thing
+    """The backend lacks this layer or dtype; the message is the reason."""
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What an implementation says of a layer without running it: output shape, its parameters' shapes, counted MACs."""
+
+    output: Shape
+    tensors: dict[str, Shape]
+    macs: int
+
+
+class Backend(Protocol):
+    """What the verifier asks of an implementation. `ROUNDS = True` marks one that rounds by nature (Winograd, FFT)."""
+
+    def versions(self) -> dict[str, str]:
+        """Names and versions of the libraries that do the work."""
+
+    def forward(self, layer: Layer, arrays: Arrays) -> Array:
+        """y of `layer` for arrays named x, offset, mask and as the layer names its tensors; batch first or none.
+
+        Raises Unsupported; any other exception means that the backend refuses the layer.
+        """
+
+    def facts(self, layer: Layer, shape: Shape) -> Facts:
+        """The facts for an input of `shape`, (N, C, *space) or (C, *space), without touching its elements."""
+
+
+class _Installed(msgspec.Struct, frozen=True):
+    """A backend by its short name: the distribution it needs, our adapter, how to install it."""
+
+    needs: str
+    module: str
+    install: str
+
+
+REGISTERED: Mapping[str, _Installed] = {
+    "torch": _Installed("torch", "convcli.backends.torch", 'pip install "convcli[torch]"'),
+}
+
+
+def module_of(name: str) -> str:
+    """The adapter of a registered backend; any other name is a module, or module:attribute, itself."""
+    return REGISTERED[name].module if name in REGISTERED else name
+
+
+def require(name: str) -> None:
+    """Raise BackendMissing when the backend's library is not there; nothing of it is imported."""
+    known = REGISTERED.get(name)
+    if known and importlib.util.find_spec(known.needs) is None:
+        raise BackendMissing(f"{known.needs} is not installed; {known.install}")
+    if not known and importlib.util.find_spec(name.partition(":")[0].partition(".")[0]) is None:
+        raise BackendMissing(f"there is no backend {name!r}; known: {', '.join(REGISTERED)}")
+
+
+def backend(name: str) -> Backend:
+    """The backend itself, imported here."""
+    module, _, attribute = module_of(name).partition(":")
+    found: object = importlib.import_module(module)
+    return cast("Backend", getattr(found, attribute) if attribute else found)
+
+
+def part_arrays(part: str, arrays: Arrays) -> dict[str, Array]:
+    """The tensors of one part of a composite, under the part's own names."""
+    prefix = f"{part}."
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

@@ -1,0 +1,129 @@
+"""Small records that the report's tests render: built from plan objects, without times, versions or paths."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from convcli.axis import axes
+from convcli.layers import Conv, ConvTranspose, DeformConvPack, Layer, Separable
+from convcli.plan import Entry, Network
+from convcli.records import Command, Report, summarize
+from convcli.verifier.verdict import Check, LayerVerdict, Outcome, Status, outcome, worst
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+COMMANDS: tuple[Command, ...] = ("shape", "params", "flops", "summary")
+NASTY = ("a|b", "<script>alert(1)</script>", "two\nlines", "=1+1", "nul\x00bell\x07", "😀 é 漢字", "x" * 300, "a\\|`*_b_*`", "\ud800", "]]>", "[bold red]x", "50%,a:b", "\u202eright")
+
+
+def entry(name: str, kind: str, layer: Layer, line: int | None = None) -> Entry:
+    """A layer of a spec that is made already."""
+    return Entry(name, kind, lambda _: layer, line=line)
+
+
+def conv(out_channels: int = 8, kernel: int = 3, stride: int = 1) -> Conv:
+    """A 2-D convolution that pads by half its kernel."""
+    return Conv(axes=axes((kernel, kernel), stride=stride, padding=kernel // 2), out_channels=out_channels)
+
+
+def network(source: str = "net.yaml") -> Network:
+    """One layer of each form: plain, composite with parts, transposed and deformable with numbers of their own."""
+    up = ConvTranspose(axes=axes((3, 3), stride=2, padding=1, output_padding=1), out_channels=16)
+    pack = DeformConvPack(axes=axes((3, 3), padding=1), out_channels=24, modulated=True)
+    stem = Conv(axes=axes((7, 7), stride=2, padding=3), out_channels=64, bias=False)
+    entries = [
+        entry("conv1", "Conv2d", stem, 6),
+        entry("block.sep", "SeparableConv2d", Separable(axes=axes((3, 3), padding=1), out_channels=32), 8),
+        entry("up", "ConvTranspose2d", up, 9),
+        entry("dcn", "DeformConv2dPack", pack, 10),
+    ]
+    return Network(entries, name="sample", source=source, input=(1, 3, 224, 224))
+
+
+def named(names: Iterable[str], source: str = "net.yaml") -> Report:
+    """A report of one small convolution per name."""
+    entries = [entry(name, "Conv2d", conv(), line) for line, name in enumerate(names, 1)]
+    return versioned(summarize(Network(entries, name="names", source=source, input=(1, 8, 6, 5)), command="summary"))
+
+
+def huge() -> Report:
+    """Numbers of 60 digits and more."""
+    layer = Conv(axes=axes((1, 1)), out_channels=10**15)
+    grown = Network([entry("huge", "Conv2d", layer)], source="huge.yaml", input=(10**10, 10**15, 10**10, 10**10))
+    return versioned(summarize(grown, command="summary"))
+
+
+def many(layers: int) -> Report:
+    """A report of so many equal convolutions."""
+    return named(f"conv{i}" for i in range(layers))
+
+
+def report(command: Command, *sources: str, backward: bool = False) -> Report:
+    """The sample network's report, once per source."""
+    return versioned(summarize(*map(network, sources or ("net.yaml",)), command=command, backward=backward))
+
+
+def versioned(record: Report) -> Report:
+    """The same with a version that does not change."""
+    return msgspec.structs.replace(record, convcli="0.0.0")
+
+
+def incomplete(record: Report) -> Report:
+    """The same with totals that are lower bounds."""
+    networks = tuple(
+        msgspec.structs.replace(net, totals=msgspec.structs.replace(net.totals, complete=False)) for net in record.reports
+    )
+    return msgspec.structs.replace(record, reports=networks)
+
+
+Method = Literal["exact", "bound", "equal"]
+
+
+def check(name: str, status: Status = Status.PASSED, method: Method = "exact", dtype: str = "float32", **found: object) -> Check:
+    """A check of the given outcome."""
+    return msgspec.convert({"name": name, "method": method, "status": status, "dtype": dtype, **found}, Check)
+
+
+def verdict(name: str, kind: str, checks: tuple[Check, ...], **more: object) -> LayerVerdict:
+    """A layer's verdict, its status its worst check's unless it is given."""
+    fields = {"name": name, "type": kind, "status": worst(checks), "checks": checks, "source": "net.yaml"}
+    return msgspec.convert({**fields, "repro": f"convcli verify --type {kind} -i 1,3,8,8", **more}, LayerVerdict)
+
+
+def sound() -> LayerVerdict:
+    """A layer that holds."""
+    checks = (
+        check("shape", method="equal", dtype=""),
+        check("params", method="equal", dtype=""),
+        check("forward", detail="proven, 21.3 of 24 bits used", max_abs_error=0.0),
+        check("forward", dtype="float64", detail="proven, 38.0 of 53 bits used"),
+        check("forward", method="bound", bound_ratio=0.0417, max_abs_error=3.1e-06),
+    )
+    return verdict("conv1", "Conv2d", checks, line=6)
+
+
+def outcomes() -> Outcome:
+    """One layer for each way a verification ends."""
+    wrong = "expected 12, found 13\nlooks like dilation applied as d+1"
+    failed = check("forward", Status.FAILED, detail=wrong, max_abs_error=1.0, worst_index=(0, 2, 5, 1))
+    layers = (
+        sound(),
+        verdict("conv2", "Conv2d", (check("shape", method="equal", dtype=""), failed), line=7),
+        verdict("wino", "Conv2d", (check("forward", Status.INEXACT, "bound", bound_ratio=0.31),), line=8),
+        verdict("pool|odd", "Conv2d", (check("forward", Status.MISTRUSTED, detail="99 % of the output is 0"),), line=9),
+        verdict("dead", "DeformConv2d", (), status=Status.CRASHED, reason="the worker died of signal 11", line=10),
+        verdict("slow", "Conv3d", (), status=Status.TIMED_OUT, reason="no answer in 60 s", line=11),
+        verdict("odd", "Conv2d", (check("forward", Status.UNSUPPORTED, detail="torch has no circular padding here"),), line=12),
+        verdict("later", "Conv2d", (), status=Status.SKIPPED, reason="--layers left it out", line=13),
+    )
+    made = outcome(layers, seed=0, environment={"numpy": "2.0.0", "torch": "2.4.0", "threads": 2}, seconds=12.3)
+    return msgspec.structs.replace(made, convcli="0.0.0")
+
+
+def good() -> Outcome:
+    """A verification in which everything holds."""
+    made = outcome((sound(),), seed=0, environment={"numpy": "2.0.0", "torch": None}, seconds=0.5)
+    return msgspec.structs.replace(made, convcli="0.0.0")
