@@ -25,8 +25,8 @@ def layer_lines(data: bytes, count: int, form: str = "") -> list[int]:
     """
     if b"\n" not in data.strip():
         return [1] * count
-    for lines in (_yaml_lines(data), _json_lines(data)):
-        if len(lines) == count:
+    for scanned in (_yaml_lines, _json_lines):
+        if len(lines := scanned(data)) == count:
             return lines
     if len(data) > SLOW_BYTES:
         return [0] * count

@@ -99,11 +99,17 @@ def decode_lines(stream: Iterable[bytes], source: str) -> Iterator[tuple[int, ob
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             value = _checked_line(line, number, source)
         else:
-            # as many `":` as keys: none is repeated. A nested object or a text with `":` needs a closer look
-            plain = type(value) is dict and line.count(b'":') == len(value)
-            if not plain or line.count(b"[") > DEEPEST:
+            # as many colons as keys: none stands twice; what is deeper or holds more colons needs the closer look
+            if line.count(b":") != _shallow_keys(value) or line.count(b"[") > DEEPEST:
                 value = _checked_line(line, number, source)
         yield number, value
+
+
+def _shallow_keys(value: object) -> int:
+    """The number of keys in a layer's object and in the objects right inside it."""
+    if type(value) is not dict:
+        return -1
+    return len(value) + sum([len(inner) for inner in value.values() if type(inner) is dict])
 
 
 def _checked_line(line: bytes, number: int, source: str) -> object:
@@ -125,7 +131,8 @@ def _json(text: str, source: str) -> object:
     if len(found) > DEEPEST:
         raise _too_deep(text, source, json=True)
     keys = sum(map(len, dicts(found)))
-    if sum(map(text.count, KEY_ENDS)) != keys and _json_keys(text) != keys:
+    # as many colons as keys, or as many `":`: then no key stands twice; texts that hold colons need the closer look
+    if text.count(":") != keys and sum(map(text.count, KEY_ENDS)) != keys and _json_keys(text) != keys:
         raise _repeated(text, source, json=True)
     return value
 
