@@ -74,7 +74,8 @@ def _told(name: str) -> Record:
     tool = next(tool for tool in CALCULATORS if tool.name == name)
     try:
         version = metadata.version(tool.package)
-        importlib.import_module(tool.module)
+        getattr(importlib.import_module(tool.module), tool.function)
+        importlib.import_module("torch_layers")  # once, before the processes fork
     except (ImportError, metadata.PackageNotFoundError) as error:
         return {"missing": f"not installed: {error}"}
     if not _owns(tool):

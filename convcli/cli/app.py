@@ -1,26 +1,40 @@
-"""The `convcli` command."""
+"""The `convcli` command. Of the commands, only the one that is asked for is loaded, and all of them for help."""
 
-from __future__ import annotations
-
+import os
 import sys
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
 from convcli._version import __version__
-from convcli.cli import calculator
-from convcli.cli.schema import schema
 
-app = typer.Typer(
-    name="convcli",
-    help="The convolution calculator and verifier: shapes, parameters, MACs and FLOPs, proved; kernels checked exactly.",
-    no_args_is_help=True,
-    rich_markup_mode=None,  # rich's help writes escapes into pipes under GITHUB_ACTIONS, whatever NO_COLOR says
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
-for command in (calculator.shape, calculator.params, calculator.flops, calculator.summary, schema):
-    app.command()(command)
+ABOUT = "The convolution calculator and verifier: shapes, parameters, MACs and FLOPs, proved; kernels checked exactly."
+COMMANDS = {
+    "shape": "convcli.cli.calculator",
+    "params": "convcli.cli.calculator",
+    "flops": "convcli.cli.calculator",
+    "summary": "convcli.cli.calculator",
+    "verify": "convcli.cli.verify",
+    "schema": "convcli.cli.schema",
+}
+
+
+def app(arguments: list[str]) -> typer.Typer:
+    """The Typer application that can run `arguments`: with the one command that they name, or with all."""
+    one = arguments[:1] if arguments and arguments[0] in COMMANDS and "_CONVCLI_COMPLETE" not in os.environ else None
+    made = typer.Typer(
+        name="convcli",
+        help=ABOUT,
+        no_args_is_help=True,
+        rich_markup_mode=None,  # rich's help writes escapes into pipes under GITHUB_ACTIONS, whatever NO_COLOR says
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+    made.callback()(convcli)
+    for name in one or COMMANDS:
+        made.command(name)(getattr(import_module(COMMANDS[name]), name))
+    return made
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - Typer's callback form
@@ -29,11 +43,10 @@ def _version(wanted: bool) -> None:  # noqa: FBT001 - Typer's callback form
         raise typer.Exit
 
 
-@app.callback()
 def convcli(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback has done it all
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
-    ] = False,  # noqa: ARG001, FBT002
+    ] = False,  # noqa: FBT002
 ) -> None:
     """The convolution calculator and verifier: shapes, parameters, MACs and FLOPs, proved; kernels checked exactly."""
 
@@ -43,4 +56,4 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):  # a console that cannot show a character gets a question mark, not an error
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    app()
+    app(sys.argv[1:])(prog_name="convcli")

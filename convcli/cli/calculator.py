@@ -1,7 +1,5 @@
 """`shape`, `params`, `flops`, `summary`: flags in, report out."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import msgspec

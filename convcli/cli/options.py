@@ -1,6 +1,7 @@
-"""The flags, each defined once; commands name the groups of them that they take."""
+"""The flags, each defined once; commands name the groups of them that they take.
 
-from __future__ import annotations
+Annotations are evaluated here and in the commands, not postponed: Typer reads them on every start.
+"""
 
 import inspect
 from collections.abc import Callable
@@ -213,7 +214,7 @@ def takes(**groups: type[msgspec.Struct]) -> Callable[[Callable[..., None]], Cal
     """Give a command the flags of whole groups: the command takes each group as one argument, Typer sees the flags."""
 
     def grouped(command: Callable[..., None]) -> Callable[..., None]:
-        signature = inspect.signature(command, eval_str=True)
+        signature = inspect.signature(command)
         own = [p.replace(kind=p.KEYWORD_ONLY) for p in signature.parameters.values() if p.name not in groups]
         flags = {name: _parameters(group) for name, group in groups.items()}
 
@@ -237,7 +238,7 @@ def takes(**groups: type[msgspec.Struct]) -> Callable[[Callable[..., None]], Cal
 
 
 def _parameters(group: type[msgspec.Struct]) -> list[inspect.Parameter]:
-    hints = inspect.get_annotations(group, eval_str=True)
+    hints = group.__annotations__
     defaults = dict(zip(group.__struct_fields__, group.__struct_defaults__, strict=True))
     return [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults[name], annotation=hint)

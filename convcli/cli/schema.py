@@ -1,7 +1,5 @@
 """`schema`: the JSON Schema of a spec file."""
 
-from __future__ import annotations
-
 import sys
 from typing import Annotated
 

@@ -5,8 +5,8 @@ Nothing here imports torch. `METHODS` maps each function's name to the names its
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from convcli.kernels.conv import METHODS as _CONV
 from convcli.kernels.conv import conv, conv_matrix
@@ -14,6 +14,9 @@ from convcli.kernels.deform import METHODS as _DEFORM
 from convcli.kernels.deform import deform_conv2d
 from convcli.kernels.transposed import METHODS as _TRANSPOSED
 from convcli.kernels.transposed import conv_transpose
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 METHODS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"conv": tuple(_CONV), "conv_transpose": tuple(_TRANSPOSED), "deform_conv2d": tuple(_DEFORM)}

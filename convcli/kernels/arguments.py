@@ -6,8 +6,7 @@ Behind it x has its batch, every array the dtype that is summed in, and every pa
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 import numpy as np
@@ -15,6 +14,9 @@ import numpy.typing as npt
 
 from convcli.axis import Axis, axes, whole
 from convcli.errors import SpecError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 Array = npt.NDArray[Any]
 Numbers = int | tuple[int, ...] | list[int]
@@ -209,7 +211,7 @@ def _axes(weight: Array, sliding: Mapping[str, Any], *, negative: bool = True) -
 
 
 def _wrong(field: str, array: Array, expected: str) -> SpecError:
-    return SpecError(f"{field} has the shape {array.shape}, expected {expected}", field=field, allowed=expected)
+    return SpecError(f"{field} has the shape {array.shape}", field=field, allowed=expected)
 
 
 def _check_ranks(x: Array, weight: Array) -> bool:
@@ -251,7 +253,7 @@ def _offset_groups(offset: Array, batch: tuple[int, ...], taps: int, out: tuple[
     )
     if offset.ndim != len(batch) + 3 or offset.shape[:-3] != batch or offset.shape[-2:] != out:
         raise _wrong("offset", offset, expected)
-    og, rest = divmod(offset.shape[-3], 2 * taps)
+    og, rest = divmod(int(offset.shape[-3]), 2 * taps)
     if rest or og < 1 or channels % og:
         raise _wrong("offset", offset, f"{expected}, og a divisor of the {channels} channels")
     return og

@@ -5,9 +5,9 @@ y[n, o, p] = bias[o] + sum over i, t of weight[o, i, t] * x[n, i, stride*p + dil
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
 from math import prod
 from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,14 +16,17 @@ from numpy.lib.stride_tricks import as_strided
 from convcli.axis import Axis, Padding
 from convcli.errors import SpecError
 from convcli.kernels.arguments import Array, Call, Numbers, convolution_call, known, result
-from convcli.kernels.windows import blocks, padded, tap_boxes, windows
+from convcli.kernels.windows import blocks, last, padded, tap_boxes, windows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
 
 COLUMN_BYTES = 2**20  # what a block of columns may take: half of a common second-level cache
 MATRIX_ELEMENTS = 2**24  # C of y = Cx is for looking at: larger ones are refused
 INNER = 4096  # numbers in the depthwise form's innermost loop
 
 
-def conv(
+def conv(  # noqa: PLR0913 - PyTorch's arguments
     x: npt.ArrayLike,
     weight: npt.ArrayLike,
     bias: npt.ArrayLike | None = None,
@@ -59,7 +62,9 @@ def loops(call: Call) -> Array:
         first = o // outs * channels
         total = 0
         for t in np.ndindex(*call.kernel):
-            cell = [source(*there, call.padding_mode) for there in zip(call.axes, p, t, call.space, strict=True)]
+            cell: list[Any] = [
+                source(*there, call.padding_mode) for there in zip(call.axes, p, t, call.space, strict=True)
+            ]
             if None not in cell:
                 for i in range(channels):
                     total += weight.item(o, i, *t) * x.item(n, first + i, *cell)
@@ -91,7 +96,7 @@ def taps(call: Call) -> Array:
     weight = call.weight.reshape(g, outs // g, *call.weight.shape[1:])
     y = np.zeros((n, g, outs // g, positions), cells.dtype)
     for tap, box in tap_boxes(call.axes, call.out):
-        y += weight[(..., *tap)] @ cells[(..., *box)].reshape(n, g, weight.shape[2], positions)
+        y += weight[last(*tap)] @ cells[last(*box)].reshape(n, g, weight.shape[2], positions)
     return y.reshape(n, outs, *call.out)
 
 
@@ -106,10 +111,10 @@ def im2col(call: Call) -> Array:
     buffer = np.empty(g * rows * min(most, prod(counts)), view.dtype)
     y = np.empty((counts[0], g, outs // g, *call.out), view.dtype)
     for box in blocks(counts, most):
-        cells = view[(..., *box)]
+        cells = view[last(*box)]
         columns = buffer[: cells.size].reshape(cells.shape)
         columns[...] = cells
-        part = np.moveaxis(y, 0, 2)[(..., *box)]
+        part = np.moveaxis(y, 0, 2)[last(*box)]
         part[...] = (weight @ columns.reshape(g, rows, prod(part.shape[2:]))).reshape(part.shape)
     return y.reshape(counts[0], outs, *call.out)
 
@@ -119,7 +124,7 @@ def pointwise(call: Call) -> Array:
     cells, g, outs = padded(call), call.groups, len(call.weight)
     ((_, box),) = tap_boxes(call.axes, call.out)
     weight = call.weight.reshape(g, outs // g, call.weight.shape[1])
-    y = weight @ cells[(..., *box)].reshape(len(cells), g, weight.shape[2], prod(call.out))
+    y = weight @ cells[last(*box)].reshape(len(cells), g, weight.shape[2], prod(call.out))
     return y.reshape(len(cells), outs, *call.out)
 
 
@@ -149,11 +154,11 @@ def _runs(call: Call) -> Iterator[tuple[Array, int, slice]]:
     (n, channels), rank, length = view.shape[:2], len(call.axes), call.out[-1]
     run = min(length, max(1, INNER // max(1, channels))) if call.axes[-1].stride == 1 else 1
     by_sample, _, *steps = view.strides
-    for first, last, width in ((0, length - length % run, run), (length - length % run, length, length % run)):
-        if first < last:
-            shape = (n, *call.out[:-1], (last - first) // width, *call.kernel, width * channels)
+    for first, stop, width in ((0, length - length % run, run), (length - length % run, length, length % run)):
+        if first < stop:
+            shape = (n, *call.out[:-1], (stop - first) // width, *call.kernel, width * channels)
             strides = (by_sample, *steps[rank:-1], width * steps[-1], *steps[:rank], view.itemsize)
-            yield as_strided(view[..., first:], shape, strides, writeable=False), width, slice(first, last)
+            yield as_strided(view[..., first:], shape, strides, writeable=False), width, slice(first, stop)
 
 
 def matrix(call: Call) -> Array:

@@ -8,22 +8,26 @@ Papers: Dai et al. 2017, "Deformable Convolutional Networks"; Zhu et al. 2019, "
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from math import floor, prod
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from convcli.axis import Padding
 from convcli.kernels.arguments import Array, DeformCall, Numbers, deform_call, known, result
 from convcli.kernels.conv import wrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from convcli.axis import Padding
 
 COLUMN_BYTES = 2**22  # what the columns of one product may take
 CORNER_BYTES = 2**20  # what the four corners of the samples at work may take
 
 
-def deform_conv2d(
+def deform_conv2d(  # noqa: PLR0913 - torchvision's arguments
     x: npt.ArrayLike,
     offset: npt.ArrayLike,
     weight: npt.ArrayLike,
@@ -87,34 +91,34 @@ def sample(image: Array, down: float, right: float) -> float:
 
 
 def gather(call: DeformCall) -> Array:
-    """Four corners of every sample taken as rows of channels, weighed into columns, then one product per block."""
+    """Every sample as a row of channels, the rows of a position as one of a matrix, then one product per block."""
     (n, channels), outs, og, g = call.x.shape[:2], len(call.weight), call.offset_groups, call.groups
     taps, positions, per_group = prod(call.kernel), prod(call.out), channels // call.groups
-    weight = np.moveaxis(call.weight.reshape(g, outs // g, per_group, taps), 1, -1).swapaxes(1, 2)  # (g, T, C/g, O/g)
+    weight = call.weight.reshape(g, outs // g, per_group, taps).transpose(0, 3, 2, 1)
     weight = weight.reshape(g, taps * per_group, outs // g)
-    row_bytes = max(1, channels * taps * call.x.itemsize)
-    most = min(positions, max(256, COLUMN_BYTES // row_bytes))
-    few = min(most, max(16, CORNER_BYTES // (4 * row_bytes)))
-    corners = np.empty(4 * few * taps * channels, call.x.dtype)
-    columns = np.empty((most, taps, og, channels // og), call.x.dtype)
+    most = min(positions, max(256, COLUMN_BYTES // max(1, channels * taps * call.x.itemsize)))
+    buffer = np.empty((most, taps, og, channels // og), call.x.dtype)
     y = np.empty((n, g, outs // g, positions), call.x.dtype)
     for image in range(n):
         cells = surrounded(call.x[image], og)
         for first in range(0, positions, most):
-            last = min(first + most, positions)
-            rows, shares = samples(call, image, slice(first, last))
-            for start in range(0, last - first, few):
-                part = slice(start, min(start + few, last - first))
-                index = rows[..., part]
-                values = corners[: index.size * (channels // og)].reshape(*index.shape, channels // og)
-                np.take(
-                    cells, index, axis=0, out=values, mode="clip"
-                )  # every row exists; "raise" would copy the buffer
-                np.einsum("kgtpc,kgtp->ptgc", values, shares[..., part], out=columns[part])
-            block = np.moveaxis(columns[: last - first].reshape(last - first, taps, g, per_group), 2, 0)
-            product = block.reshape(g, last - first, taps * per_group) @ weight
-            y[image, ..., first:last] = product.swapaxes(1, 2)
+            block = slice(first, min(first + most, positions))
+            columns = buffer[: block.stop - first]
+            fill(columns, cells, *samples(call, image, block))
+            by_group = np.moveaxis(columns.reshape(len(columns), taps, g, per_group), 2, 0)
+            product = by_group.reshape(g, len(columns), taps * per_group) @ weight
+            y[image, ..., block] = product.swapaxes(1, 2)
     return y.reshape(n, outs, *call.out)
+
+
+def fill(columns: Array, cells: Array, rows: npt.NDArray[np.intp], shares: Array) -> None:
+    """columns (P, T, og, C/og): the four `rows` of `cells` for each sample, added up by their `shares`."""
+    width = cells.shape[1]
+    run = max(16, CORNER_BYTES // max(1, rows[..., 0].size * width * cells.itemsize))
+    for first in range(0, len(columns), run):
+        part = slice(first, first + run)
+        values = np.take(cells, rows[..., part], axis=0)
+        np.einsum("kgtpc,kgtp->ptgc", values, shares[..., part], out=columns[part])
 
 
 def surrounded(image: Array, og: int) -> Array:
@@ -122,7 +126,7 @@ def surrounded(image: Array, og: int) -> Array:
     channels, height, width = image.shape
     cells = np.zeros((og, height + 3, width + 3, channels // og), image.dtype)
     cells[:, 1:-2, 1:-2] = np.moveaxis(image.reshape(og, channels // og, height, width), 1, -1)
-    return cells.reshape(-1, channels // og)
+    return cells.reshape(og * (height + 3) * (width + 3), channels // og)
 
 
 def samples(call: DeformCall, image: int, block: slice) -> tuple[npt.NDArray[np.intp], Array]:

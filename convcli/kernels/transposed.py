@@ -6,10 +6,10 @@ full[n, o, stride*p + dilation*t] += weight[i, o, t] * x[n, i, p]; y is `full` w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from itertools import product
+import itertools
 from math import gcd, prod
 from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +18,15 @@ from convcli.axis import Axis, Padding
 from convcli.kernels.arguments import Array, Call, Numbers, known, result, transposed_call
 from convcli.kernels.conv import auto as auto_conv
 from convcli.kernels.conv import conv, conv_matrix, wrapped
-from convcli.kernels.windows import blocks, tap_boxes
+from convcli.kernels.windows import blocks, last, tap_boxes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
 
 PRODUCT_BYTES = 2**20  # what a block of products may take before it is added up
 
 
-def conv_transpose(
+def conv_transpose(  # noqa: PLR0913 - PyTorch's arguments
     x: npt.ArrayLike,
     weight: npt.ArrayLike,
     bias: npt.ArrayLike | None = None,
@@ -58,7 +61,7 @@ def loops(call: Call) -> Array:
         j, k = divmod(o, per_group)
         total = 0
         for t in np.ndindex(*call.kernel):
-            p = [origin(*there) for there in zip(call.axes, q, t, call.space, strict=True)]
+            p: list[Any] = [origin(*there) for there in zip(call.axes, q, t, call.space, strict=True)]
             if None not in p:
                 for i in range(j * channels, (j + 1) * channels):
                     total += weight.item(i, k, *t) * x.item(n, i, *p)
@@ -73,27 +76,22 @@ def origin(axis: Axis, cell: int, tap: int, size: int) -> int | None:
 
 
 def scatter(call: Call) -> Array:
-    """One product per block of positions, weight^T (O*T, C) @ x (C, positions), then every tap's share added in place."""
+    """One product per block of positions, weight^T (O*T, C) @ x (C, positions); then every tap's share is added."""
     n, channels = call.x.shape[:2]
-    g, per_group, rank = call.groups, call.weight.shape[1], len(call.axes)
+    g, per_group = call.groups, call.weight.shape[1]
     weight = call.weight.reshape(g, channels // g, per_group * prod(call.kernel)).swapaxes(1, 2)
-    x = call.x.reshape(n, g, channels // g, *call.space)
-    full = np.zeros(
-        (g, per_group, n, *[(i - 1) * a.stride + a.span for a, i in zip(call.axes, call.space, strict=True)]), x.dtype
-    )
+    x = np.moveaxis(call.x.reshape(n, g, channels // g, *call.space), 0, 2)
+    cells_out = [(size - 1) * axis.stride + axis.span for axis, size in zip(call.axes, call.space, strict=True)]
+    full = np.zeros((g, per_group, n, *cells_out), x.dtype)
     most = max(128, PRODUCT_BYTES // max(1, x.itemsize * g * weight.shape[1]))
     for box in blocks((n, *call.space), most):
-        cells = np.moveaxis(x, 0, 2)[(..., *box)]
-        products = (weight @ cells.reshape(g, channels // g, prod(cells.shape[2:]))).reshape(
-            g, per_group, *call.kernel, *cells.shape[2:]
-        )
-        for tap, there in tap_boxes(call.axes, cells.shape[3:]):
-            at = [
-                slice(s.start + b.start * a.stride, s.stop + b.start * a.stride, a.stride)
-                for s, b, a in zip(there, box[1:], call.axes, strict=True)
-            ]
-            full[(..., box[0], *at)] += products[(slice(None), slice(None), *tap)]
-    return cropped(np.moveaxis(full, 2, 0).reshape(n, g * per_group, *full.shape[3:]), call)
+        cells = x[last(*box)]
+        product = weight @ cells.reshape(g, channels // g, prod(cells.shape[2:]))
+        shares = product.reshape(g, per_group, *call.kernel, *cells.shape[2:])
+        first = tuple(run.start for run in box[1:])
+        for tap, there in tap_boxes(call.axes, cells.shape[3:], first):
+            full[last(box[0], *there)] += shares[(slice(None), slice(None), *tap)]
+    return cropped(np.moveaxis(full, 2, 0).reshape(n, g * per_group, *cells_out), call)
 
 
 def cropped(full: Array, call: Call) -> Array:
@@ -102,10 +100,10 @@ def cropped(full: Array, call: Call) -> Array:
     here, there = [], []
     for axis, size, out in zip(call.axes, full.shape[2:], call.out, strict=True):
         first = max(0, axis.before)
-        last = max(first, min(size, axis.before + out))
-        there.append(slice(first, last))
-        here.append(slice(first - axis.before, last - axis.before))
-    y[(..., *here)] = full[(..., *there)]
+        stop = max(first, min(size, axis.before + out))
+        there.append(slice(first, stop))
+        here.append(slice(first - axis.before, stop - axis.before))
+    y[last(*here)] = full[last(*there)]
     return y
 
 
@@ -119,7 +117,7 @@ def zero_insertion(call: Call) -> Array:
     """Stride - 1 zeros between the cells, then a convolution with the kernel rotated by 180 degrees."""
     x, strides = call.x, [axis.stride for axis in call.axes]
     stuffed = np.zeros((*x.shape[:2], *[(i - 1) * s + 1 for i, s in zip(call.space, strides, strict=True)]), x.dtype)
-    stuffed[(..., *[slice(None, None, s) for s in strides])] = x
+    stuffed[last(*[slice(None, None, s) for s in strides])] = x
     padding = [(a.span - 1 - a.before, a.span - 1 - a.after + a.output_padding) for a in call.axes]
     return conv(stuffed, rotated(call), padding=padding, dilation=[a.dilation for a in call.axes], groups=call.groups)
 
@@ -128,7 +126,7 @@ def rotated(call: Call) -> Array:
     """Weight (C, O/groups, *kernel) -> (O, C/groups, *kernel), every kernel turned by 180 degrees."""
     (channels, per_group), g = call.weight.shape[:2], call.groups
     weight = call.weight.reshape(g, channels // g, per_group, *call.kernel).swapaxes(1, 2)
-    return np.flip(weight.reshape(g * per_group, channels // g, *call.kernel), range(2, 2 + len(call.axes)))
+    return np.flip(weight.reshape(g * per_group, channels // g, *call.kernel), tuple(range(2, 2 + len(call.axes))))
 
 
 def phases(call: Call) -> Array:
@@ -136,15 +134,15 @@ def phases(call: Call) -> Array:
     weight = rotated(call)
     y = np.zeros((len(call.x), len(weight), *call.out), call.x.dtype)
     per_axis = [list(_phases(*there)) for there in zip(call.axes, call.space, call.out, strict=True)]
-    for chosen in product(*per_axis):
+    for chosen in itertools.product(*per_axis):
         places, taps, axes, out = zip(*chosen, strict=True)
-        part = Call(call.x, weight[(..., *taps)], None, axes, out, call.groups, call.dtype, batched=True)
-        y[(..., *places)] = auto_conv(part)
+        part = Call(call.x, weight[last(*taps)], None, axes, out, call.groups, call.dtype, batched=True)
+        y[last(*places)] = auto_conv(part)
     return y
 
 
 def _phases(axis: Axis, size: int, out: int) -> Iterator[tuple[slice, slice, Axis, int]]:
-    """(outputs, taps of the rotated kernel, the axis of their convolution, its outputs) for every phase that has taps."""
+    """(outputs, taps of the rotated kernel, the axis of their convolution, its outputs) per phase with taps."""
     common = gcd(axis.stride, axis.dilation)
     step, dilation = axis.stride // common, axis.dilation // common
     for tap in range(min(step, axis.kernel)):  # the phase's first tap; every step-th after it falls on the same phase
@@ -154,8 +152,8 @@ def _phases(axis: Axis, size: int, out: int) -> Iterator[tuple[slice, slice, Axi
         if outputs > 0:
             before = (count - 1) * dilation - (first + axis.before - tap * axis.dilation) // axis.stride
             after = outputs - 1 + (count - 1) * dilation - size + 1 - before
-            last = axis.kernel - 1 - tap
-            taps = slice(last - (count - 1) * step, last + 1, step)
+            end = axis.kernel - tap
+            taps = slice(end - 1 - (count - 1) * step, end, step)
             yield slice(first, None, axis.stride), taps, Axis(count, 1, dilation, before, after), outputs
 
 

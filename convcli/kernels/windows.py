@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from convcli.axis import Axis
-from convcli.kernels.arguments import Array, Call
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from convcli.axis import Axis
+    from convcli.kernels.arguments import Array, Call
 
 Box = tuple[slice, ...]
 NUMPY_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
@@ -36,14 +39,19 @@ def _zero_padded(x: Array, axes: tuple[Axis, ...], *, channels_last: bool) -> Ar
         whole = np.moveaxis(np.zeros((n, *grown, channels), x.dtype), -1, 1)
     else:
         whole = np.zeros((n, channels, *grown), x.dtype)
-    # a negative padding crops, even past the input's other end: only the cells from `first` to `last` remain
+    # a negative padding crops, even past the input's other end: only the cells from `first` to `stop` remain
     ends = [
         (max(0, -a.before), max(0, -a.before, min(size, size + a.after)), a.before)
         for a, size in zip(axes, space, strict=True)
     ]
-    there = tuple(slice(first + shift, last + shift) for first, last, shift in ends)
-    whole[(..., *there)] = x[(..., *[slice(first, last) for first, last, _ in ends])]
+    there = [slice(first + shift, stop + shift) for first, stop, shift in ends]
+    whole[last(*there)] = x[last(*[slice(first, stop) for first, stop, _ in ends])]
     return whole
+
+
+def last(*index: int | slice) -> tuple[Any, ...]:
+    """The index of an array's last axes, whatever comes before them."""
+    return (..., *index)
 
 
 def windows(cells: Array, axes: tuple[Axis, ...], out: tuple[int, ...]) -> Array:
@@ -55,18 +63,25 @@ def windows(cells: Array, axes: tuple[Axis, ...], out: tuple[int, ...]) -> Array
     return as_strided(cells, shape, (*cells.strides[:2], *by_tap, *by_position), writeable=False)
 
 
-def tap_boxes(axes: tuple[Axis, ...], out: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], Box]]:
-    """(tap, box) for every tap of the kernel: the box is the strided cells of the padded input that the tap touches."""
+def tap_boxes(
+    axes: tuple[Axis, ...], counts: tuple[int, ...], first: tuple[int, ...] = (0, 0, 0)
+) -> Iterator[tuple[tuple[int, ...], Box]]:
+    """(tap, box) for every tap of the kernel: the box is the strided cells it touches from `counts` positions on.
+
+    The cells are those of the padded input, the positions begin at `first`.
+    """
     for tap in np.ndindex(*[axis.kernel for axis in axes]):
-        firsts = [t * axis.dilation for t, axis in zip(tap, axes, strict=True)]
+        starts = [p * a.stride + t * a.dilation for p, t, a in zip(first, tap, axes, strict=False)]
         yield (
             tap,
-            tuple(slice(f, f + (n - 1) * a.stride + 1, a.stride) for f, n, a in zip(firsts, out, axes, strict=True)),
+            tuple(slice(s, s + (n - 1) * a.stride + 1, a.stride) for s, n, a in zip(starts, counts, axes, strict=True)),
         )
 
 
 def blocks(counts: tuple[int, ...], most: int) -> Iterator[Box]:
     """The grid `counts` cut in its order into boxes of at most `most` points: single steps, a run, then whole axes."""
+    if 0 in counts:
+        return
     place, inner = len(counts) - 1, 1
     while place > 0 and inner * counts[place] <= most:
         inner *= counts[place]

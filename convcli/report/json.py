@@ -34,10 +34,8 @@ def encoded(value: Any) -> bytes:
     except (OverflowError, UnicodeEncodeError):
         import json  # noqa: PLC0415 - hardly ever needed
 
-        text = json.dumps(
-            _finite(msgspec.to_builtins(value)), ensure_ascii=False, allow_nan=False, separators=(",", ":")
-        )
-        return text.encode("utf-8", "backslashreplace")  # a surrogate's \udc80 is JSON's own escape
+        plain = _representable(msgspec.to_builtins(value))
+        return json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 def _layer_a_line(record: Report | Outcome) -> Report | Outcome:
@@ -52,12 +50,14 @@ def _lines(layers: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(msgspec.Raw(b"\n" + encoded(layer)) for layer in layers)
 
 
-def _finite(value: Any) -> Any:
-    """The same with null for every number that is not finite."""
+def _representable(value: Any) -> Any:
+    r"""The same with null for every number that is not finite, and \ud800 spelt out for a lone surrogate."""
     if isinstance(value, float):
         return value if isfinite(value) else None
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {_representable(key): _representable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [_representable(item) for item in value]
     return value

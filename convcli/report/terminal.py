@@ -14,7 +14,7 @@ from rich.text import Text
 
 from convcli.records import Report
 from convcli.report import text, verdicts
-from convcli.report.table import Column, Row, Table, page
+from convcli.report.table import EXTRAS, Column, Row, Table, page
 from convcli.report.units import width
 
 if TYPE_CHECKING:
@@ -156,24 +156,19 @@ def _styled(column: Column, row: Row, cell: str) -> Text:
 def _show_as_blocks(table: Table, rows: list[list[str]], console: Console) -> None:
     """One block per layer: its name, then a line per number."""
     titles = [column.title for column in table.columns]
-    indent = " " * GAP
-    longest = max(
-        width(name.strip())
-        for name in titles + [cells[0] for row, cells in zip(table.rows, rows, strict=True) if row.kind == "extra"]
-    )
-    for number, (row, cells) in enumerate(zip(table.rows, rows, strict=True)):
-        name, *values = cells
-        known = [(title, value) for title, value in zip(titles[1:], values, strict=True) if value not in {"", "-"}]
-        if row.kind == "extra":  # its name says what its only number is
-            known = [(name.strip(), value) for _, value in known]
-        else:
-            if number and row.kind != "part":
-                _line(console, Text())
+    longest = max(map(width, [*titles, *EXTRAS]))
+    for number, (row, (name, *values)) in enumerate(zip(table.rows, rows, strict=True)):
+        extra = row.kind == "extra"  # its name says what its only number is
+        if number and row.kind not in {"extra", "part"}:
+            _line(console, Text())
+        if not extra:
             _line(console, Text(name, _style(row) or "bold"))
-        for title, value in known:
-            colour = _colour(row.status) if title == "status" else _style(row)
-            margin = indent * (row.depth + (row.kind != "extra"))
-            _line(console, Text.assemble(margin, (f"{title:{longest}}{indent}", "dim"), (value, colour)))
+        margin = " " * GAP * (row.depth + (not extra))
+        for title, value in zip(titles[1:], values, strict=True):
+            if value not in {"", "-"}:
+                label = f"{margin}{name.strip() if extra else title:{longest + GAP}}"
+                colour = _colour(row.status) if title == "status" else _style(row)
+                _line(console, Text.assemble((label, "dim"), (value, colour)))
 
 
 def _line(console: Console, line: Text) -> None:

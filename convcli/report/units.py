@@ -21,9 +21,10 @@ def scaled(number: int, unit: str) -> str:
 
 
 def _scientific(number: int) -> str:
-    """1.000e+60, by whole numbers: no float holds the largest products."""
-    exponent = len(str(abs(number))) - 1
-    return f"{number / 10**exponent:.3f}e+{exponent}"
+    """1.000e+60; no float holds the largest products."""
+    from decimal import Decimal  # noqa: PLC0415 - hardly ever needed
+
+    return f"{Decimal(number):.3e}"
 
 
 def digits(number: int, *, separators: bool) -> str:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convcli.kernels.arguments import Array
+from convcli.kernels.windows import last
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from convcli.kernels.arguments import Array
 
 WORK_DTYPES = (np.float16, np.float32, np.float64, np.int32, np.uint8)
 
@@ -65,7 +69,7 @@ def stuffed(weight: Array, dilation: tuple[int, ...]) -> Array:
     """The kernel with dilation - 1 zeros between its taps."""
     spans = [d * (k - 1) + 1 for k, d in zip(weight.shape[2:], dilation, strict=True)]
     wide = np.zeros((*weight.shape[:2], *spans), weight.dtype)
-    wide[(..., *[slice(None, None, d) for d in dilation])] = weight
+    wide[last(*[slice(None, None, d) for d in dilation])] = weight
     return wide
 
 

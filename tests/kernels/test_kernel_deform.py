@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -12,7 +12,9 @@ from kernel_cases import Case, conv_cases, integers, law, quarters
 
 from convcli import kernels
 from convcli.errors import SpecError
-from convcli.kernels.arguments import Array
+
+if TYPE_CHECKING:
+    from convcli.kernels.arguments import Array
 
 METHODS = kernels.METHODS["deform_conv2d"]
 FAST = [name for name in METHODS if name != "loops"]
@@ -201,7 +203,7 @@ def test_many_blocks_join_without_a_seam() -> None:
 )
 def test_wrong_shapes_are_named(field: str, shapes: dict[str, tuple[int, ...]]) -> None:
     right = {"x": (1, 2, 4, 4), "offset": (1, 18, 2, 2), "weight": (2, 2, 3, 3), "mask": (1, 9, 2, 2), "bias": (2,)}
-    named = {name: np.ones(shape) for name, shape in (right | shapes).items()}
+    named: dict[str, Any] = {name: np.ones(shape) for name, shape in (right | shapes).items()}
     with pytest.raises(SpecError) as caught:
         kernels.deform_conv2d(**named)
     assert caught.value.problems[0].path == (field,)

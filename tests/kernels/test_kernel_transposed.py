@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,10 @@ from kernel_cases import WORK_DTYPES, Case, integers, law, stuffed, transposed_c
 
 from convcli import kernels
 from convcli.errors import SpecError
-from convcli.kernels.arguments import Array
+from convcli.kernels.windows import last
+
+if TYPE_CHECKING:
+    from convcli.kernels.arguments import Array
 
 METHODS = kernels.METHODS["conv_transpose"]
 FAST = [name for name in METHODS if name != "loops"]
@@ -37,13 +41,12 @@ def test_every_method_equals_the_loops_bit_for_bit(case: Case, dtype: Any) -> No
 @law(transposed_cases(negative=False))
 def test_torch_agrees_exactly(case: Case) -> None:
     torch = pytest.importorskip("torch")
-    case = Case(
-        **{**vars(case), "channels": case.channels + 1, "padding": tuple((min(pair),) * 2 for pair in case.padding)}
-    )
+    padding = tuple((min(pair),) * 2 for pair in case.padding)
+    case = replace(case, channels=case.channels + 1, padding=padding)
     x, w, b = arrays(case)
     transpose = getattr(torch.nn.functional, f"conv_transpose{len(case.kernel)}d")
-    padding, extra = [before for before, _ in case.padding], case.output_padding
-    expected = transpose(*map(torch.from_numpy, (x, w, b)), case.stride, padding, extra, case.groups, case.dilation)
+    before, extra = [pair[0] for pair in case.padding], case.output_padding
+    expected = transpose(*map(torch.from_numpy, (x, w, b)), case.stride, before, extra, case.groups, case.dilation)
     for method in METHODS:
         y = kernels.conv_transpose(x, w, b, **case.keywords, method=method)
         np.testing.assert_array_equal(y, expected.numpy(), err_msg=method)
@@ -51,11 +54,12 @@ def test_torch_agrees_exactly(case: Case) -> None:
 
 @law(transposed_cases())
 def test_it_is_the_adjoint_of_the_convolution(case: Case) -> None:
+    case = replace(case, channels=case.channels + 1)
     g, w, _ = arrays(case, np.int64)
     x = integers(case.y_shape, np.int64, 3)
-    # output_padding stands for the cells that the convolution's floor leaves over; beyond the stride it has more outputs
+    # output_padding stands for what the convolution's floor leaves over; from the stride on it has more outputs
     forward = {key: value for key, value in case.keywords.items() if key != "output_padding"}
-    y = kernels.conv(x, w, **forward)[(..., *[slice(0, size) for size in case.space])]
+    y = kernels.conv(x, w, **forward)[last(*[slice(0, size) for size in case.space])]
     assert y.shape == g.shape
     for method in METHODS:
         assert np.vdot(y, g) == np.vdot(x, kernels.conv_transpose(g, w, **case.keywords, method=method))
@@ -74,7 +78,7 @@ def test_groups_are_split_and_concat(case: Case) -> None:
 def test_dilated_is_a_zero_stuffed_kernel(case: Case) -> None:
     extra = tuple(min(op, s - 1) for op, s in zip(case.output_padding, case.stride, strict=True))
     padding = tuple((min(0, a), min(0, b)) for a, b in case.padding)
-    case = Case(**{**vars(case), "output_padding": extra, "padding": padding})
+    case = replace(case, output_padding=extra, padding=padding)
     x, w, b = arrays(case)
     wide = kernels.conv_transpose(x, stuffed(w, case.dilation), b, **{**case.keywords, "dilation": 1})
     np.testing.assert_array_equal(kernels.conv_transpose(x, w, b, **case.keywords), wide)
@@ -83,14 +87,14 @@ def test_dilated_is_a_zero_stuffed_kernel(case: Case) -> None:
 @law(transposed_cases(negative=False))
 def test_the_output_is_the_full_one_cropped(case: Case) -> None:
     x, w, b = arrays(case)
-    sliding = {"stride": case.stride, "dilation": case.dilation, "groups": case.groups}
+    sliding: dict[str, Any] = {"stride": case.stride, "dilation": case.dilation, "groups": case.groups}
     full = kernels.conv_transpose(x, w, b, **sliding)
     y = kernels.conv_transpose(x, w, b, **case.keywords)
     grown = [(0, max(0, extra - after)) for extra, (_, after) in zip(case.output_padding, case.padding, strict=True)]
     bias = b.reshape(-1, *(1,) * len(case.out))
     wide = np.pad(full - bias, [(0, 0), (0, 0), *grown]) + bias  # the bias is added where no product lands, too
     box = [slice(before, before + out) for (before, _), out in zip(case.padding, case.out, strict=True)]
-    np.testing.assert_array_equal(y, wide[(..., *box)])
+    np.testing.assert_array_equal(y, wide[last(*box)])
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -16,7 +16,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 COMMANDS: tuple[Command, ...] = ("shape", "params", "flops", "summary")
-NASTY = ("a|b", "<script>alert(1)</script>", "two\nlines", "=1+1", "nul\x00bell\x07", "😀 é 漢字", "x" * 300, "a\\|`*_b_*`", "\ud800", "]]>", "[bold red]x", "50%,a:b", "\u202eright")
+NASTY = (
+    "a|b",
+    "<script>alert(1)</script>",
+    "two\nlines",
+    "=1+1",
+    "nul\x00bell\x07",
+    "😀 é 漢字",
+    "x" * 300,
+    "a\\|`*_b_*`",
+    "\ud800",
+    "]]>",
+    "[bold red]x",
+    "50%,a:b",
+    "\u202eright",
+)
 
 
 def entry(name: str, kind: str, layer: Layer, line: int | None = None) -> Entry:
@@ -52,7 +66,7 @@ def named(names: Iterable[str], source: str = "net.yaml") -> Report:
 def huge() -> Report:
     """Numbers of 60 digits and more."""
     layer = Conv(axes=axes((1, 1)), out_channels=10**15)
-    grown = Network([entry("huge", "Conv2d", layer)], source="huge.yaml", input=(10**10, 10**15, 10**10, 10**10))
+    grown = Network([entry("huge", "Conv2d", layer, 1)], source="huge.yaml", input=(10**10, 10**15, 10**10, 10**10))
     return versioned(summarize(grown, command="summary"))
 
 
@@ -74,7 +88,8 @@ def versioned(record: Report) -> Report:
 def incomplete(record: Report) -> Report:
     """The same with totals that are lower bounds."""
     networks = tuple(
-        msgspec.structs.replace(net, totals=msgspec.structs.replace(net.totals, complete=False)) for net in record.reports
+        msgspec.structs.replace(net, totals=msgspec.structs.replace(net.totals, complete=False))
+        for net in record.reports
     )
     return msgspec.structs.replace(record, reports=networks)
 
@@ -82,7 +97,9 @@ def incomplete(record: Report) -> Report:
 Method = Literal["exact", "bound", "equal"]
 
 
-def check(name: str, status: Status = Status.PASSED, method: Method = "exact", dtype: str = "float32", **found: object) -> Check:
+def check(
+    name: str, status: Status = Status.PASSED, method: Method = "exact", dtype: str = "float32", **found: object
+) -> Check:
     """A check of the given outcome."""
     return msgspec.convert({"name": name, "method": method, "status": status, "dtype": dtype, **found}, Check)
 
@@ -116,7 +133,12 @@ def outcomes() -> Outcome:
         verdict("pool|odd", "Conv2d", (check("forward", Status.MISTRUSTED, detail="99 % of the output is 0"),), line=9),
         verdict("dead", "DeformConv2d", (), status=Status.CRASHED, reason="the worker died of signal 11", line=10),
         verdict("slow", "Conv3d", (), status=Status.TIMED_OUT, reason="no answer in 60 s", line=11),
-        verdict("odd", "Conv2d", (check("forward", Status.UNSUPPORTED, detail="torch has no circular padding here"),), line=12),
+        verdict(
+            "odd",
+            "Conv2d",
+            (check("forward", Status.UNSUPPORTED, detail="torch has no circular padding here"),),
+            line=12,
+        ),
         verdict("later", "Conv2d", (), status=Status.SKIPPED, reason="--layers left it out", line=13),
     )
     made = outcome(layers, seed=0, environment={"numpy": "2.0.0", "torch": "2.4.0", "threads": 2}, seconds=12.3)

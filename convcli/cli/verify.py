@@ -1,0 +1,80 @@
+"""`verify`: the numpy implementations against torch, layer by layer; the exit code says whether all is well."""
+
+from typing import Annotated
+
+import typer
+
+from convcli.cli.output import Sink
+from convcli.cli.guard import Ended
+from convcli.cli.options import LayerFlags, ReportFlags, takes
+from convcli.cli.sources import networks_of
+from convcli.errors import SpecError
+from convcli.plan import plan
+from convcli.spec.amounts import amount
+
+
+@takes(layer=LayerFlags, report=ReportFlags)
+def verify(
+    layer: LayerFlags,
+    report: ReportFlags,
+    seed: Annotated[
+        int, typer.Option("--seed", help="Seed of the data; a layer's data depends on it and on the layer alone.")
+    ] = 0,
+    dtype: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--dtype", metavar="DTYPE", help="float64 or float32; repeatable. Both, if left out.", show_default=False
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", help="Layers checked at once.", show_default=False)
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only",
+            metavar="NAME",
+            help="Check the layers of this name alone; repeatable, * stands for any text.",
+            show_default=False,
+        ),
+    ] = None,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first layer that fails.")] = False,
+    max_memory: Annotated[
+        str | None,
+        typer.Option(
+            "--max-memory",
+            metavar="BYTES",
+            help="Skip layers that need more, as in 8GB; half of what is free, if left out.",
+            show_default=False,
+        ),
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="SECONDS", help="Longest that a backend may take over one layer.")
+    ] = 60.0,
+) -> None:
+    """Run the numpy implementations and cross-check them with torch.
+
+    \b
+    Example:
+      convcli verify "Conv2d(3, 64, 7, stride=2, padding=3)" -i 1,3,224,224 --format junit --output verify.xml
+    """
+    sink = Sink(report)
+    dtypes = tuple(dtype or ("float64", "float32"))
+    for name in dtypes:
+        if name not in {"float64", "float32"}:
+            raise SpecError(f"--dtype {name} is not known", allowed="float64, float32")
+    plans = [plan(network) for network in networks_of(layer)]
+    from convcli.verifier.run import verify as verify_plans
+
+    outcome = verify_plans(
+        plans,
+        seed=seed,
+        dtypes=dtypes,
+        jobs=jobs,
+        only=tuple(only or ()),
+        fail_fast=fail_fast,
+        max_memory=None if max_memory is None else amount(max_memory),
+        timeout=timeout,
+    )
+    sink.emit(outcome)
+    raise Ended(outcome.exit_code)

@@ -1,0 +1,196 @@
+"""The processes in which both sides run: a crash, a hang or a monstrous layer ends a worker, never the report.
+
+Our side's workers are spawned and never see torch. The other side's come from a fork server that has imported it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import CancelledError, Future, TimeoutError  # noqa: A004 - pebble raises this one
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.context import BaseContext, SpawnContext, SpawnProcess
+from types import ModuleType
+from typing import Any
+
+import msgspec
+from pebble import ProcessExpired, ProcessPool
+
+from convcli.verifier.verdict import Status
+
+PRELOAD = "convcli.verifier.preload"
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS")
+RAISED = {"unsupported": Status.UNSUPPORTED, "memory": Status.OUT_OF_MEMORY, "refused": Status.ERROR_MISMATCH}
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """What came of a call: its value, or the status that its failure means and the reason."""
+
+    value: Any = None
+    status: Status | None = None
+    reason: str = ""
+    seconds: float = 0.0
+
+
+class Call:
+    """One call in a worker, and what it takes to make it again."""
+
+    def __init__(self, workers: Workers, task: tuple[Any, ...]):
+        self.workers, self.task = workers, task
+        self.again = True
+        self.future: Future[Any] = workers.scheduled(task)
+
+    @property
+    def done(self) -> bool:
+        """The reply is there. A call whose pool broke before it began is made once more, in a new one."""
+        if self.future.done() and self.again and isinstance(self.future.exception(), BrokenProcessPool):
+            self.again = False
+            self.future = self.workers.scheduled(self.task)
+        return self.future.done()
+
+    @property
+    def reply(self) -> Reply:
+        """What came of it; waits for it."""
+        try:
+            done = self.future.result()
+        except (TimeoutError, ProcessExpired, BrokenProcessPool, CancelledError) as error:
+            status, reason = death(error)
+            return Reply(None, status, reason)
+        return Reply(done.value, RAISED.get(done.raised), done.reason, done.seconds)
+
+
+class Workers:
+    """`count` processes for one side."""
+
+    def __init__(self, backend: str, *, count: int, threads: int, timeout: float, warm: bool):
+        self.backend, self.timeout = backend, timeout
+        self._make = lambda: ProcessPool(
+            max_workers=count, initializer=prepare, initargs=(backend, threads), context=_warm_context() if warm else SpawnWorkers()
+        )
+        self._pool = self._make()
+
+    def call(self, function: str, *args: Any) -> Call:  # noqa: ANN401 - whatever the task takes
+        """Ask for one of `tasks.TASKS`."""
+        return Call(self, (function, *args))
+
+    def scheduled(self, task: tuple[Any, ...]) -> Future[Any]:
+        """The future of one task; the pool is made anew when it broke."""
+        from convcli.verifier.tasks import run  # the initializer sets the threads before a worker imports numpy
+
+        try:
+            return self._pool.schedule(run, args=task, timeout=self.timeout)
+        except RuntimeError:
+            self.stop()
+            self._pool = self._make()
+            return self._pool.schedule(run, args=task, timeout=self.timeout)
+
+    def stop(self) -> None:
+        """End the processes, whatever they are doing."""
+        self._pool.stop()
+        self._pool.join()
+
+
+def death(error: BaseException) -> tuple[Status, str]:
+    """What the end of a worker means."""
+    if isinstance(error, TimeoutError):
+        return Status.TIMED_OUT, f"no answer within {error.args[1]:g} seconds" if len(error.args) > 1 else "no answer in time"
+    if isinstance(error, ProcessExpired):
+        code = error.exitcode or 0
+        if code == -getattr(signal, "SIGKILL", 9):
+            return Status.OUT_OF_MEMORY, "the process was killed (SIGKILL), as a system out of memory does"
+        return Status.CRASHED, f"the process died: {signal_name(-code)}" if code < 0 else f"the process ended itself with exit code {code}"
+    return Status.CRASHED, f"the process could not be kept alive: {error or type(error).__name__}"
+
+
+def signal_name(number: int) -> str:
+    """SIGSEGV for 11."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def prepare(backend: str, threads: int) -> None:
+    """Make a fresh process a worker: quiet, quick to end, with its share of the cores, the backend imported."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # at once, even in the middle of a C function
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    sys.stdout.flush()
+    os.dup2(2, 1)  # standard output is the report's alone
+    _no_core_files()
+    warnings.simplefilter("ignore")
+    os.environ.update(dict.fromkeys(THREADS, str(threads)))
+    from convcli.backends import backend as found
+
+    try:
+        module = found(backend)
+    except Exception:  # noqa: BLE001, S110 - the first task meets it again and reports it
+        return
+    set_threads = getattr(module, "set_threads", None)
+    if set_threads:
+        set_threads(threads)
+
+
+def _no_core_files() -> None:
+    try:
+        import resource
+    except ImportError:  # not on this system
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+
+
+@contextmanager
+def _no_main() -> Iterator[None]:
+    """A child would run the caller's script again to find its functions; ours are all in modules."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+class SpawnWorker(SpawnProcess):
+    """A process that starts without the caller's script."""
+
+    def start(self) -> None:
+        """As always, but for that."""
+        with _no_main():
+            super().start()
+
+
+class SpawnWorkers(SpawnContext):
+    """Fresh interpreters."""
+
+    Process = SpawnWorker  # type: ignore[assignment]
+
+
+if sys.platform != "win32":
+    from multiprocessing.context import ForkServerContext, ForkServerProcess
+
+    class ForkWorker(ForkServerProcess):
+        """A process that starts without the caller's script."""
+
+        def start(self) -> None:
+            """As always, but for that."""
+            with _no_main():
+                super().start()
+
+    class ForkWorkers(ForkServerContext):
+        """Copies of a server that has imported the backend."""
+
+        Process = ForkWorker  # type: ignore[assignment]
+
+
+def _warm_context() -> BaseContext:
+    """The fork server where there is one, else fresh interpreters."""
+    if sys.platform != "win32" and "forkserver" in multiprocessing.get_all_start_methods():
+        context = ForkWorkers()
+        context.set_forkserver_preload([PRELOAD])
+        return context
+    return SpawnWorkers()

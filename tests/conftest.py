@@ -1,0 +1,29 @@
+"""Settings of the whole suite: what runs by default, and how often Hypothesis draws."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples on every run, so that a failure is the change's and not the day's; `--hypothesis-profile=random`
+# draws others.
+settings.register_profile(
+    "stable", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("random", settings.get_profile("stable"), derandomize=False, print_blob=True)
+settings.load_profile("stable")
+
+HAS_TORCH = find_spec("torch") is not None and find_spec("torchvision") is not None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the sweeps of minutes out unless `-m` asks; skip what needs torch where there is none."""
+    if not HAS_TORCH:
+        for item in items:
+            if "torch" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="torch and torchvision are not installed"))
+    if not config.option.markexpr:
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
+        items[:] = [item for item in items if not item.get_closest_marker("long")]

@@ -1,0 +1,47 @@
+"""Every format of every command on one small network, to the letter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from report_samples import COMMANDS, good, incomplete, outcomes, report
+
+from convcli.report import FORMATS, render, text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from convcli.records import Report
+    from convcli.verifier.verdict import Outcome
+
+CASES: dict[str, Report | Outcome] = {
+    **{command: report(command) for command in COMMANDS},
+    "backward": report("flops", backward=True),
+    "two": report("summary", "a.yaml", "b.yaml"),
+    "incomplete": incomplete(report("summary", "a.yaml", "b.yaml")),
+    "verify": outcomes(),
+    "verify-good": good(),
+}
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("case", CASES)
+def test_golden(case: str, form: str, golden: Callable[[str, str], None]) -> None:
+    golden(f"{case}.{form}", render(CASES[case], form))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("case", CASES)
+def test_lines_end_cleanly(case: str, form: str) -> None:
+    rendered = render(CASES[case], form)
+    assert rendered.endswith("\n")
+    assert not rendered.endswith("\n\n")
+    assert [line for line in rendered.splitlines() if line != line.rstrip()] == []
+    assert "\r" not in rendered
+
+
+def test_verbose_and_quiet(golden: Callable[[str, str], None]) -> None:
+    golden("verify-verbose.text", text.plain(outcomes(), verbose=True))
+    golden("verify-quiet.text", text.plain(outcomes(), quiet=True))
+    assert text.plain(good(), quiet=True) == "1 passed in 0.5 s\n"
