@@ -11,11 +11,16 @@ import io
 import logging
 import re
 import warnings
-from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-NOTICE = re.compile(r"unsupported|not support|cannot find|can't find|zero-op|zero mac|treat it|not implemented|unknown|uncounted|is ignored", re.IGNORECASE)
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+NOTICE = re.compile(
+    r"unsupported|not support|cannot find|zero-op|zero mac|treat it|not implemented|unknown|uncounted|is ignored",
+    re.IGNORECASE,
+)
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -31,7 +36,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Calculator:
-    """`package` is what pip installs; `function` of `module` is the call. Without `gradients`, `params`: it offers none."""
+    """pip installs `package`; `function` of `module` is the call. Without `gradients`, `params`: it offers none."""
 
     name: str
     package: str
@@ -43,11 +48,11 @@ class Calculator:
 
 
 def answer(ask: Callable[[Any, Any], Answer], model: Any, x: Any) -> dict[str, Any]:
-    """The tool's Answer as a dictionary; an exception is an answer too, and so is what it prints about missing rules."""
+    """The tool's Answer as a dictionary; an exception is an answer too, and so is what it prints of missing rules."""
     with overheard() as said:
         try:
             told = ask(model, x)
-        except Exception as error:  # noqa: BLE001 - whatever another program raises is its answer
+        except Exception as error:
             told = Answer(error=f"{type(error).__name__}: {error}".splitlines()[0][:160])
     lines = [COLOUR.sub("", line).strip() for line in "".join(said).splitlines() if NOTICE.search(line)]
     told.notice = told.notice or " / ".join(dict.fromkeys(lines))[:300]
@@ -61,7 +66,11 @@ def overheard() -> Iterator[list[str]]:
     stream, handler = io.StringIO(), _Listener(said)
     logging.getLogger().addHandler(handler)
     try:
-        with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream), warnings.catch_warnings(record=True) as caught:
+        with (
+            contextlib.redirect_stdout(stream),
+            contextlib.redirect_stderr(stream),
+            warnings.catch_warnings(record=True) as caught,
+        ):
             warnings.simplefilter("always")
             yield said
     finally:
@@ -114,7 +123,8 @@ def _flop_counter_gradients(model: Any, x: Any) -> int:
     y = model(x.requires_grad_())
     with importlib.import_module("torch.utils.flop_counter").FlopCounterMode(display=False) as counter:
         y.sum().backward()
-    return int(counter.get_total_flops())
+    backward: int = counter.get_total_flops()
+    return backward
 
 
 def _calflops(model: Any, x: Any) -> Answer:
@@ -124,8 +134,11 @@ def _calflops(model: Any, x: Any) -> Answer:
 
 def _calflops_gradients(model: Any, x: Any) -> int:
     """It gives forward and backward together: 1 + its documented default factor of 2 times the forward pass."""
-    both, _, _ = importlib.import_module("calflops").calculate_flops(model, args=[x], include_backPropagation=True, **CALFLOPS_QUIET)
-    return round(both * 2 / 3)
+    both, _, _ = importlib.import_module("calflops").calculate_flops(
+        model, args=[x], include_backPropagation=True, **CALFLOPS_QUIET
+    )
+    backward: int = round(both * 2 / 3)
+    return backward
 
 
 def _torchprofile(model: Any, x: Any) -> Answer:
@@ -156,7 +169,15 @@ CALCULATORS = (
     Calculator("ptflops", "ptflops", "ptflops", "get_model_complexity_info", _ptflops("pytorch")),
     Calculator("ptflops (aten)", "ptflops", "ptflops", "get_model_complexity_info", _ptflops("aten")),
     Calculator("fvcore", "fvcore", "fvcore.nn", "FlopCountAnalysis", _fvcore),
-    Calculator("torch flop_counter", "torch", "torch.utils.flop_counter", "FlopCounterMode", _flop_counter, _flop_counter_gradients, params=False),
+    Calculator(
+        "torch flop_counter",
+        "torch",
+        "torch.utils.flop_counter",
+        "FlopCounterMode",
+        _flop_counter,
+        _flop_counter_gradients,
+        params=False,
+    ),
     Calculator("calflops", "calflops", "calflops", "calculate_flops", _calflops, _calflops_gradients),
     Calculator("torchprofile", "torchprofile", "torchprofile", "profile_macs", _torchprofile, params=False),
     Calculator("flopth", "flopth", "flopth", "flopth", _flopth),

@@ -1,4 +1,4 @@
-"""How many of the single layers in sample_configs/single-layers.yaml each calculator counts correctly, measured here and now.
+"""How many of the layers in sample_configs/single-layers.yaml each calculator counts correctly, measured here and now.
 
     pip install -r benchmarks/requirements-compare.txt
     python benchmarks/compare_tools.py --out docs/comparison.md
@@ -31,8 +31,18 @@ from readings import Reading, backward_right, best
 ROOT = Path(__file__).resolve().parent.parent
 SPEC = ROOT / "sample_configs" / "single-layers.yaml"
 Record = dict[str, Any]
-HEADINGS = ("tool", "version", "params right", "MACs right", "layers silently skipped", "worst factor off", "backward right",
-            "CPU s to start", "spec file, exit code for CI", "convention accepted")  # fmt: skip
+HEADINGS = (
+    "tool",
+    "version",
+    "params right",
+    "MACs right",
+    "layers silently skipped",
+    "worst factor off",
+    "backward right",
+    "CPU s to start",
+    "spec file, exit code for CI",
+    "convention accepted",
+)
 
 
 def main() -> int:
@@ -59,7 +69,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="the whole measurement as JSON instead of the table")
     parser.add_argument("--out", type=Path, metavar="FILE.md", help="write the table and every layer's numbers")
-    parser.add_argument("--python", action="append", default=[], metavar="NAME=PATH", help="the interpreter in which to ask this tool")
+    parser.add_argument(
+        "--python", action="append", default=[], metavar="NAME=PATH", help="the interpreter in which to ask this tool"
+    )
     parser.add_argument("--tool", help="print what one tool says, as JSON (what the processes run)")
     return parser.parse_args()
 
@@ -82,16 +94,20 @@ def _told(name: str) -> Record:
         return {"missing": "not installed: another package provides its module"}
     # A process per question: calflops, for one, patches torch's functions a second time when it is asked again.
     with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as pool:
-        asked = [(pool.apply_async(_answer, (name, case)), pool.apply_async(_backward, (name, case))) for case in _cases()]
+        asked = [
+            (pool.apply_async(_answer, (name, case)), pool.apply_async(_backward, (name, case))) for case in _cases()
+        ]
         return {"version": version, "answers": [told.get() | {"backward": backward.get()} for told, backward in asked]}
 
 
 def _owns(tool: Calculator) -> bool:
-    """Whether the module that is imported is the package's own: it has the version the package has (thop has two packages)."""
+    """Whether the imported module is the package's own: two packages install a module `thop`, the later one wins."""
     module = importlib.import_module(tool.module.partition(".")[0])
     if tool.name not in {"thop", "ultralytics-thop"}:
         return True
-    return ("ultralytics" in (Path(str(module.__file__)).parent / "profile.py").read_text(encoding="utf-8").lower()) == (tool.name != "thop")
+    return (
+        "ultralytics" in (Path(str(module.__file__)).parent / "profile.py").read_text(encoding="utf-8").lower()
+    ) == (tool.name != "thop")
 
 
 def _cases() -> list[Record]:
@@ -111,7 +127,11 @@ def _answer(name: str, case: Record) -> Record:
 def _backward(name: str, case: Record) -> int | None:
     tool = next(tool for tool in CALCULATORS if tool.name == name)
     gradients = tool.gradients
-    return None if gradients is None else answer(lambda model, x: Answer(macs=gradients(model, x)), *_question(case))["macs"]
+    return (
+        None
+        if gradients is None
+        else answer(lambda model, x: Answer(macs=gradients(model, x)), *_question(case))["macs"]
+    )
 
 
 def _question(case: Record) -> tuple[Any, Any]:
@@ -125,7 +145,9 @@ def _truth(case: Record) -> Record:
     proved: Record = importlib.import_module("torch_layers").proved(case)
     sums = {name: sum(part.get(name, 0) for part in proved["parts"]) for part in proved["parts"] for name in part}
     found = sums | {"flops": 2 * sums["macs"], "output": proved["output"], "params": proved["params"]}
-    problems = [f"{name} {stated}, torch {found[name]}" for name, stated in case["expect"].items() if found[name] != stated]
+    problems = [
+        f"{name} {stated}, torch {found[name]}" for name, stated in case["expect"].items() if found[name] != stated
+    ]
     batch = case["input"][0] if len(proved["output"]) > int(case["type"].removesuffix("Pack")[-2]) + 1 else 1
     return {"name": case["name"], "type": case["type"], **proved, "batch": batch, "problems": problems}
 
@@ -142,7 +164,9 @@ def _child(python: str, name: str) -> Record:
 
 
 def _row(tool: Calculator, python: str, truths: Sequence[Record]) -> Record:
-    return _judged(tool, _child(python, tool.name), truths, [python, "-c", f"from {tool.module} import {tool.function}"])
+    return _judged(
+        tool, _child(python, tool.name), truths, [python, "-c", f"from {tool.module} import {tool.function}"]
+    )
 
 
 def _judged(tool: Calculator, told: Record, truths: Sequence[Record], start: Sequence[str]) -> Record:
@@ -166,7 +190,9 @@ def _judged(tool: Calculator, told: Record, truths: Sequence[Record], start: Seq
         "errors": [case["name"] for case in cases if case["error"]],
         "worst": {"name": worst["name"], "factor": worst["factor"]} if worst and worst["factor"] > 1 else None,
         "backward_right": sum(backward) if tool.gradients else None,
-        "backward_wrong": [case["name"] for case, right in zip(cases, backward, strict=True) if not right] if tool.gradients else None,
+        "backward_wrong": [case["name"] for case, right in zip(cases, backward, strict=True) if not right]
+        if tool.gradients
+        else None,
         "start_seconds": _cpu_seconds(start),
         "gate": told.get("gate", "no"),
         "convention": str(reading),
@@ -208,7 +234,7 @@ def _cpu_once(command: Sequence[str]) -> float:
 
 
 def _convcli(python: str, truths: Sequence[Record]) -> Record:
-    """convcli's row, through its command line: `summary`, `flops --backward`, and whether `check` gates."""
+    """Convcli's row, through its command line: `summary`, `flops --backward`, and whether `check` gates."""
     command = [python, "-m", "convcli"]
     tool = Calculator("convcli", "convcli", "convcli", "main", lambda *_: Answer(), lambda *_: 0)
     summary = _convcli_layers([*command, "summary", str(SPEC), "--format", "json"])
@@ -251,7 +277,10 @@ def _gate(command: Sequence[str]) -> str:
     with tempfile.TemporaryDirectory() as folder:
         broken = Path(folder) / "broken.yaml"
         broken.write_text(text.replace("params: 98432", "params: 98431"), encoding="utf-8")
-        codes = [subprocess.run([*command, "check", str(path)], cwd=ROOT, capture_output=True, check=False).returncode for path in (SPEC, broken)]
+        codes = [
+            subprocess.run([*command, "check", str(path)], cwd=ROOT, capture_output=True, check=False).returncode
+            for path in (SPEC, broken)
+        ]
     return "yes" if codes == [0, 1] else f"`check` exits {codes[0]} and {codes[1]}"
 
 
@@ -259,7 +288,9 @@ def _gate(command: Sequence[str]) -> str:
 
 
 def _environment() -> dict[str, str]:
-    return {name: metadata.version(name).partition("+")[0] for name in ("torch", "torchvision")} | {"python": sys.version.split()[0]}
+    return {name: metadata.version(name).partition("+")[0] for name in ("torch", "torchvision")} | {
+        "python": sys.version.split()[0]
+    }
 
 
 def _table(rows: Iterable[Record]) -> str:
@@ -303,15 +334,21 @@ def _document(report: Record, truths: Sequence[Record]) -> str:
     sections = [
         "# Calculators compared on single layers",
         f"Written by `python benchmarks/compare_tools.py --out docs/comparison.md`; do not edit. {versions}, on a CPU.",
-        f"The {len(truths)} layers are those of [single-layers.yaml](../sample_configs/single-layers.yaml). torch confirmed each expected number "
-        "in this run by executing the layer on all-ones float64 data, where the sum of the output is the number of products.",
+        _TRUTH.format(len(truths)),
         _table(report["tools"]),
         _HOW,
         "## MACs, layer by layer",
-        _markdown(["layer", "macs", *(row["tool"] for row in ran)], [_case_cells(i, truth, ran) for i, truth in enumerate(truths)]),
+        _markdown(
+            ["layer", "macs", *(row["tool"] for row in ran)],
+            [_case_cells(i, truth, ran) for i, truth in enumerate(truths)],
+        ),
         "`right`, or what the tool said and the ratio to the right number under its convention.",
         "## Backward passes that are wrong",
-        "\n".join(f"- {row['tool']}: {', '.join(row['backward_wrong']) or 'none'}" for row in ran if row["backward_wrong"] is not None),
+        "\n".join(
+            f"- {row['tool']}: {', '.join(row['backward_wrong']) or 'none'}"
+            for row in ran
+            if row["backward_wrong"] is not None
+        ),
         "## Layers whose number changes when the tool is asked a second time in one process",
         "\n".join(f"- {row['tool']}: {', '.join(row['changed'])}" for row in ran if row["changed"]) or "None.",
         "## What the tools said themselves",
@@ -320,17 +357,25 @@ def _document(report: Record, truths: Sequence[Record]) -> str:
     return "\n\n".join(sections) + "\n"
 
 
+_TRUTH = """The {} layers are those of [single-layers.yaml](../sample_configs/single-layers.yaml). torch confirmed each
+expected number in this run by executing the layer on all-ones float64 data, where the sum of the output is the number
+of products."""
+
 _HOW = """How it was judged, in the tools' favour:
 
-- Every tool gets one convention, the one of those below under which most of its numbers are right: 1 or 2 per MAC; products with
-  padding zeros in or out; bias adds in or out; transposed layers by their scatter, kept or zero-insert products; bilinear
-  sampling in or out, as we count it or as ptflops does; per batch or per sample. A tool that changes its convention from layer to layer is wrong on one of them.
-- A layer is skipped when the number leaves out a whole convolution of it (0 for a single one). Silently: nothing was printed, logged or
-  warned about it, with the tool's reports of missing rules switched on.
+- Every tool gets one convention for all layers, the one under which most of its numbers are right: 1 or 2 per MAC;
+  products with padding zeros in or out; bias adds in or out; transposed layers by their scatter, kept or zero-insert
+  products; bilinear sampling in or out, as convcli counts it or as ptflops does; per batch or per sample.
+- A layer is skipped when the number leaves out a whole convolution of it (0 for a single one). Silently: nothing was
+  printed, logged or warned about it, with the tool's reports of missing rules switched on.
 - The worst factor is over the layers that were not skipped.
-- Backward is right when it is the cost of grad_input and grad_weight, twice the forward's, with grad_bias in or out.
-- Deformable layers hold their offsets, so that every tool gets one input tensor; each layer is alone in an `nn.Sequential`.
-- Starting is the CPU time of `python -c "import TOOL"`, torch included where it imports it; for convcli it is `convcli summary` on all the layers."""
+- Backward is right when it is the cost of grad_input and grad_weight, twice the forward's, with bias in or out.
+- Deformable layers hold their offsets, so that every tool gets one input tensor; each layer is alone in an
+  `nn.Sequential`, and each question is asked in a fresh process.
+- Starting is the CPU time of importing the tool's function, torch included where it imports it; for convcli it is the
+  whole command `convcli summary` on all the layers.
+- The last column but one: can it read the layers from a file and fail a CI job by its exit code? For convcli it is
+  tried: `convcli check` on the file, and on the file with one wrong number. The others are Python functions."""
 
 
 def _case_cells(i: int, truth: Record, ran: Sequence[Record]) -> list[str]:

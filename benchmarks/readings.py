@@ -38,7 +38,10 @@ class Reading:
             macs = part[TRANSPOSED[self.transposed]]
         else:
             macs = part["macs" if self.padding == "dense" else "macs_nonpad"]
-        return self.per_mac * (macs + self._sampling(part)) + part["bias_adds"] * {"out": 0, "in": 1, "as a MAC": self.per_mac}[self.bias]
+        return (
+            self.per_mac * (macs + self._sampling(part))
+            + part["bias_adds"] * {"out": 0, "in": 1, "as a MAC": self.per_mac}[self.bias]
+        )
 
     def _sampling(self, part: Part) -> int:
         if self.sampling == "ptflops' estimate":  # 20 for the interpolation, 4 for coordinates, 1 for a mask
@@ -73,13 +76,18 @@ def readings(transposed: Sequence[str] = tuple(TRANSPOSED)) -> Iterator[Reading]
     return (Reading(per, bias, pad, way, sampling, single) for single, sampling, way, pad, bias, per in choices)
 
 
-def best(said: Sequence[int | None], truths: Sequence[Mapping[str, Any]], transposed: Sequence[str] = tuple(TRANSPOSED)) -> Reading:
+def best(
+    said: Sequence[int | None], truths: Sequence[Mapping[str, Any]], transposed: Sequence[str] = tuple(TRANSPOSED)
+) -> Reading:
     """The reading under which most of the numbers are right; the one nearest the textbook's among equals."""
-    return max(readings(transposed), key=lambda reading: sum(n == reading.expected(t) for n, t in zip(said, truths, strict=True)))
+    return max(
+        readings(transposed),
+        key=lambda reading: sum(n == reading.expected(t) for n, t in zip(said, truths, strict=True)),
+    )
 
 
 def backward_right(said: Sequence[int | None], truths: Sequence[Mapping[str, Any]]) -> list[bool]:
-    """Whether each is the cost of grad_input and grad_weight, twice the forward's, under the kindest reading of all together.
+    """Whether each is the cost of grad_input and grad_weight, twice the forward's, under one kind reading of all.
 
     Accepted: MACs or 2 per MAC, with no bias, with twice the forward's bias adds, with grad_bias's own.
     """

@@ -21,7 +21,7 @@ TRANSPOSED: tuple[Callable[..., Tensor], ...] = (F.conv_transpose1d, F.conv_tran
 
 
 class FixedOffsets(nn.Module):  # type: ignore[misc]
-    """A deformable convolution that holds its offsets (and mask), so that it takes one tensor, as every tool expects."""
+    """A deformable convolution that holds its offsets (and mask): it takes one tensor, as every tool expects."""
 
     def __init__(self, layer: DeformConv2d, offset: Tensor, mask: Tensor | None):
         super().__init__()
@@ -30,19 +30,19 @@ class FixedOffsets(nn.Module):  # type: ignore[misc]
         self.register_buffer("mask", mask)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (N, C, H, W) -> (N, O, out_h, out_w)"""
+        """X (N, C, H, W) -> (N, O, out_h, out_w)"""
         return self.layer(x, self.offset, self.mask)
 
 
 class Pack(nn.Module):  # type: ignore[misc]
-    """A deformable convolution whose offsets (and masks, when `modulated`) an ordinary convolution predicts, as mmcv's."""
+    """A deformable convolution with an ordinary one that predicts its offsets (`modulated`: and masks), as mmcv's."""
 
     def __init__(self, predictor: nn.Conv2d, layer: DeformConv2d, *, modulated: bool):
         super().__init__()
         self.predictor, self.layer, self.modulated = predictor, layer, modulated
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (N, C, H, W) -> (N, O, out_h, out_w)"""
+        """X (N, C, H, W) -> (N, O, out_h, out_w)"""
         predicted = self.predictor(x)
         if not self.modulated:
             return self.layer(x, predicted)
@@ -58,7 +58,9 @@ def module(case: Case) -> nn.Module:
     if kind.startswith("DeformConv2d"):
         return _deformable(case)
     extra = {name: case[name] for name in ("padding_mode", "output_padding") if name in case}
-    return getattr(nn, kind)(*_channels(case), **_geometry(case), **extra, groups=case.get("groups", 1), bias=case.get("bias", True))
+    return getattr(nn, kind)(
+        *_channels(case), **_geometry(case), **extra, groups=case.get("groups", 1), bias=case.get("bias", True)
+    )
 
 
 def _channels(case: Case) -> tuple[int, int]:
@@ -67,7 +69,10 @@ def _channels(case: Case) -> tuple[int, int]:
 
 
 def _geometry(case: Case) -> dict[str, Any]:
-    given = {name: case.get(name, default) for name, default in {"kernel_size": 1, "stride": 1, "padding": 0, "dilation": 1}.items()}
+    given = {
+        name: case.get(name, default)
+        for name, default in {"kernel_size": 1, "stride": 1, "padding": 0, "dilation": 1}.items()
+    }
     return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
 
 
@@ -88,7 +93,9 @@ def _deformable(case: Case) -> nn.Module:
     if case["type"].endswith("Pack"):
         return Pack(predictor, layer, modulated=modulated)
     n, _, *positions = predictor(torch.zeros(case["input"])).shape
-    return FixedOffsets(layer, torch.zeros(n, 2 * taps, *positions), torch.ones(n, taps, *positions) if modulated else None)
+    return FixedOffsets(
+        layer, torch.zeros(n, 2 * taps, *positions), torch.ones(n, taps, *positions) if modulated else None
+    )
 
 
 def proved(case: Case) -> dict[str, Any]:
@@ -114,8 +121,11 @@ def _counts(layer: Any, inputs: tuple[Tensor, ...], y: Tensor) -> dict[str, int]
     counts = {"macs": _dense(w, x, y, layer.stride, layer.dilation, layer.groups), "bias_adds": adds}
     if isinstance(layer, DeformConv2d):
         return counts | _deformable_counts(layer, x, w, inputs)
-    plain = type(layer)(layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding, layer.dilation,
-                        layer.groups, bias=False, padding_mode=layer.padding_mode, dtype=torch.float64)  # fmt: skip
+    same = ("stride", "padding", "dilation", "groups", "padding_mode")
+    rule = {name: getattr(layer, name) for name in same}
+    plain = type(layer)(
+        layer.in_channels, layer.out_channels, layer.kernel_size, **rule, bias=False, dtype=torch.float64
+    )
     plain.weight.data.fill_(1)
     return counts | {"macs_nonpad": _total(plain(x))}
 
@@ -134,15 +144,17 @@ def _transposed_counts(layer: Any, x: Tensor, w: Tensor, y: Tensor) -> dict[str,
 
 
 def _dense(w: Tensor, x: Tensor, y: Tensor, stride: tuple[int, ...], dilation: tuple[int, ...], groups: int) -> int:
-    """Products of a convolution with the output y in which every padding cell is a real one: an input of just the size that y needs."""
+    """Products of a convolution with the output y, padding included: its input is ones, just as large as y needs."""
     rank = w.dim() - 2
-    sizes = [(o - 1) * s + d * (k - 1) + 1 for o, s, d, k in zip(y.shape[-rank:], stride, dilation, w.shape[2:], strict=True)]
+    sizes = [
+        (o - 1) * s + d * (k - 1) + 1 for o, s, d, k in zip(y.shape[-rank:], stride, dilation, w.shape[2:], strict=True)
+    ]
     padded = torch.ones(*x.shape[: -rank - 1], w.shape[1] * groups, *sizes, dtype=torch.float64)
     return _total(CONVOLUTIONS[rank - 1](padded, w, stride=stride, dilation=dilation, groups=groups))
 
 
 def _deformable_counts(layer: Any, x: Tensor, w: Tensor, inputs: tuple[Tensor, ...]) -> dict[str, int]:
-    """Zero offsets for the products; a sample is one (n, input channel, tap, position), a coordinate one per offset group."""
+    """Products at zero offsets; a sample is an (n, input channel, tap, position), a coordinate one per offset group."""
     offset, *masks = (torch.zeros_like(t, dtype=torch.float64) for t in inputs[1:] if t is not None)
     y = deform_conv2d(x, offset, w, None, layer.stride, layer.padding, layer.dilation)
     taps, positions = prod(layer.kernel_size), prod(offset.shape[2:])
@@ -157,4 +169,4 @@ def _deformable_counts(layer: Any, x: Tensor, w: Tensor, inputs: tuple[Tensor, .
 
 
 def _total(y: Tensor) -> int:
-    return round(y.sum().item())
+    return int(y.sum().item())

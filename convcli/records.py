@@ -189,7 +189,8 @@ def step_record(step: Step, scope: Scope) -> LayerRecord:
 
 def _record(name: str, kind: str, layer: Layer, x: Shape, step: Step, scope: Scope) -> LayerRecord:
     """`layer` on x, which is the step's own layer or one of its parts."""
-    y = layer.output(x)
+    own = layer is step.layer
+    y = step.y if own else layer.output(x)
     tensors = layer.tensors(x) if command_needs_tensors(scope) else {}
     params = sum(map(prod, tensors.values()))
     counts = layer.counts(x, step.images) if scope.flops else None
@@ -198,7 +199,7 @@ def _record(name: str, kind: str, layer: Layer, x: Shape, step: Step, scope: Sco
     return LayerRecord(
         name=name,
         type=kind,
-        line=step.line if step.line is not None and layer is step.layer else UNSET,
+        line=step.line if step.line is not None and own else UNSET,
         input=step.shown(x) if scope.command != "params" else UNSET,
         output=step.shown(y) if scope.command != "params" else UNSET,
         params=params if scope.params else UNSET,
@@ -213,7 +214,7 @@ def _record(name: str, kind: str, layer: Layer, x: Shape, step: Step, scope: Sco
         bias_adds=counts.bias_adds if counts else UNSET,
         flops=flops if counts else UNSET,
         backward=_backward(counts) if counts and scope.backward else UNSET,
-        receptive_field=_receptive_field(step) if scope.shape and layer is step.layer else UNSET,
+        receptive_field=_receptive_field(step) if scope.shape and own else UNSET,
         memory=memory,
         arithmetic_intensity=_intensity(flops, memory) if counts and memory is not UNSET else UNSET,
         parts=tuple(
@@ -271,6 +272,8 @@ def _receptive_field(step: Step) -> ReceptiveField:
 
 def _number(value: int | Fraction, divisor: int = 1) -> int | float:
     """A whole number as an int, any other as a float; a number that no float can hold rounds down."""
+    if divisor == 1 and type(value) is int:
+        return value
     if value % divisor == 0:
         return int(value // divisor)
     return float(value / divisor) if abs(value) < 2**1000 else int(value // divisor)

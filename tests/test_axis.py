@@ -211,7 +211,7 @@ def test_pairs_split_by_cells_add_up_at_any_size() -> None:
     """What meets the first half of a huge axis and what meets the second are all that meets it."""
     axis = Axis(10**6 + 3, 7919, 104_729, before=10**11)
     positions, half = 10**14, 5 * 10**17 + 1
-    second = Axis(axis.kernel, axis.stride, axis.dilation, before=axis.before - half)
+    second = Axis(axis.kernel, axis.stride, axis.dilation, before=axis.before + half)
     assert axis.pairs(half, positions) + second.pairs(half, positions) == axis.pairs(2 * half, positions)
 
 

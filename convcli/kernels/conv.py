@@ -1,7 +1,4 @@
-"""Convolution as deep learning has it (a cross-correlation), forward, in several forms that must agree.
-
-y[n, o, p] = bias[o] + sum over i, t of weight[o, i, t] * x[n, i, stride*p + dilation*t - before]
-"""
+"""Convolution as deep learning has it (a cross-correlation), forward, in several forms that must agree bit for bit where nothing rounds."""
 
 from __future__ import annotations
 
@@ -38,8 +35,9 @@ def conv(  # noqa: PLR0913 - PyTorch's arguments
     padding_mode: str = "zeros",
     method: str = "auto",
 ) -> Array:
-    """X (N, C, *in) or (C, *in), weight (O, C/groups, *kernel), bias (O,) -> y (N, O, *out) or (O, *out), in x's dtype.
+    """y[n, o, p] = bias[o] + sum over i, t of weight[o, i, t] * x[n, i, stride*p + dilation*t - before]
 
+    x (N, C, *in) or (C, *in), weight (O, C/groups, *kernel), bias (O,) -> y (N, O, *out) or (O, *out), in x's dtype.
     One to three spatial axes. padding: a number, one per axis, a (before, after) pair per axis (negative ones crop),
     "same", "valid", "same_upper", "same_lower". padding_mode: zeros, reflect, replicate, circular. method: a key of
     METHODS. float16 is summed in float32, integers in int64, wrapping around.
@@ -124,7 +122,7 @@ def pointwise(call: Call) -> Array:
     cells, g, outs = padded(call), call.groups, len(call.weight)
     ((_, box),) = tap_boxes(call.axes, call.out)
     weight = call.weight.reshape(g, outs // g, call.weight.shape[1])
-    y = weight @ cells[last(*box)].reshape(len(cells), g, weight.shape[2], prod(call.out))
+    y: Array = weight @ cells[last(*box)].reshape(len(cells), g, weight.shape[2], prod(call.out))
     return y.reshape(len(cells), outs, *call.out)
 
 
@@ -162,7 +160,7 @@ def _runs(call: Call) -> Iterator[tuple[Array, int, slice]]:
 
 
 def matrix(call: Call) -> Array:
-    """Y = Cx, with C written out."""
+    """C written out, then y = Cx."""
     cells = padded(call)
     bare = tuple(Axis(axis.kernel, axis.stride, axis.dilation) for axis in call.axes)
     c = conv_matrix(call.weight, bare, cells.shape[2:], call.out, groups=call.groups)

@@ -39,8 +39,9 @@ def deform_conv2d(  # noqa: PLR0913 - torchvision's arguments
     dilation: Numbers = 1,
     method: str = "auto",
 ) -> Array:
-    """X (N, C, H, W), offset (N, 2*og*T, *out), weight (O, C/groups, kh, kw), mask (N, og*T, *out) -> y (N, O, *out).
+    """y[n, o, p] = bias[o] + sum of weight[o, i, t] * mask[n, t, p] * x[n, i, stride*p + dilation*t - before + offset]
 
+    x (N, C, H, W), offset (N, 2*og*T, *out), weight (O, C/groups, kh, kw), mask (N, og*T, *out) -> y (N, O, *out).
     T = kh*kw taps; groups and the offset groups og follow from the shapes; the mask is used as given. Offsets are in
     cells. x, offset and mask may all come without N. padding as for `conv`, never negative. method: a key of METHODS.
     Raises SpecError, naming the argument, for shapes, dtypes and values that do not fit.
@@ -94,8 +95,8 @@ def gather(call: DeformCall) -> Array:
     """Every sample as a row of channels, the rows of a position as one of a matrix, then one product per block."""
     (n, channels), outs, og, g = call.x.shape[:2], len(call.weight), call.offset_groups, call.groups
     taps, positions, per_group = prod(call.kernel), prod(call.out), channels // call.groups
-    weight = call.weight.reshape(g, outs // g, per_group, taps).transpose(0, 3, 2, 1)
-    weight = weight.reshape(g, taps * per_group, outs // g)
+    by_tap = call.weight.reshape(g, outs // g, per_group, taps).transpose(0, 3, 2, 1)
+    weight = by_tap.reshape(g, taps * per_group, outs // g)
     most = min(positions, max(256, COLUMN_BYTES // max(1, channels * taps * call.x.itemsize)))
     buffer = np.empty((most, taps, og, channels // og), call.x.dtype)
     y = np.empty((n, g, outs // g, positions), call.x.dtype)
@@ -112,7 +113,7 @@ def gather(call: DeformCall) -> Array:
 
 
 def fill(columns: Array, cells: Array, rows: npt.NDArray[np.intp], shares: Array) -> None:
-    """columns (P, T, og, C/og): the four `rows` of `cells` for each sample, added up by their `shares`."""
+    """Write columns (P, T, og, C/og): the four `rows` of `cells` for each sample, added up by their `shares`."""
     width = cells.shape[1]
     run = max(16, CORNER_BYTES // max(1, rows[..., 0].size * width * cells.itemsize))
     for first in range(0, len(columns), run):

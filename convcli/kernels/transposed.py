@@ -38,8 +38,9 @@ def conv_transpose(  # noqa: PLR0913 - PyTorch's arguments
     dilation: Numbers = 1,
     method: str = "auto",
 ) -> Array:
-    """X (N, C, *in) or (C, *in), weight (C, O/groups, *kernel), bias (O,) -> y (N, O, *out) or (O, *out), in x's dtype.
+    """y[n, o, stride*p + dilation*t - before] += weight[i, o, t] * x[n, i, p], on top of bias[o]
 
+    x (N, C, *in) or (C, *in), weight (C, O/groups, *kernel), bias (O,) -> y (N, O, *out) or (O, *out), in x's dtype.
     One to three spatial axes. padding takes cells away, and may be negative (ONNX): a number, one per axis, a
     (before, after) pair per axis, "same", "valid", "same_upper", "same_lower". output_padding, less than the larger
     of stride and dilation, gives cells back at the end. method: a key of METHODS.
@@ -108,13 +109,13 @@ def cropped(full: Array, call: Call) -> Array:
 
 
 def matrix(call: Call) -> Array:
-    """Y = C^T x with C, written out, the matrix of the convolution that this layer is the adjoint of."""
+    """C^T x with C, written out, the matrix of the convolution that this layer is the adjoint of."""
     c = conv_matrix(call.weight, call.axes, call.out, call.space, groups=call.groups)
     return (call.x.reshape(len(call.x), len(c)) @ c).reshape(len(call.x), call.weight.shape[1] * call.groups, *call.out)
 
 
 def zero_insertion(call: Call) -> Array:
-    """Stride - 1 zeros between the cells, then a convolution with the kernel rotated by 180 degrees."""
+    """Put stride - 1 zeros between the cells, then a convolution with the kernel rotated by 180 degrees."""
     x, strides = call.x, [axis.stride for axis in call.axes]
     stuffed = np.zeros((*x.shape[:2], *[(i - 1) * s + 1 for i, s in zip(call.space, strides, strict=True)]), x.dtype)
     stuffed[last(*[slice(None, None, s) for s in strides])] = x
@@ -123,7 +124,7 @@ def zero_insertion(call: Call) -> Array:
 
 
 def rotated(call: Call) -> Array:
-    """Weight (C, O/groups, *kernel) -> (O, C/groups, *kernel), every kernel turned by 180 degrees."""
+    """(C, O/groups, *kernel) -> (O, C/groups, *kernel): the weight, every kernel turned by 180 degrees."""
     (channels, per_group), g = call.weight.shape[:2], call.groups
     weight = call.weight.reshape(g, channels // g, per_group, *call.kernel).swapaxes(1, 2)
     return np.flip(weight.reshape(g * per_group, channels // g, *call.kernel), tuple(range(2, 2 + len(call.axes))))
@@ -158,9 +159,9 @@ def _phases(axis: Axis, size: int, out: int) -> Iterator[tuple[slice, slice, Axi
 
 
 def auto(call: Call) -> Array:
-    """Phases copies the weights and rereads x; that pays on large maps, with outputs enough for a product's rows."""
+    """The phases copy the weights and reread x: that pays on large maps, with channels to fill a product."""
     large = call.weight.size <= len(call.x) * prod(call.out) * call.weight.shape[1]
-    return phases(call) if large and call.weight.shape[1] >= 16 else scatter(call)
+    return phases(call) if large and (call.groups > 1 or call.weight.shape[1] >= 16) else scatter(call)
 
 
 METHODS: Mapping[str, Callable[[Call], Array]] = MappingProxyType(

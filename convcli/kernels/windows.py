@@ -18,7 +18,7 @@ NUMPY_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
 def padded(call: Call, *, channels_last: bool = False) -> Array:
-    """X (N, C, *in) -> (N, C, *(before + in + after)); x itself when there is nothing to do.
+    """(N, C, *in) -> (N, C, *(before + in + after)), padded or cropped; x itself when there is nothing to do.
 
     channels_last lays the result out with a cell's channels side by side in memory; its shape is the same.
     """

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import msgspec
 
-from convcli.axis import Axis, Reach, whole
+from convcli.axis import LARGEST, Axis, Reach, whole
 from convcli.errors import SpecError
 
 Shape = tuple[int, ...]
@@ -149,8 +149,10 @@ def split_batch(shape: Shape, rank: int) -> tuple[Shape, Shape]:
             allowed=f"{rank + 2} for a {rank}-D layer (N, C and {rank} spatial), or {rank + 1} without the batch",
         )
     for size in shape:
-        whole("input", size, least=0)
-    return tuple(shape[: len(shape) - rank - 1]), tuple(shape[len(shape) - rank - 1 :])
+        if type(size) is not int or not 0 <= size <= LARGEST:
+            whole("input", size, least=0)
+    channels = len(shape) - rank - 1
+    return tuple(shape[:channels]), tuple(shape[channels:])
 
 
 def check_groups(in_channels: int, out_channels: int, groups: int) -> None:

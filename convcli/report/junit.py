@@ -21,16 +21,14 @@ _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]") 
 
 def render(record: Report | Outcome) -> str:
     """The record as JUnit XML, a suite per source."""
+    suites: dict[str, list[TestCase]] = {}
     if isinstance(record, Report):
-        title = f"convcli {record.command}"
-        suites = {
-            f"{network.source}": [_numbers(network.source, layer) for layer in network.layers]
-            for network in record.reports
-        }
+        for network in record.reports:
+            suites.setdefault(network.source, []).extend(_numbers(network.source, layer) for layer in network.layers)
     else:
-        title = "convcli verify"
-        suites = _verdicts(record)
-    return _document(title, suites)
+        for verdict in record.layers:
+            suites.setdefault(verdict.source, []).extend(_checked(verdict, check) for check in checks(verdict))
+    return _document(f"convcli {record.command}", suites)
 
 
 def legal(text: str) -> str:
@@ -47,13 +45,6 @@ def _numbers(source: str, layer: LayerRecord) -> TestCase:
         lines += [f"{inside}{'.' if inside else ''}{key}={written(value)}" for key, value in pairs]
     case.system_out = legal("\n".join(lines))
     return case
-
-
-def _verdicts(outcome: Outcome) -> dict[str, list[TestCase]]:
-    suites: dict[str, list[TestCase]] = {}
-    for layer in outcome.layers:
-        suites.setdefault(layer.source, []).extend(_checked(layer, check) for check in checks(layer))
-    return suites
 
 
 def _checked(layer: LayerVerdict, check: Check) -> TestCase:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 GAP = 2
 LONGEST_NAME = 40  # nor does one long name push the numbers away
-MANY_ROWS = 2000  # rich needs a second for every few thousand rows
+MANY_ROWS = 2000  # rich needs a second for them
 LINE = box.Box(  # a line below the titles and above the totals
     "    \n    \n ── \n    \n ── \n ── \n    \n    \n"
 )

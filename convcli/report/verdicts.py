@@ -79,7 +79,7 @@ def place(layer: LayerVerdict) -> str:
 
 def findings(check: Check) -> tuple[str, ...]:
     """What a check found, line by line: its detail, and the worst element."""
-    lines = [printable(line) for line in check.detail.splitlines()]
+    lines = [printable(line.rstrip()) for line in check.detail.splitlines()]
     if check.worst_index is not None:
         lines.append(f"worst at {list(check.worst_index)}{_known(', error ', check.max_abs_error)}")
     elif check.max_abs_error:

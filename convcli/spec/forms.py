@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from convcli.axis import Axis, axes
+from convcli.axis import Axis, Padding, axes, per_axis
 from convcli.errors import SpecError
 from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Layer, Separable
 from convcli.spec import fields as f
@@ -30,21 +31,26 @@ class Form(msgspec.Struct, frozen=True):
 
 
 def _axes(fields: Any, rank: int) -> tuple[Axis, ...]:  # noqa: ANN401 - any of the structs that have a kernel
-    kernel = fields.kernel_size
+    extra = fields.output_padding if isinstance(fields, f.TransposedFields) else 0
+    return _axes_of(fields.kernel_size, rank, fields.stride, fields.padding, fields.dilation, extra)
+
+
+@lru_cache(4096)  # a spec of many layers has few different windows
+def _axes_of(
+    kernel: int | tuple[int, ...],
+    rank: int,
+    stride: int | tuple[int, ...],
+    padding: Padding,
+    dilation: int | tuple[int, ...],
+    output_padding: int | tuple[int, ...],
+) -> tuple[Axis, ...]:
     return axes(
-        (kernel,) * rank if isinstance(kernel, int) else _of_rank("kernel_size", kernel, rank),
-        stride=fields.stride,
-        padding=fields.padding,
-        dilation=fields.dilation,
+        per_axis("kernel_size", kernel, rank, least=1),
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        output_padding=output_padding,
     )
-
-
-def _of_rank(field: str, values: tuple[int, ...], rank: int) -> tuple[int, ...]:
-    if len(values) != rank:
-        raise SpecError(
-            f"{field} has {len(values)} numbers for a {rank}-D layer", field=field, allowed=f"one number, or {rank}"
-        )
-    return values
 
 
 def conv(fields: f.ConvFields, rank: int) -> Layer:
@@ -74,7 +80,6 @@ def depthwise(fields: f.DepthwiseFields, rank: int) -> Layer:
 
 def transposed(fields: f.TransposedFields, rank: int) -> Layer:
     """Transposed layers."""
-    kernel = fields.kernel_size
     if isinstance(fields.padding, str) and fields.padding.lower() == "same":
         raise SpecError(
             "padding='same' is not for transposed layers, as in PyTorch",
@@ -82,13 +87,7 @@ def transposed(fields: f.TransposedFields, rank: int) -> Layer:
             allowed="numbers, valid, same_upper, same_lower",
         )
     return ConvTranspose(
-        axes=axes(
-            (kernel,) * rank if isinstance(kernel, int) else _of_rank("kernel_size", kernel, rank),
-            stride=fields.stride,
-            padding=fields.padding,
-            dilation=fields.dilation,
-            output_padding=fields.output_padding,
-        ),
+        axes=_axes(fields, rank),
         in_channels=fields.in_channels,
         out_channels=fields.out_channels,
         groups=fields.groups,

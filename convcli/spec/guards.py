@@ -10,9 +10,8 @@ import re
 from itertools import chain
 from typing import Any
 
-from convcli.spec.places import error_at, place_at, readable
+from convcli.spec.places import DEEPEST, error_at, place_at, readable
 
-DEEPEST = 64  # levels of nesting: a spec has five
 BLANKS = 256  # columns of a line's indentation, dashes included: block collections cannot nest deeper than twice that
 DIGITS = 2000  # Python itself refuses to print integers of more than 4300 digits
 STEP = 250
@@ -20,6 +19,7 @@ ORDINARY = bytes({*range(256)} - {*range(32)} | {*b"\t\n\r"})
 INDENTED = re.compile(rb"\n[ \t?:-]{%d}" % BLANKS)
 SAMPLED = re.compile(rb"[0-9A-Fa-f_]{%d}" % (DIGITS // STEP - 1))
 NUMBER = re.compile(rb"(?<![0-9A-Fa-f_])[0-9A-Fa-f_]{%d,}" % DIGITS)
+BOM = b"\xef\xbb\xbf"
 MARKS = {b"\xff\xfe\0\0": "UTF-32", b"\0\0\xfe\xff": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 BOXES = {dict, list}
 
@@ -31,7 +31,9 @@ def checked_text(data: bytes, source: str) -> str:
         index = text.index(chr(control[0]))
         message = f"a control character, {control[0]:#04x}: this is not a text file"
         raise error_at(text, source, place_at(text, index), message, repair="save it as UTF-8 text")
-    lines = b"\n" + (data.replace(b"\r", b"\n") if b"\r" in data else data)
+    lines = b"\n" + data.removeprefix(BOM)
+    if b"\r" in lines:
+        lines = lines.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     if deep := INDENTED.search(lines):
         line = lines.count(b"\n", 0, deep.end())
         raise error_at(text, source, (line, BLANKS), f"nested or indented too deeply: {BLANKS} columns and more")

@@ -25,9 +25,9 @@ def layer_lines(data: bytes, count: int, form: str = "") -> list[int]:
     """
     if b"\n" not in data.strip():
         return [1] * count
-    for scanned in (_yaml_lines, _json_lines):
-        if len(lines := scanned(data)) == count:
-            return lines
+    lines = _json_lines(data) if data.lstrip()[:1] in {b"{", b"["} else _yaml_lines(data)
+    if len(lines) == count:
+        return lines
     if len(data) > SLOW_BYTES:
         return [0] * count
     lines = _exact_lines(readable(data), json=is_json(data, form))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Place = tuple[int, int]
 NOWHERE: Place = (0, 0)
+DEEPEST = 64  # levels of nesting: a spec has five
 SHOWN = 120  # characters of a line that an error shows
 ROUNDS = 16  # an alias sends the search to its anchor, which may lead to another alias: so many times
 MERGE = "<<"
@@ -155,7 +156,7 @@ def _yaml_events(text: str) -> Iterator[Event]:
 
 
 def walk(steps: Iterable[Event]) -> Iterator[Node]:
-    """Every value with its path, in document order; a key that is no scalar is called "?"."""
+    """Every value with its path, in document order, up to the first one too deep; a key that is no scalar is called "?"."""
     stack: list[tuple[Path, Event]] = []  # the path of each open container, and what opened it
     counts: list[int] = []  # how many values each of them has so far
     key: Event | None = None  # the key whose value comes next
@@ -178,6 +179,8 @@ def walk(steps: Iterable[Event]) -> Iterator[Node]:
                 path = (*stack[-1][0], key.value if key else counts[-1])
                 counts[-1] += 1
             yield Node(path, event, key or event)
+            if len(path) > DEEPEST:
+                return
             key = None
             if event.kind in "{[":
                 stack.append((path, event))

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from convcli.errors import Path, SpecError
-from convcli.spec.guards import BOXES, DEEPEST, checked_text, dicts, levels
+from convcli.spec.guards import BOXES, checked_text, dicts, levels
 from convcli.spec.layer_lines import layer_lines
 from convcli.spec.places import (
+    DEEPEST,
     MERGE,
     NO_TEXT,
     NOWHERE,

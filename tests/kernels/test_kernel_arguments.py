@@ -126,9 +126,12 @@ def test_numpy_numbers_are_numbers() -> None:
         groups=np.uint8(2),  # type: ignore[arg-type]
     )
     np.testing.assert_array_equal(found, expected)
-    mixed = kernels.conv(
-        X, np.ones((4, 1, 3, 3)), stride=[2, np.int16(1)], padding=([np.int32(1), 0], (2, np.int64(1))), groups=2
-    )  # type: ignore[list-item]
+    keywords: dict[str, Any] = {
+        "stride": [2, np.int16(1)],
+        "padding": ([np.int32(1), 0], (2, np.int64(1))),
+        "groups": 2,
+    }
+    mixed = kernels.conv(X, np.ones((4, 1, 3, 3)), **keywords)
     np.testing.assert_array_equal(mixed, expected)
 
 

@@ -15,6 +15,7 @@ import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt  # rich brings it
 from report_samples import COMMANDS, NASTY, check, good, huge, many, named, outcomes, report, verdict
 
 from convcli.errors import Problem, SpecError
@@ -196,6 +197,19 @@ def test_markdown_shows_names_as_they_are() -> None:
     assert markdown.escaped("a|b\\|c `d` <b> &amp; *e* x_y _z_") == r"a\|b\\\|c \`d\` &lt;b> &amp;amp; \*e\* x_y \_z\_"
 
 
+@given(st.text("ab|\\\\`*_[]<>&~#\n{}()!", min_size=1, max_size=8).filter(str.strip))
+@example("a|b")
+@example("a\\\\|b")
+@example("<script>alert(1)</script>")
+@example("&lt;")
+def test_markdown_parsers_read_the_name_back(name: str) -> None:
+    tokens = MarkdownIt("commonmark").enable("table").parse(render(named([name]), "markdown"))
+    place = next(i for i, token in enumerate(tokens) if token.type == "td_open")
+    children = tokens[place + 1].children or []
+    assert {child.type for child in children} <= {"text", "text_special"}
+    assert "".join(child.content for child in children) == units.printable(name).strip()
+
+
 @given(st.text(st.characters(codec=None), max_size=12))
 @example("\x00")
 @example("\ud800")
@@ -205,6 +219,11 @@ def test_xml_parses_whatever_the_name(name: str) -> None:
     for record in (named([name], source=name), hostile(name)):
         (case,) = xml_of(render(record, "junit")).iter("testcase")
         assert case.get("classname", "").count(".") >= 1 or not name
+
+
+def test_junit_keeps_networks_of_one_source_apart_or_together_but_loses_none() -> None:
+    cases = xml_of(render(report("params", "same.yaml", "same.yaml"), "junit")).iter("testcase")
+    assert len(list(cases)) == 8
 
 
 def test_junit_says_how_each_check_ended() -> None:
@@ -296,18 +315,12 @@ def test_unknown_formats_and_endings_are_named() -> None:
     ]
 
 
-def test_text_of_a_calculator_imports_little() -> None:
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_the_calculators_way_stays_light(form: str) -> None:
     script = (
-        "import sys; from convcli.report import render; from convcli.records import summarize; "
-        "from report_samples import network; "
-        "before = set(sys.modules); render(summarize(network()), 'text'); render(summarize(network()), 'json'); "
-        "print(*sorted({name.split('.')[0] for name in set(sys.modules) - before} - {'convcli'})); "
-        "print(*sorted({'numpy', 'torch', 'rich', 'csv', 'junitparser', 'xml', 'unicodedata'} & set(sys.modules)))"
+        "from convcli.report import render; from report_samples import network; from convcli.records import summarize; "
+        f"render(summarize(network()), {form!r}); "
+        "print({'numpy', 'torch', 'rich', 'csv', 'junitparser', 'xml', 'unicodedata'} & set(sys.modules))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}; {script}"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.split("\n")[1] == ""
+    command = [sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}; {script}"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "set()\n"
