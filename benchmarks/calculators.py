@@ -36,7 +36,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Calculator:
-    """pip installs `package`; `function` of `module` is the call. Without `gradients`, `params`: it offers none."""
+    """pip installs `package`; `function` of `module` is the call. Without `gradients`, `params`: it offers none.
+
+    isolated: a fresh process for every layer; calflops leaves torch patched when it fails, and counts double from then on.
+    """
 
     name: str
     package: str
@@ -45,6 +48,7 @@ class Calculator:
     ask: Callable[[Any, Any], Answer]
     gradients: Callable[[Any, Any], int] | None = None
     params: bool = True
+    isolated: bool = False
 
 
 def answer(ask: Callable[[Any, Any], Answer], model: Any, x: Any) -> dict[str, Any]:
@@ -178,7 +182,7 @@ CALCULATORS = (
         _flop_counter_gradients,
         params=False,
     ),
-    Calculator("calflops", "calflops", "calflops", "calculate_flops", _calflops, _calflops_gradients),
+    Calculator("calflops", "calflops", "calflops", "calculate_flops", _calflops, _calflops_gradients, isolated=True),
     Calculator("torchprofile", "torchprofile", "torchprofile", "profile_macs", _torchprofile, params=False),
     Calculator("flopth", "flopth", "flopth", "flopth", _flopth),
     Calculator("torchlens", "torchlens", "torchlens", "trace", _torchlens, _torchlens_gradients),

@@ -92,12 +92,7 @@ def _told(name: str) -> Record:
         return {"missing": f"not installed: {error}"}
     if not _owns(tool):
         return {"missing": "not installed: another package provides its module"}
-    # A process per question: calflops, for one, patches torch's functions a second time when it is asked again.
-    with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as pool:
-        asked = [
-            (pool.apply_async(_answer, (name, case)), pool.apply_async(_backward, (name, case))) for case in _cases()
-        ]
-        return {"version": version, "answers": [told.get() | {"backward": backward.get()} for told, backward in asked]}
+    return {"version": version, "answers": _answers(tool)}
 
 
 def _owns(tool: Calculator) -> bool:
@@ -116,22 +111,20 @@ def _cases() -> list[Record]:
     return cases
 
 
+def _answers(tool: Calculator) -> list[Record]:
+    if not tool.isolated:
+        return [_answer(tool.name, case) for case in _cases()]
+    with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as pool:
+        return pool.starmap(_answer, [(tool.name, case) for case in _cases()], chunksize=1)
+
+
 def _answer(name: str, case: Record) -> Record:
-    """The tool's answer, what it says when asked once more (`again`), and its number for the backward pass."""
+    """The tool's answer, and its number for the backward pass."""
     tool = next(tool for tool in CALCULATORS if tool.name == name)
-    told = answer(tool.ask, *_question(case))
-    told["again"] = answer(tool.ask, *_question(case))["macs"]
-    return told
-
-
-def _backward(name: str, case: Record) -> int | None:
-    tool = next(tool for tool in CALCULATORS if tool.name == name)
-    gradients = tool.gradients
-    return (
-        None
-        if gradients is None
-        else answer(lambda model, x: Answer(macs=gradients(model, x)), *_question(case))["macs"]
-    )
+    told, gradients = answer(tool.ask, *_question(case)), tool.gradients
+    if gradients is None:
+        return told | {"backward": None}
+    return told | {"backward": answer(lambda model, x: Answer(macs=gradients(model, x)), *_question(case))["macs"]}
 
 
 def _question(case: Record) -> tuple[Any, Any]:
@@ -184,7 +177,6 @@ def _judged(tool: Calculator, told: Record, truths: Sequence[Record], start: Seq
         "params_right": sum(case["params_right"] for case in cases) if tool.params else None,
         "macs_right": sum(case["macs_right"] for case in cases),
         "macs_right_executed": _right_without_zero_insertion(answers, truths),
-        "changed": [case["name"] for case in cases if case.get("again", case["macs"]) != case["macs"]],
         "silent": [case["name"] for case in cases if case["skipped"] and not case["notice"]],
         "noticed": [case["name"] for case in cases if case["skipped"] and case["notice"]],
         "errors": [case["name"] for case in cases if case["error"]],
@@ -349,8 +341,6 @@ def _document(report: Record, truths: Sequence[Record]) -> str:
             for row in ran
             if row["backward_wrong"] is not None
         ),
-        "## Layers whose number changes when the tool is asked a second time in one process",
-        "\n".join(f"- {row['tool']}: {', '.join(row['changed'])}" for row in ran if row["changed"]) or "None.",
         "## What the tools said themselves",
         "\n".join(_notices(ran)) or "Nothing.",
     ]
@@ -371,7 +361,7 @@ _HOW = """How it was judged, in the tools' favour:
 - The worst factor is over the layers that were not skipped.
 - Backward is right when it is the cost of grad_input and grad_weight, twice the forward's, with bias in or out.
 - Deformable layers hold their offsets, so that every tool gets one input tensor; each layer is alone in an
-  `nn.Sequential`, and each question is asked in a fresh process.
+  `nn.Sequential`. calflops gets a fresh process for every layer: after an error all its later numbers are multiples.
 - Starting is the CPU time of importing the tool's function, torch included where it imports it; for convcli it is the
   whole command `convcli summary` on all the layers.
 - The last column but one: can it read the layers from a file and fail a CI job by its exit code? For convcli it is

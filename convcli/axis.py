@@ -7,7 +7,7 @@ same_upper and same_lower; benchdnn's for counting the products that fall inside
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -20,6 +20,7 @@ LARGEST = 2**63 - 1  # PyTorch's sizes are 64-bit integers; products of them are
 Padding = int | str | Sequence[int | Sequence[int]]
 AUTO_PADDING = ("same_upper", "same_lower")
 PADDING_WORDS = ("same", "valid", *AUTO_PADDING)
+PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
 class Axis(msgspec.Struct, frozen=True):
@@ -49,14 +50,14 @@ class Axis(msgspec.Struct, frozen=True):
         return not self.auto and self.stride == 1 and (self.before, self.after) == (total // 2, total - total // 2)
 
     def settled(self, size: int) -> Axis:
-        """same_upper, same_lower as numbers for a convolution: ceil(size / stride) outputs, the odd cell after or before."""
+        """The automatic padding of a convolution as numbers: ceil(size / stride) outputs, the odd cell on one side."""
         if not self.auto:
             return self
         out = -(-size // self.stride)
         return self._split(max((out - 1) * self.stride + self.span - size, 0))
 
     def transposed_settled(self, size: int) -> Axis:
-        """same_upper, same_lower as numbers for a transposed convolution (ONNX): size * stride outputs; may be negative."""
+        """The automatic padding of a transposed layer as numbers (ONNX): size * stride outputs; may be negative."""
         if not self.auto:
             return self
         return self._split(self.stride * (size - 1) + self.output_padding + self.span - size * self.stride)
@@ -89,6 +90,29 @@ class Axis(msgspec.Struct, frozen=True):
                 repair=f"padding that takes {1 - out} less",
             )
         return out
+
+    def check_output_padding(self) -> None:
+        """Refuse output_padding that reaches max(stride, dilation), as torch does."""
+        limit = max(self.stride, self.dilation)
+        if self.output_padding >= limit:
+            raise SpecError(
+                f"output_padding={self.output_padding} is too large for stride={self.stride}, dilation={self.dilation}",
+                field="output_padding",
+                allowed=f"less than max(stride, dilation) = {limit}",
+                repair=f"output_padding={limit - 1}",
+            )
+
+    def check_padding_mode(self, mode: str, size: int) -> None:
+        """Refuse what `mode` cannot pad: reflect repeats no edge, circular goes round once, none of them crops."""
+        if mode == "zeros":
+            return
+        limit = {"reflect": size - 1, "circular": size}.get(mode)
+        if min(self.before, self.after) < 0 or (limit is not None and max(self.before, self.after) > limit):
+            raise SpecError(
+                f"padding_mode={mode} cannot pad {size} cells by {self.before} and {self.after}",
+                field="padding",
+                allowed=f"0 to {limit}" if limit is not None else "at least 0",
+            )
 
     def pairs(self, cells: int, positions: int) -> int:
         """The number of (p, t) with 0 <= p*stride - before + t*dilation < cells, p < positions, t < kernel.
@@ -197,9 +221,9 @@ def per_axis(field: str, value: int | Sequence[int], rank: int, *, least: int | 
     return values
 
 
-def whole(field: str, value: object, *, least: int | None = None) -> int:
+def whole(field: str, value: Any, *, least: int | None = None) -> int:
     """`value` itself when it is an integer from `least` to 2**63 - 1; SpecError names `field` otherwise."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    if isinstance(value, bool) or not isinstance(value, int):
         raise SpecError(f"{field}={value!r} is not a whole number", field=field, allowed="a whole number")
     if least is not None and value < least:
         raise SpecError(f"{field}={value} is too small", field=field, allowed=f"at least {least}")
@@ -243,7 +267,7 @@ def _padding_pairs(padding: Sequence[int | Sequence[int]], rank: int, least: int
         )
     pairs: list[tuple[int, int]] = []
     for entry in padding:
-        if isinstance(entry, str) or (isinstance(entry, Sequence) and len(entry) != 2):
+        if isinstance(entry, Sequence) and len(entry) != 2:
             raise SpecError(
                 f"padding has the entry {entry!r}",
                 field="padding",

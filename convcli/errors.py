@@ -28,7 +28,7 @@ class Problem(msgspec.Struct, frozen=True):
         return text
 
     def __str__(self) -> str:
-        """One line, `file:line:column: field: message; allowed; repair`, and the line it speaks of with a caret below."""
+        """`file:line:column: field: message; allowed; repair`, and the line it speaks of with a caret below."""
         place = ":".join(str(part) for part in (self.source, self.line, self.column) if part) if self.source else ""
         head = ": ".join(part for part in (place, self.field, self.message) if part)
         if self.allowed:
@@ -61,5 +61,5 @@ class SpecError(ValueError):
         return SpecError(problems=tuple(msgspec.structs.replace(p, path=(*path, *p.path)) for p in self.problems))
 
 
-class BackendMissing(Exception):
+class BackendMissing(Exception):  # noqa: N818 - a state of the machine, and the name says it
     """What a command needs is not installed; the message holds the line that installs it."""

@@ -272,11 +272,11 @@ def _receptive_field(step: Step) -> ReceptiveField:
 
 def _number(value: int | Fraction, divisor: int = 1) -> int | float:
     """A whole number as an int, any other as a float; a number that no float can hold rounds down."""
-    if divisor == 1 and type(value) is int:
+    if divisor == 1 and isinstance(value, int):
         return value
-    if value % divisor == 0:
+    if value % divisor == 0 or value > 2**1000 or value < -(2**1000):
         return int(value // divisor)
-    return float(value / divisor) if abs(value) < 2**1000 else int(value // divisor)
+    return float(value / divisor)
 
 
 def _totals(planned: Plan, layers: tuple[LayerRecord, ...], scope: Scope) -> Totals:

@@ -37,16 +37,16 @@ def app(arguments: list[str]) -> typer.Typer:
     return made
 
 
-def _version(wanted: bool) -> None:  # noqa: FBT001 - Typer's callback form
+def _version(wanted: bool) -> None:
     if wanted:
         sys.stdout.write(f"convcli {__version__}\n")
         raise typer.Exit
 
 
 def convcli(
-    version: Annotated[  # noqa: ARG001 - its callback has done it all
+    version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
-    ] = False,  # noqa: FBT002
+    ] = False,
 ) -> None:
     """The convolution calculator and verifier: shapes, parameters, MACs and FLOPs, proved; kernels checked exactly."""
 

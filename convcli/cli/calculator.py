@@ -28,7 +28,7 @@ def _run(command: Command, layer: LayerFlags, report: ReportFlags, counts: Count
     one_of("--convention", counts.convention, tuple(FLOPS_WORDS))
     one_of("--dtype", counts.dtype, tuple(BYTES))
     sink = output.Sink(report)
-    gc.disable()  # a big spec makes millions of small records that all live to the end; looking for garbage costs a third
+    gc.disable()  # a big spec makes millions of small records that all live to the end; collecting costs a third
     record = summarize(
         *networks_of(layer), command=command, convention=counts.convention, dtype=counts.dtype, backward=counts.backward
     )

@@ -11,7 +11,7 @@ from convcli.errors import BackendMissing, SpecError
 FAILED, WRONG_INPUT, UNCHECKED, INTERRUPTED = 1, 2, 3, 130
 
 
-class Ended(Exception):
+class Ended(Exception):  # noqa: N818 - not an error
     """The command is over with this exit code; what there was to say has been said."""
 
     def __init__(self, code: int) -> None:
@@ -19,7 +19,7 @@ class Ended(Exception):
         self.code = code
 
 
-def guarded(command: Callable[[], None], *, form: str = "text", debug: bool = False) -> int:
+def guarded(command: Callable[[], None], *, form: str = "text", debug: bool = False) -> int:  # noqa: PLR0911 - one per ending
     """Run a command; its exit code, after the messages that go with it on standard error."""
     try:
         command()
@@ -37,7 +37,7 @@ def guarded(command: Callable[[], None], *, form: str = "text", debug: bool = Fa
     except BackendMissing as error:
         say(str(error))
         return UNCHECKED
-    except (Exception, RecursionError, MemoryError) as error:  # noqa: BLE001 - the last line of defence
+    except (Exception, RecursionError, MemoryError) as error:
         if debug:
             raise
         say(f"internal error: {type(error).__name__}: {error}".rstrip(": "))
@@ -56,9 +56,9 @@ def say(message: str) -> None:
 
 def _wrong_input(error: SpecError, form: str) -> int:
     if form == "github":
-        from convcli import report
+        from convcli.report.github import problems
 
-        sys.stdout.write(report.problems(error))
+        sys.stdout.write(problems(error))
     for problem in error.problems:
         say(str(problem))
     if len(error.problems) > 1:

@@ -219,7 +219,7 @@ def takes(**groups: type[msgspec.Struct]) -> Callable[[Callable[..., None]], Cal
         flags = {name: _parameters(group) for name, group in groups.items()}
 
         @wraps(command)
-        def flat(**values: Any) -> None:  # noqa: ANN401 - what Typer hands over
+        def flat(**values: Any) -> None:
             values_form, values_debug = values.get("format", "text"), values.get("debug", False)
             packed = {
                 name: group(**{p.name: values.pop(p.name) for p in flags[name]}) for name, group in groups.items()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from convcli import report
 from convcli.cli.options import ReportFlags
 from convcli.errors import SpecError
+from convcli.report.write import write
 
 if TYPE_CHECKING:
     from convcli.records import Report
@@ -31,7 +32,7 @@ class Sink:
         from convcli.records import Report
 
         for path, form in self.files:
-            report.write(path, report.render(record, form))
+            write(path, report.render(record, form))
         if self.flags.quiet and isinstance(record, Report):
             return
         if self.flags.format != "text":

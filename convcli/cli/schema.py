@@ -22,11 +22,11 @@ def schema(
     Example:
       convcli schema --output convcli.schema.json
     """
-    from convcli import report
+    from convcli.report.write import write
     from convcli.spec.schema import schema as spec_schema
 
     text = msgspec.json.format(msgspec.json.encode(spec_schema())).decode() + "\n"
     if output is None:
         sys.stdout.write(text)
     else:
-        report.write(output, text)
+        write(output, text)

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from convcli.cli.output import Sink
 from convcli.cli.guard import Ended
 from convcli.cli.options import LayerFlags, ReportFlags, takes
+from convcli.cli.output import Sink
 from convcli.cli.sources import networks_of
 from convcli.errors import SpecError
 from convcli.plan import plan

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from convcli.axis import Axis, axes, whole
+from convcli.axis import PADDING_MODES, Axis, axes, whole
 from convcli.errors import SpecError
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 Numbers = int | tuple[int, ...] | list[int]
-PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 DTYPES = "float16, float32, float64 or an integer type"
 
 
@@ -95,8 +94,9 @@ def convolution_call(
         raise _wrong("x", a, f"{w.shape[1] * g} channels, weight.shape[1]={w.shape[1]} for each of groups={g}")
     space = a.shape[-w.ndim + 2 :]
     settled = tuple(axis.settled(n) for axis, n in zip(_axes(w, sliding), space, strict=True))
-    if known("padding_mode", padding_mode, PADDING_MODES) != "zeros":
-        _check_mode(padding_mode, settled, space)
+    known("padding_mode", padding_mode, PADDING_MODES)
+    for axis, size in zip(settled, space, strict=True):
+        axis.check_padding_mode(padding_mode, size)
     out = tuple(axis.out(n) for axis, n in zip(settled, space, strict=True))
     work = _work_dtype(a, weight=w)
     return Call(
@@ -127,7 +127,7 @@ def transposed_call(
     space = a.shape[-w.ndim + 2 :]
     settled = tuple(axis.transposed_settled(n) for axis, n in zip(_axes(w, sliding), space, strict=True))
     for axis in settled:
-        _check_output_padding(axis)
+        axis.check_output_padding()
     out = tuple(axis.transposed_out(n) for axis, n in zip(settled, space, strict=True))
     work = _work_dtype(a, weight=w)
     return Call(
@@ -224,27 +224,6 @@ def _check_ranks(x: Array, weight: Array) -> bool:
     if 0 in x.shape[-rank:]:
         raise _wrong("x", x, "at least one cell on every spatial axis")
     return x.ndim == rank + 2
-
-
-def _check_mode(mode: str, axes: tuple[Axis, ...], space: tuple[int, ...]) -> None:
-    """Reflect repeats no edge, circular goes round once; neither can say what a crop would mean."""
-    for axis, size in zip(axes, space, strict=True):
-        most = {"reflect": size - 1, "circular": size}.get(mode, max(axis.before, axis.after))
-        if min(axis.before, axis.after) < 0 or max(axis.before, axis.after) > most:
-            raise SpecError(
-                f"padding_mode={mode!r} cannot pad {size} cells by {axis.before} and {axis.after}",
-                field="padding",
-                allowed=f"0 to {most}" if mode != "replicate" else "at least 0",
-            )
-
-
-def _check_output_padding(axis: Axis) -> None:
-    if axis.output_padding >= max(axis.stride, axis.dilation):
-        raise SpecError(
-            f"output_padding={axis.output_padding} is too large for stride={axis.stride}, dilation={axis.dilation}",
-            field="output_padding",
-            allowed="less than the larger of stride and dilation",
-        )
 
 
 def _offset_groups(offset: Array, batch: tuple[int, ...], taps: int, out: tuple[int, ...], channels: int) -> int:

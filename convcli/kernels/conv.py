@@ -1,4 +1,4 @@
-"""Convolution as deep learning has it (a cross-correlation), forward, in several forms that must agree bit for bit where nothing rounds."""
+"""Convolution as deep learning has it (a cross-correlation): forms that agree bit for bit where nothing rounds."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from convcli.layers.base import Counts, Field, Layer, Part, Shape, split_batch
 from convcli.layers.composite import Composite
-from convcli.layers.conv import PADDING_MODES, Conv
+from convcli.layers.conv import Conv
 from convcli.layers.deform import DeformConv, DeformConvPack
 from convcli.layers.separable import Separable
 from convcli.layers.transposed import ConvTranspose
@@ -11,7 +11,6 @@ KINDS: tuple[type[Layer], ...] = (Conv, ConvTranspose, Separable, DeformConv, De
 
 __all__ = [
     "KINDS",
-    "PADDING_MODES",
     "Composite",
     "Conv",
     "ConvTranspose",

@@ -103,7 +103,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     # What anybody asks, of any layer, in PyTorch's shapes.
 
     def output_shape(self, shape: Shape) -> Shape:
-        """The output's shape for an input (N, C, *space) or (C, *space), which has the batch axis just as the input has.
+        """The output's shape for an input (N, C, *space) or (C, *space): with the batch axis just as the input.
 
         Raises SpecError when the layer cannot take this input.
         """
@@ -148,10 +148,11 @@ def split_batch(shape: Shape, rank: int) -> tuple[Shape, Shape]:
             field="input",
             allowed=f"{rank + 2} for a {rank}-D layer (N, C and {rank} spatial), or {rank + 1} without the batch",
         )
-    for size in shape:
-        if type(size) is not int or not 0 <= size <= LARGEST:
-            whole("input", size, least=0)
     channels = len(shape) - rank - 1
+    for place, size in enumerate(shape):
+        least = 0 if place <= channels else 1  # torch takes an empty batch and no channels, but no empty axis
+        if type(size) is not int or not least <= size <= LARGEST:
+            whole("input", size, least=least)
     return tuple(shape[:channels]), tuple(shape[channels:])
 
 

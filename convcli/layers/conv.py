@@ -5,12 +5,8 @@ from __future__ import annotations
 from math import prod
 from typing import ClassVar
 
-
 from convcli.axis import Axis
-from convcli.errors import SpecError
 from convcli.layers.base import Counts, Layer, Shape, check_groups
-
-PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
 class Conv(Layer, frozen=True, kw_only=True):
@@ -35,8 +31,8 @@ class Conv(Layer, frozen=True, kw_only=True):
         axes = self.axes
         if any(axis.auto for axis in axes):
             axes = tuple(axis.settled(size) for axis, size in zip(axes, x[1:], strict=True))
-        if self.padding_mode != "zeros":
-            check_padding_mode(self.padding_mode, axes, x[1:])
+        for axis, size in zip(axes, x[1:], strict=True):
+            axis.check_padding_mode(self.padding_mode, size)
         return Conv(
             axes=axes,
             in_channels=channels,
@@ -71,23 +67,6 @@ class Conv(Layer, frozen=True, kw_only=True):
     @property
     def _out_channels(self) -> int:
         return self.out_channels or 0
-
-
-def check_padding_mode(mode: str, axes: tuple[Axis, ...], space: Shape) -> None:
-    """reflect repeats no edge: padding < size. circular: padding <= size. replicate: any padding of a non-empty axis."""
-    if mode not in PADDING_MODES:
-        raise SpecError(f"padding_mode={mode!r} is not known", field="padding_mode", allowed=", ".join(PADDING_MODES))
-    for axis, size in zip(axes, space, strict=True):
-        widest = max(axis.before, axis.after)
-        limit = {"reflect": size - 1, "circular": size}.get(mode, widest)
-        if widest > limit or (size == 0 and widest):
-            raise SpecError(
-                f"padding_mode={mode} cannot add {widest} cells to an axis of {size}",
-                field="padding",
-                allowed=f"at most {max(limit, 0)}",
-            )
-        if min(axis.before, axis.after) < 0:
-            raise SpecError(f"padding_mode={mode} cannot crop", field="padding", allowed="padding of at least 0")
 
 
 def pointwise(rank: int, out_channels: int, *, bias: bool) -> Conv:

@@ -17,9 +17,9 @@ COORDINATE_FLOPS = 10  # per sampling point: two coordinates, two floors, four f
 
 
 class DeformConv(Conv, frozen=True, kw_only=True):
-    """y[o, p] = bias[o] + sum over i, t of weight[o, i, t] * mask[t, p] * x(i, stride*p + dilation*t - before + offset[t, p])
+    """y[o, p] = bias[o] + sum over i, t of weight[o, i, t] * mask[t, p] * x(i, q)
 
-    x(i, q) is bilinear between cells and fades to 0 within one cell outside the input. The offsets, and the masks of a
+    with q = stride*p + dilation*t - before + offset[t, p]. x(i, q) is bilinear between cells and fades to 0 within one cell outside the input. The offsets, and the masks of a
     modulated layer, are inputs.
     """
 
@@ -51,7 +51,7 @@ class DeformConv(Conv, frozen=True, kw_only=True):
         return shapes
 
     def counts(self, x: Shape, batch: int) -> Counts:
-        """A convolution's products, and apart from them 4 MACs per bilinear sample, 1 per masked one, the coordinates."""
+        """A convolution's products; apart from them 4 MACs per bilinear sample, 1 per masked one, the coordinates."""
         positions = batch * self._taps * prod(self.output(x)[1:])
         samples = positions * x[0]
         return msgspec.structs.replace(
@@ -67,7 +67,7 @@ class DeformConv(Conv, frozen=True, kw_only=True):
 
 
 class DeformConvPack(Composite, frozen=True, kw_only=True):
-    """deform_conv(x, offset_conv(x)): an ordinary convolution predicts the offsets, and a sigmoid the masks (mmcv's packs)."""
+    """deform_conv(x, offset_conv(x)): a convolution predicts the offsets, and a sigmoid the masks (mmcv's packs)."""
 
     kind: ClassVar[str] = "deform_conv_pack"
     out_channels: int

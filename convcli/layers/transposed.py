@@ -6,7 +6,6 @@ from math import gcd, prod
 from typing import ClassVar
 
 from convcli.axis import Axis
-from convcli.errors import SpecError
 from convcli.layers.base import Counts, Field, Layer, Shape, check_groups
 
 
@@ -23,13 +22,7 @@ class ConvTranspose(Layer, frozen=True, kw_only=True):
         channels = self.settled_in_channels(x)
         check_groups(channels, self.out_channels, self.groups)
         for axis in self.axes:
-            if axis.output_padding >= max(axis.stride, axis.dilation):
-                raise SpecError(
-                    f"output_padding={axis.output_padding} is too large for stride={axis.stride}, dilation={axis.dilation}",
-                    field="output_padding",
-                    allowed=f"less than max(stride, dilation) = {max(axis.stride, axis.dilation)}",
-                    repair=f"output_padding={max(axis.stride, axis.dilation) - 1}",
-                )
+            axis.check_output_padding()
         axes = tuple(axis.transposed_settled(size) for axis, size in zip(self.axes, x[1:], strict=True))
         return ConvTranspose(
             axes=axes, in_channels=channels, out_channels=self.out_channels, groups=self.groups, bias=self.bias

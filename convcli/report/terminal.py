@@ -93,7 +93,7 @@ def _show_table(table: Table, console: Console) -> None:
     if not kept:
         _show_as_blocks(table, rows, console)
         return
-    console.print(_grid(table, rows, kept), crop=False, overflow="ignore", no_wrap=True)
+    console.print(_grid(table, rows, kept))
     gone = [column.title for i, column in enumerate(table.columns) if i not in kept]
     if gone:
         _line(console, Text(f"no room here for: {', '.join(gone)}", "dim italic"))
@@ -130,9 +130,8 @@ def _grid(table: Table, rows: list[list[str]], kept: list[int]) -> Grid:
         column = table.columns[i]
         cells = [row[i] for row in rows]
         grid.add_column(
-            Text(column.title),
+            column.title,
             justify="right" if column.right else "left",
-            no_wrap=not column.folds,
             overflow="fold",
             min_width=_least(column, cells),
             max_width=LONGEST_NAME if column.folds else None,
@@ -140,8 +139,7 @@ def _grid(table: Table, rows: list[list[str]], kept: list[int]) -> Grid:
     for number, (row, cells) in enumerate(zip(table.rows, rows, strict=True)):
         before_total = number + 1 < len(rows) and table.rows[number + 1].kind == "total"
         styled = [_styled(table.columns[i], row, cells[i]) for i in kept]
-        if row.kind != "extra" or any(cells[i] for i in kept[1:]):
-            grid.add_row(*styled, style=_style(row), end_section=before_total)
+        grid.add_row(*styled, style=_style(row), end_section=before_total)
     return grid
 
 

@@ -20,6 +20,7 @@ def amount(value: int | str) -> int:
             f"{value!r} is not an amount", allowed="a number of at least 0, as in 10_000, 120M, 4MB or 4MiB"
         )
     whole, fraction, prefix, binary, _ = match.groups()
-    scale = (1024 if binary else 1000) ** POWERS[prefix.lower()]
+    scale: int = (1024 if binary else 1000) ** POWERS[prefix.lower()]
     digits = fraction or ""
-    return int(whole + digits) * scale // 10 ** len(digits)
+    tenths: int = 10 ** len(digits)
+    return int(whole + digits) * scale // tenths

@@ -50,8 +50,8 @@ def described(text: str) -> Described:
         )
     stride = _per_axis(entries, "s", rank) or [1] * rank
     dilation = [d + 1 for d in _per_axis(entries, "d", rank) or [0] * rank]
-    outs = _per_axis(entries, "o", rank) or [None] * rank
-    befores = _per_axis(entries, "p", rank) or [None] * rank
+    outs: list[int] | list[None] = _per_axis(entries, "o", rank) or [None] * rank
+    befores: list[int] | list[None] = _per_axis(entries, "p", rank) or [None] * rank
     pads = [_padding(*axis) for axis in zip(size, kernel, stride, dilation, outs, befores, strict=True)]
     layer = Conv(
         axes=axes(kernel, stride=stride, dilation=dilation, padding=pads, negative_padding=True),

@@ -1,4 +1,4 @@
-"""From plain data to a Network: every layer's fields checked, all problems of a document collected before any is raised."""
+"""From plain data to a Network: all problems of a document are collected before any is raised."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from convcli.spec import benchdnn, printed
 from convcli.spec import spelling as torch_spelling
 from convcli.spec.amounts import amount
 from convcli.spec.checked import checked, shown
-from convcli.spec.fields import Document, Input
+from convcli.spec.fields import Document, Input, LayerFields
 from convcli.spec.forms import form
 
 
@@ -123,7 +123,7 @@ def entry(raw: object, number: int) -> Entry:
             allowed="a layer type, as in Conv2d",
         )
     shape = form(type_)
-    fields = checked({**shape.preset, **raw} if shape.preset else raw, shape.fields)
+    fields: LayerFields = checked({**shape.preset, **raw} if shape.preset else raw, shape.fields)
     return Entry(
         name=fields.name or f"{shape.type.replace('*d', '').lower()}_{number}",
         type=shape.type,
@@ -153,7 +153,7 @@ def _by_name(entries: list[Entry], source: str) -> Callable[[SpecError], SpecErr
     return located
 
 
-def _layer_of(make: Callable[[Any, int], Layer], fields: Any, rank: int | None) -> Callable[[int], Layer]:  # noqa: ANN401
+def _layer_of(make: Callable[[Any, int], Layer], fields: Any, rank: int | None) -> Callable[[int], Layer]:
     """The layer, made now so that its errors show now; or, when the input tells the rank, made then."""
     if rank is None:
         kernel = getattr(fields, "kernel_size", None)

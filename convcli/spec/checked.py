@@ -41,7 +41,7 @@ def _problems(data: object, struct: type[T]) -> list[Problem]:
     found: list[Problem] = []
     for field in msgspec.structs.fields(struct):
         if field.required and field.encode_name not in data:
-            found.append(Problem(f"{field.encode_name} is missing", allowed=_allowed(hints[field.name]), path=()))
+            found += [Problem(f"{field.encode_name} is missing", allowed=_allowed(hints[field.name]))]
     for name, value in data.items():
         if name not in known:
             near = nearest_field(str(name), known)
@@ -51,7 +51,7 @@ def _problems(data: object, struct: type[T]) -> list[Problem]:
     return found or [Problem("the fields do not fit together")]
 
 
-def _value_problems(name: str, value: object, hint: Any) -> list[Problem]:  # noqa: ANN401 - a type
+def _value_problems(name: str, value: object, hint: Any) -> list[Problem]:
     try:
         msgspec.convert(value, hint)
     except (msgspec.ValidationError, RecursionError):
@@ -62,13 +62,13 @@ def _value_problems(name: str, value: object, hint: Any) -> list[Problem]:  # no
     return []
 
 
-def _inner_struct(hint: Any) -> type[msgspec.Struct] | None:  # noqa: ANN401 - a type
+def _inner_struct(hint: Any) -> type[msgspec.Struct] | None:
     """The struct inside Annotated[Struct | None, ...]."""
     candidates = [hint, *getattr(getattr(hint, "__origin__", None), "__args__", ())]
     return next((c for c in candidates if isinstance(c, type) and issubclass(c, msgspec.Struct)), None)
 
 
-def _allowed(hint: Any) -> str:  # noqa: ANN401 - a type
+def _allowed(hint: Any) -> str:
     """The description of an annotated type."""
     for meta in getattr(hint, "__metadata__", ()):
         if isinstance(meta, msgspec.Meta) and meta.description:
@@ -76,7 +76,7 @@ def _allowed(hint: Any) -> str:  # noqa: ANN401 - a type
     return "a whole number of at least 1" if getattr(hint, "__metadata__", None) else ""
 
 
-def _repair(value: object, hint: Any) -> str:  # noqa: ANN401 - a type
+def _repair(value: object, hint: Any) -> str:
     """A value of the right form that says the same, when there is an obvious one."""
     for candidate in _readings(value):
         try:
@@ -95,9 +95,9 @@ def _readings(value: object) -> list[object]:
     word = value.strip().lower().replace("_", "")
     if word in {"yes", "true", "on", "no", "false", "off"}:
         return [word in {"yes", "true", "on"}]
-    if word.isascii() and word.isdigit() and len(word) < 20:  # noqa: PLR2004 - 2**63 has 19 digits
+    if word.isascii() and word.isdigit() and len(word) < 20:
         return [int(word)]
     numbers = word.strip("[]()").replace("x", ",").split(",")
-    if all(n.strip().isascii() and n.strip().isdigit() and len(n) < 20 for n in numbers):  # noqa: PLR2004
+    if all(n.strip().isascii() and n.strip().isdigit() and len(n) < 20 for n in numbers):
         return [[int(n) for n in numbers]]
     return []

@@ -1,4 +1,4 @@
-"""The layer types by all their names: which fields each has, in what order PyTorch takes them, and the layer they make."""
+"""The layer types by all their names: their fields, the order in which PyTorch takes them, the layer they make."""
 
 from __future__ import annotations
 
@@ -19,18 +19,21 @@ TRANSPOSED_ORDER = (*COMMON_ORDER, "output_padding", "groups", "bias", "dilation
 DEFORM_ORDER = (*COMMON_ORDER, "dilation", "groups", "bias")
 
 
+FieldsType = type[f.LayerFields]
+
+
 class Form(msgspec.Struct, frozen=True):
     """One way to write a layer. `type` is its proper name, in which `*` stands for a rank that the input tells."""
 
     type: str
     rank: int | None
-    fields: type[f.LayerFields]
+    fields: FieldsType
     layer: Callable[[Any, int], Layer]
     order: tuple[str, ...] = COMMON_ORDER
     preset: dict[str, Any] = {}
 
 
-def _axes(fields: Any, rank: int) -> tuple[Axis, ...]:  # noqa: ANN401 - any of the structs that have a kernel
+def _axes(fields: Any, rank: int) -> tuple[Axis, ...]:
     extra = fields.output_padding if isinstance(fields, f.TransposedFields) else 0
     return _axes_of(fields.kernel_size, rank, fields.stride, fields.padding, fields.dilation, extra)
 
@@ -162,9 +165,10 @@ _ALIASES: dict[str, tuple[str, ...]] = {
     "Conv{}d": ("Conv{}", "Convolution{}d", "LazyConv{}d", "standard{}", "StandardConv{}d"),
     "DepthwiseConv{}d": ("DepthwiseConv{}", "depthwise{}", "DWConv{}d"),
     "PointwiseConv{}d": ("PointwiseConv{}", "pointwise{}"),
-    "ConvTranspose{}d": ("ConvTranspose{}", "Conv{}dTranspose", "ConvTransposed{}d", "TransposedConv{}d", "Deconv{}d", "Deconvolution{}d",
-                         "LazyConvTranspose{}d", "transposed{}", "deconv{}"),
-    "SeparableConv{}d": ("SeparableConv{}", "DepthwiseSeparableConv{}d", "depthwise_separable{}", "separable{}", "DepthwiseSeparableConvModule{}"),
+    "ConvTranspose{}d": ("ConvTranspose{}", "Conv{}dTranspose", "ConvTransposed{}d", "TransposedConv{}d", "Deconv{}d",
+                         "Deconvolution{}d", "LazyConvTranspose{}d", "transposed{}", "deconv{}"),
+    "SeparableConv{}d": ("SeparableConv{}", "DepthwiseSeparableConv{}d", "depthwise_separable{}", "separable{}",
+                         "DepthwiseSeparableConvModule{}"),
 }  # fmt: skip
 _DEFORM_ALIASES: dict[str, tuple[str, ...]] = {
     "DeformConv2d": ("deformable", "DeformConv", "DeformableConv2d", "DCNv1"),

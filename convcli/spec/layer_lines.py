@@ -23,7 +23,7 @@ def layer_lines(data: bytes, count: int, form: str = "") -> list[int]:
 
     The layers are the list under the key `layers`, or the whole document when that is a list.
     """
-    if b"\n" not in data.strip():
+    if b"\n" not in data.strip() and b"\r" not in data.strip():
         return [1] * count
     lines = _json_lines(data) if data.lstrip()[:1] in {b"{", b"["} else _yaml_lines(data)
     if len(lines) == count:

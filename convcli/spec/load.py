@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from convcli.errors import SpecError
+from convcli.errors import Problem, SpecError
 from convcli.layers import Layer
 from convcli.plan import Network
 from convcli.spec import benchdnn, printed, text
@@ -63,7 +63,7 @@ def networks(arguments: Sequence[str]) -> list[Network]:
     """One network per file; the layers spelled out among the arguments make one network together, in their order."""
     spelled = [argument for argument in arguments if _is_spelled(argument)]
     found = [spelled_network(spelled)] if spelled else []
-    problems = []
+    problems: list[Problem] = []
     for argument in arguments:
         if argument in spelled:
             continue

@@ -9,6 +9,7 @@ editor does.
 from __future__ import annotations
 
 import re
+from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -27,6 +28,15 @@ MERGE = "<<"
 NO_TEXT = "?"  # stands for a key that is no scalar, as in {[1, 2]: 3}
 LINE_END = re.compile(r"\r\n|\r|\n")
 UNPRINTABLE = re.compile(r"[^\t\n\r -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+KINDS = {
+    "MappingStartEvent": "{",
+    "MappingEndEvent": "}",
+    "SequenceStartEvent": "[",
+    "SequenceEndEvent": "]",
+    "ScalarEvent": "scalar",
+    "AliasEvent": "alias",
+    "DocumentStartEvent": "document",
+}
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}:,]|[^\s\[\]{}:,"]+|"', re.DOTALL)
 
 
@@ -38,6 +48,7 @@ class Event(NamedTuple):
     column: int
     value: str = ""
     anchor: str = ""
+    tag: str = ""
     plain: bool = False
 
 
@@ -136,27 +147,46 @@ def _unquoted(word: str) -> str:
     return word.strip('"')
 
 
-def _yaml_events(text: str) -> Iterator[Event]:
-    import yaml  # noqa: PLC0415  (18 ms, for errors alone)
+def _pyyaml_events(text: str) -> Iterator[Any]:
+    import yaml
 
-    kinds = {"MappingStartEvent": "{", "MappingEndEvent": "}", "SequenceStartEvent": "[", "SequenceEndEvent": "]"}
-    kinds |= {"ScalarEvent": "scalar", "AliasEvent": "alias", "DocumentStartEvent": "document"}
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    # PyYAML refuses some characters and takes others for line ends; each is replaced by one that is neither
+    tame = UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+    return iter(yaml.parse(tame, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+
+
+def _unreadable() -> tuple[type[Exception], ...]:
+    import yaml
+
+    return yaml.YAMLError, RecursionError, ValueError
+
+
+def _yaml_events(text: str) -> Iterator[Event]:
     try:
-        # PyYAML refuses some characters and takes others for line ends; each is replaced by one that is neither
-        for event in yaml.parse(UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text), Loader=loader):
-            kind = kinds.get(type(event).__name__)
+        for event in _pyyaml_events(text):
+            kind = KINDS.get(type(event).__name__)
             if kind:
-                mark: Any = event.start_mark
-                value, anchor = getattr(event, "value", ""), getattr(event, "anchor", None)
+                mark, value = event.start_mark, getattr(event, "value", "")
+                anchor, tag = getattr(event, "anchor", None) or "", getattr(event, "tag", None) or ""
                 plain = kind == "scalar" and not getattr(event, "style", None)
-                yield Event(kind, mark.line + 1, mark.column + 1, value, anchor or "", plain)
-    except (yaml.YAMLError, RecursionError, ValueError):
+                yield Event(kind, mark.line + 1, mark.column + 1, value, anchor, tag, plain)
+    except _unreadable():
         return  # the caller keeps the places found before the text became unreadable
 
 
+def opening(text: str) -> Place:
+    """Where the bracket or quote stands that is open at the end of the text; (0, 0) when none is."""
+    try:
+        deque(_pyyaml_events(text), maxlen=0)
+    except _unreadable() as error:
+        mark = getattr(error, "context_mark", None)
+        if mark is not None and re.search("flow|quoted", getattr(error, "context", None) or ""):
+            return mark.line + 1, mark.column + 1
+    return NOWHERE
+
+
 def walk(steps: Iterable[Event]) -> Iterator[Node]:
-    """Every value with its path, in document order, up to the first one too deep; a key that is no scalar is called "?"."""
+    """Every value with its path, in order, up to the first one too deep; a key that is no scalar is called "?"."""
     stack: list[tuple[Path, Event]] = []  # the path of each open container, and what opened it
     counts: list[int] = []  # how many values each of them has so far
     key: Event | None = None  # the key whose value comes next
@@ -164,6 +194,8 @@ def walk(steps: Iterable[Event]) -> Iterator[Node]:
     for event in steps:
         if skipped:
             skipped += (event.kind in "{[") - (event.kind in "}]")
+            if skipped > DEEPEST:
+                return
         elif event.kind in "}]":
             if stack:
                 stack.pop()

@@ -1,4 +1,4 @@
-"""A pasted `print(model)`: its convolutions and whatever else it names, in the order printed, with torch's dotted names."""
+"""A pasted `print(model)`: the layers it names, in the order printed, with torch's dotted names."""
 
 from __future__ import annotations
 

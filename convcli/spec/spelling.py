@@ -53,7 +53,7 @@ def spelled(text: str) -> Spelled:
     return Spelled(fields, columns)
 
 
-def value(text: str) -> Any:  # noqa: ANN401 - plain data of any form
+def value(text: str) -> Any:
     """One value as a flag gives it: 3, 3,3, (1, 2), [1,2],[0,1], same, true. Raises SpecError."""
     if re.fullmatch(r"\d+(x\d+)+", text.strip()):
         return [int(number) for number in text.strip().split("x")]
@@ -100,7 +100,7 @@ def _type_name(text: str, node: ast.expr) -> str:
     raise _wrong(text, node, "this is not the name of a layer type")
 
 
-def _value(text: str, node: ast.expr) -> Any:  # noqa: ANN401 - plain data of any form
+def _value(text: str, node: ast.expr) -> Any:
     match node:
         case ast.Constant(value=bool() | int() | float() | str() | None):
             return node.value

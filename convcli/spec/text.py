@@ -7,13 +7,12 @@ Sources: the YAML 1.2.2 specification (core schema; `<<` as in YAML 1.1), RFC 82
 from __future__ import annotations
 
 import re
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from convcli.errors import Path, SpecError
-from convcli.spec.guards import BOXES, checked_text, dicts, levels
+from convcli.spec.guards import checked_text, dicts, levels
 from convcli.spec.layer_lines import layer_lines
 from convcli.spec.places import (
     DEEPEST,
@@ -30,6 +29,7 @@ from convcli.spec.places import (
     index_of,
     is_json,
     located,
+    opening,
     place,
     place_at,
     walk,
@@ -43,10 +43,12 @@ __all__ = ["decode", "decode_lines", "excerpt", "layer_lines", "located", "place
 EXAMPLE = "layers: [{type: Conv2d, out_channels: 64, kernel_size: 3}]"
 EXPANDED = 1_000_000  # nodes that aliases may stand for, or as many as the file has characters
 KEY_ENDS = ('":', " :", "\t:", "\n:", "\r:")  # every key of a JSON text ends in one of these
-PLAIN = {*BOXES, str, int, float, bool, type(None)}
 DOCUMENT_MARK = re.compile(r"[\n\r](---|\.\.\.)(?=\s|$)")
 WHERE = re.compile(r"line (\d+), column (\d+)")
 BYTE = re.compile(r" \(byte (\d+)\)$")
+MULTILINE = re.compile(r"quoted|illegal placement|expected ',' or")  # an open quote or bracket ends up as these
+CORE_TAGS = {"", "!", *(f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq"))}
+TAG = re.compile(r"(?:^|[\s\[{,])![^\s,\[\]{}\"']*", re.MULTILINE)
 QUOTE_IT = "quotes around a text that holds ': ', ' #' or begins with one of @ ` % & * ! | > [ ] { } ,"
 
 # what the YAML parser says (a part of it), what it means, what to try
@@ -70,6 +72,7 @@ MEANINGS = (
     ),
     ("simple key expect", "a line that is no `key: value`", "`key: value`, or `- ` before an item of a list"),
     ("unknown anchor", "no anchor of this name stands above", ""),
+    ("multiline quoted", "the quoted text above is still open here", "a closing quote above"),
     ("recursion limit", "nested too deeply", f"at most {DEEPEST} levels"),
     ("unexpected character", "a value cannot begin with this character", QUOTE_IT),
     ("parsing a flow", "a comma or a closing bracket is missing or one too many", ""),
@@ -140,7 +143,7 @@ def _json(text: str, source: str) -> object:
 
 def _json_keys(text: str) -> int:
     """How many keys stand in a valid JSON text, repeated ones included."""
-    import json  # noqa: PLC0415  (8 ms, for texts that hold a `":` alone)
+    import json
 
     sizes: list[int] = []
     json.loads(text, object_pairs_hook=lambda pairs: sizes.append(len(pairs)))
@@ -169,7 +172,7 @@ def _last_open(text: str) -> Place:
 
 
 def _yaml(text: str, source: str) -> object:
-    import yaml_rs  # noqa: PLC0415  (nothing but a YAML file needs it)
+    import yaml_rs
 
     limits = yaml_rs.AliasLimits(max_total_replayed_events=max(EXPANDED, len(text)))
     try:
@@ -195,8 +198,8 @@ def _plain(value: object, text: str, source: str) -> object:
     keys: set[object] = set().union(*mappings)
     if strange := {key for key in keys if type(key) is not str}:
         raise _strange_key(text, source, strange)
-    if "!" in text and not {type(x) for box in ([value], *chain.from_iterable(found)) for x in _values(box)} <= PLAIN:
-        raise _tagged(text, source, "!!set")
+    if "!" in text and TAG.search(text) and (tagged := _first(text, lambda node: _foreign_tag(node) != "")):
+        raise _tagged(text, source, tagged)
     if "&" in text and "*" in text and (cycle := _cycle(text)):  # yaml-rs reads the inner alias as null
         raise _at(text, source, cycle, f"the alias *{cycle.event.anchor} stands inside what it is an alias of")
     if MERGE in keys:
@@ -204,8 +207,9 @@ def _plain(value: object, text: str, source: str) -> object:
     return value
 
 
-def _values(box: Any) -> Iterable[object]:
-    return box.values() if type(box) is dict else box
+def _foreign_tag(node: Node) -> str:
+    tags = (node.event.tag, node.key.tag)
+    return next((tag for tag in tags if tag not in CORE_TAGS), "")
 
 
 def _merge(mappings: list[dict[str, Any]], text: str, source: str) -> None:
@@ -230,10 +234,17 @@ def _yaml_error(text: str, source: str, said: str) -> SpecError:
         message = f"the aliases stand for too much ({said})"
         return error_at(text, source, place_at(text, index), message, repair="fewer aliases of aliases")
     if "tag" in said and not WHERE.search(said):
-        return _tagged(text, source, said.split("'")[1] if "'" in said else "!")
+        return _tagged(text, source, _first(text, lambda node: _foreign_tag(node) != ""))
     where = WHERE.search(said)
     place_said = (int(where.group(1)), int(where.group(2))) if where else NOWHERE
     last = said.splitlines()[-1]
+    start = index_of(text, (place_said[0], 1))  # of the line complained about
+    if MULTILINE.search(last) and (opened := opening(text[:start])) != NOWHERE:
+        what = "quote" if "quoted" in last else "bracket"
+        message = f"the {what} opened here is not closed where line {place_said[0]} begins ({last})"
+        return error_at(text, source, opened, message)
+    if "simple key expect" in last:  # said at the line after
+        place_said = place_at(text, len(text[: start].rstrip()) - 1)
     if "found a tab" in last:  # said of the text that the tab comes after
         place_said = place_at(text, text.find("\t", index_of(text, place_said)))
     for part, meaning, repair in MEANINGS:
@@ -283,7 +294,7 @@ def _repeated(text: str, source: str, *, json: bool) -> SpecError:
 
 
 def _strange_key(text: str, source: str, strange: set[object]) -> SpecError:
-    import yaml_rs  # noqa: PLC0415
+    import yaml_rs
 
     def is_strange(node: Node) -> bool:
         key = node.key
@@ -302,10 +313,10 @@ def _kind(strange: set[object]) -> str:
     return names.get(type(next(iter(strange))), "a list or a mapping")
 
 
-def _tagged(text: str, source: str, tag: str) -> SpecError:
-    index = max(text.find(tag), 0)
-    message = f"the tag {tag} means nothing here: a spec is plain data and can make nothing run"
-    return error_at(text, source, place_at(text, index), message, repair="the value without the tag")
+def _tagged(text: str, source: str, node: Node | None) -> SpecError:
+    tag = _foreign_tag(node).replace("tag:yaml.org,2002:", "!!") if node else "here"
+    message = f"the tag {tag} means nothing to a spec: it is plain data and can make nothing run"
+    return _at(text, source, node, message, repair="the value without the tag")
 
 
 def _cycle(text: str) -> Node | None:

@@ -1,39 +1,26 @@
-"""The run: jobs go to the workers in order, at most a few at a time, and verdicts come out in the order of the spec."""
+"""The run: jobs go to the workers in order, a few at a time, and verdicts come out in the order of the spec."""
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
-
-import msgspec
-from msgspec import UNSET
+from typing import Any
 
 from convcli.axis import whole
-from convcli.backends import OURS, BackendMissing, require
+from convcli.backends import require
 from convcli.errors import SpecError
-from convcli.plan import Plan, Step
+from convcli.plan import Plan
 from convcli.verifier.bounds import BITS
-from convcli.verifier.estimate import gigabytes, memory_limit
-from convcli.verifier.fills import Case
-from convcli.verifier.jobs import Bench, Job, NothingToDo, Unfillable, jobs
-from convcli.verifier.repro import command
-from convcli.verifier.verdict import Check, LayerVerdict, Outcome, Status, outcome, worst
-from convcli.verifier.workers import Call, Workers
+from convcli.verifier.estimate import memory_limit
+from convcli.verifier.ledger import Ledger, Progress, chosen
+from convcli.verifier.verdict import LayerVerdict, Outcome, outcome
+from convcli.verifier.workshop import Workshop, cores
 
-if TYPE_CHECKING:
-    from types import TracebackType
-
-MOST_JOBS = 4
 DTYPES = ("float64", "float32")
-Progress = Callable[[int, int, str], None]
+MOST_JOBS = 4
 
 
-def verify(
+def verify(  # noqa: PLR0913 - each is one option of the command
     plan: Plan | Sequence[Plan],
     *,
     seed: int = 0,
@@ -51,36 +38,54 @@ def verify(
 
     seed: the data depend on it and on each layer's configuration, on nothing else. dtypes: float64, float32, float16.
     jobs: layers worked on at a time, each by one process for either side. only: names or patterns (`layer1.*`) of the
-    layers to check. fail_fast: skip what comes after the first failure. max_memory: bytes; a layer that needs more is
-    skipped; half of what is free if left out. timeout: seconds for one call of one side. progress: told (layers done,
-    layers in all, name). on_verdict: told each verdict, in order, as soon as it is there.
+    layers to check. fail_fast: skip what comes after a failure. max_memory: bytes; a layer that needs more is skipped;
+    half of what is free when left out. timeout: seconds for one call of one side. against: "torch", or a backend of
+    one's own as `module` or `module:name`. progress: told (layers done, layers in all, name). on_verdict: told each
+    verdict, in order, as soon as it is there.
+
     Raises BackendMissing before any work when the other side cannot run, SpecError for arguments that make no sense.
     Ctrl-C ends it: the outcome then holds what was finished and is `interrupted`.
     """
+    start = perf_counter()
     plans = (plan,) if isinstance(plan, Plan) else tuple(plan)
     for dtype in dtypes:
         if dtype not in BITS:
             raise SpecError(f"dtype={dtype!r} is not known", field="dtype", allowed=", ".join(BITS))
-    whole("seed", seed, least=0)
-    limit = memory_limit() if max_memory is None else whole("max_memory", max_memory, least=1)
-    subjects = _chosen(plans, tuple(only))
+    ledger = Ledger(chosen(plans, only), whole("seed", seed, least=0), fail_fast=fail_fast)
+    ledger.progress, ledger.on_verdict = progress, on_verdict
     require(against)
-    wide = _width(jobs, len(subjects))
-    threads = max(1, cores() // (2 * wide))
-    start = perf_counter()
-    ledger = _Ledger(subjects, seed, progress, on_verdict, fail_fast=fail_fast)
-    with _Workshop(against, count=wide, threads=threads, timeout=timeout) as workshop:
-        try:
-            workshop.begin()
-            for index, job in ledger.jobs(tuple(dict.fromkeys(dtypes)), against):
-                while workshop.running and not workshop.has_room(job, limit):
-                    ledger.note(workshop.finished())
-                ledger.note(workshop.started(index, job, limit))
-            while workshop.running:
-                ledger.note(workshop.finished())
-        except KeyboardInterrupt:
-            ledger.interrupted = True
-        rounds, environment = workshop.environment(wait_for=not ledger.interrupted)
-    verdicts = tuple(ledger.settled(rounds=rounds))
-    environment |= {"threads": threads, "jobs": wide, "against": against}
-    return outcome(verdicts, seed=seed, environment=environment, seconds=perf_counter() - start, interrupted=ledger.interrupted)
+    count = _width(jobs, len(ledger.subjects))
+    threads = max(1, cores() // (2 * count))
+    limit = memory_limit() if max_memory is None else whole("max_memory", max_memory, least=1)
+    environment: dict[str, Any] = {"threads": threads, "jobs": count, "against": against}
+    interrupted = False
+    try:
+        with Workshop(against, count=count, threads=threads, timeout=timeout, limit=limit) as workshop:
+            environment = {**workshop.begin(), **environment}
+            ledger.rounds = environment.pop("rounds")
+            _work(ledger, workshop, tuple(dict.fromkeys(dtypes)), against)
+    except KeyboardInterrupt:
+        interrupted = True
+    ledger.close()
+    return outcome(
+        tuple(ledger.verdicts), seed=seed, environment=environment, seconds=perf_counter() - start, interrupted=interrupted
+    )
+
+
+def _work(ledger: Ledger, workshop: Workshop, dtypes: tuple[str, ...], against: str) -> None:
+    for place, job in ledger.jobs(dtypes, against):
+        while not workshop.has_room(job):
+            for finished in workshop.finished():
+                ledger.note(*finished)
+        for at_once in workshop.start(place, job):
+            ledger.note(*at_once)
+    while not workshop.idle:
+        for finished in workshop.finished():
+            ledger.note(*finished)
+
+
+def _width(jobs: int | None, layers: int) -> int:
+    """As many layers at a time as there are pairs of cores: one for either side."""
+    if jobs is not None:
+        return whole("jobs", jobs, least=1)
+    return max(1, min(cores() // 2, layers, MOST_JOBS))

@@ -129,14 +129,13 @@ def test_huge_numbers_keep_jsons_order_and_indent() -> None:
 
 
 def test_json_knows_no_nan() -> None:
-    broken = verdict(
-        "a", "Conv2d", (check("forward", Status.FAILED, bound_ratio=float("inf"), max_abs_error=float("nan")),)
-    )
-    for seed in (0, 10**30):  # msgspec's way and the long way
-        rendered = render(outcome((broken,), seed=seed, environment={}, seconds=1.0), "json")
-        found = json.loads(rendered, parse_constant=pytest.fail)["layers"][0]["checks"][0]
-        assert found["bound_ratio"] is None
-        assert found["max_abs_error"] is None
+    odd = check("forward", Status.FAILED, bound_ratio=float("inf"), max_abs_error=float("nan"))
+    for name in ("a", "\ud800"):  # msgspec's way and the long way
+        broken = verdict(name, "Conv2d", (odd,))
+        rendered = render(outcome((broken,), seed=10**30, environment={}, seconds=1.0), "json")
+        loaded = json.loads(rendered, parse_constant=pytest.fail)
+        found = loaded["layers"][0]["checks"][0]
+        assert (loaded["seed"], found["bound_ratio"], found["max_abs_error"]) == (10**30, None, None)
 
 
 def test_many_layers_are_one_line_each() -> None:
@@ -237,6 +236,18 @@ def test_junit_says_how_each_check_ended() -> None:
     assert (root.get("tests"), root.get("failures"), root.get("errors"), root.get("skipped")) == ("13", "2", "2", "2")
     (failure,) = root.findall(".//testcase[@classname='net.yaml.conv2']/failure")
     assert (failure.text or "").splitlines()[-1] == outcomes().layers[1].repro
+
+
+def test_a_dead_layer_is_told_beside_its_finished_checks() -> None:
+    died = verdict("dead", "Conv2d", (check("shape"),), status=Status.CRASHED, reason="signal 11")
+    record = outcome((died,), seed=0, environment={}, seconds=1.0)
+    assert [(row["check"], row["status"], row["detail"]) for row in rows_of(record)] == [
+        ("shape", "passed", ""),
+        ("layer", "crashed", "signal 11"),
+    ]
+    (error,) = xml_of(render(record, "junit")).iter("error")
+    assert error.get("message") == "signal 11"
+    assert "layer: crashed: signal 11" in render(record, "text")
 
 
 def test_github_escapes_by_its_rules() -> None:

@@ -79,6 +79,11 @@ def test_names_are_text_not_markup(width: int) -> None:
     assert re.sub(r"[^x]", "", rendered).count("x" * 300) >= 1  # all 300, on as many lines as it takes
 
 
+def test_a_long_name_does_not_push_the_numbers_away() -> None:
+    (line,) = [line for line in shown(named(["x" * 300]), 400).splitlines() if "Conv2d" in line]
+    assert len(line) < 150
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_verify_names_every_layer_and_repeats_the_bad(width: int) -> None:
     rendered = shown(outcomes(), width)

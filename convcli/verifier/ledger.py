@@ -1,0 +1,148 @@
+"""Which layers are to be checked, what is known of each, and the verdicts in the order of the spec."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import UNSET
+
+from convcli.errors import SpecError
+from convcli.verifier.fills import Case
+from convcli.verifier.jobs import Job, jobs
+from convcli.verifier.repro import command
+from convcli.verifier.verdict import Check, LayerVerdict, Status, worst
+
+if TYPE_CHECKING:
+    from convcli.plan import Plan, Step
+
+Progress = Callable[[int, int, str], None]
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """A layer of a spec."""
+
+    step: Step
+    source: str
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a job's checks belong: which subject, and which of its jobs."""
+
+    subject: int
+    position: int
+
+
+def chosen(plans: Sequence[Plan], only: Sequence[str]) -> list[Subject]:
+    """The layers of the plans, or those whose names match. SpecError for a name that matches none."""
+    subjects = [Subject(step, plan.network.source) for plan in plans for step in plan.steps]
+    names = [subject.step.name for subject in subjects]
+    for pattern in only:
+        if not any(_matches(name, pattern) for name in names):
+            raise SpecError(f"no layer is named {pattern!r}", field="only", allowed=", ".join(names[:20]) + (", ..." if len(names) > 20 else ""))
+    return [subject for subject in subjects if not only or any(_matches(subject.step.name, pattern) for pattern in only)]
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return name == pattern or fnmatchcase(name, pattern)
+
+
+class Ledger:
+    """Takes checks in whatever order they come; tells verdicts in order, each as soon as it can be told.
+
+    Layers of one configuration have the same data and so the same checks: they are made once.
+    """
+
+    def __init__(self, subjects: list[Subject], seed: int, *, fail_fast: bool = False):
+        self.subjects, self.seed, self.fail_fast = subjects, seed, fail_fast
+        self.progress: Progress | None = None
+        self.on_verdict: Callable[[LayerVerdict], None] | None = None
+        self.rounds = False
+        self.failed = False
+        self.verdicts: list[LayerVerdict] = []
+        first: dict[bytes, int] = {}
+        keys = [Case(subject.step.layer, subject.step.x, subject.step.batch, seed).key for subject in subjects]
+        self._twin = [first.setdefault(key, index) for index, key in enumerate(keys)]
+        self._checks: dict[int, dict[int, tuple[Check, ...]]] = {}
+        self._expected: dict[int, int] = {}
+
+    def jobs(self, dtypes: tuple[str, ...], against: str) -> Iterator[tuple[Place, Job]]:
+        """What is to be done, in order; nothing more after a failure when that is wanted."""
+        for index, subject in enumerate(self.subjects):
+            if self._twin[index] != index:
+                continue
+            found = list(jobs(subject.step, seed=self.seed, dtypes=dtypes, against=against))
+            self._checks[index], self._expected[index] = {}, len(found)
+            for position, job in enumerate(found):
+                if self.failed:
+                    return
+                yield Place(index, position), job
+
+    def note(self, place: Place, checks: tuple[Check, ...]) -> None:
+        """Take a job's checks; tell the verdicts that are complete now."""
+        self._checks[place.subject][place.position] = checks
+        self.failed |= self.fail_fast and any(check.status.bad for check in checks)
+        while len(self.verdicts) < len(self.subjects) and self._complete(len(self.verdicts)):
+            self._tell(self._verdict(len(self.verdicts)))
+
+    def close(self) -> None:
+        """No more checks come: tell what is complete behind a gap; after a failure the rest is skipped."""
+        for index in range(len(self.verdicts), len(self.subjects)):
+            if self._complete(index):
+                self._tell(self._verdict(index))
+            elif self.failed:
+                self._tell(self._skipped(index))
+
+    def _complete(self, index: int) -> bool:
+        twin = self._twin[index]
+        return twin in self._checks and len(self._checks[twin]) == self._expected[twin]
+
+    def _tell(self, verdict: LayerVerdict) -> None:
+        self.verdicts.append(verdict)
+        if self.on_verdict:
+            self.on_verdict(verdict)
+        if self.progress:
+            self.progress(len(self.verdicts), len(self.subjects), verdict.name)
+
+    def _verdict(self, index: int) -> LayerVerdict:
+        twin = self._twin[index]
+        found = self._checks[twin]
+        checks = settled(tuple(check for position in sorted(found) for check in found[position]), rounds=self.rounds)
+        again = twin != index
+        if again:
+            checks = tuple(msgspec.structs.replace(check, seconds=0.0) for check in checks)
+        return self._told(
+            index, worst(checks), checks, f"the same layer, and so the same data, as {self.subjects[twin].step.name}: checked once" if again else ""
+        )
+
+    def _skipped(self, index: int) -> LayerVerdict:
+        return self._told(index, Status.SKIPPED, (), "a layer before it failed")
+
+    def _told(self, index: int, status: Status, checks: tuple[Check, ...], reason: str) -> LayerVerdict:
+        subject = self.subjects[index]
+        step = subject.step
+        fault = next((check.dtype for check in checks if check.status.bad and check.dtype), "")
+        return LayerVerdict(
+            name=step.name,
+            type=step.type,
+            status=status,
+            checks=checks,
+            repro=command(step, subject.source, seed=self.seed, dtype=fault),
+            source=subject.source,
+            line=UNSET if step.line is None else step.line,
+            reason=reason,
+            seconds=sum(check.seconds for check in checks),
+        )
+
+
+def settled(checks: tuple[Check, ...], *, rounds: bool) -> tuple[Check, ...]:
+    """A side that rounds by nature (Winograd, FFT) may fail the exact stage when it holds the bound: INEXACT."""
+    bound = {check.dtype for check in checks if check.method == "bound" and check.status is Status.PASSED}
+    return tuple(
+        msgspec.structs.replace(check, status=Status.INEXACT, detail=f"rounds, within the bound of ordinary data; {check.detail}")
+        if rounds and check.method == "exact" and check.name == "forward" and check.status is Status.FAILED and check.dtype in bound
+        else check
+        for check in checks
+    )

@@ -1,0 +1,113 @@
+"""Where jobs run: both sides' workers, the files between them, and the memory that is in use."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from concurrent.futures import FIRST_COMPLETED, wait
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+
+from convcli.backends import OURS, REGISTERED, BackendMissing
+from convcli.verifier.estimate import gigabytes
+from convcli.verifier.jobs import Bench, Job, NothingToDo, Unfillable
+from convcli.verifier.verdict import Check, Status
+from convcli.verifier.workers import Call, Reply, Workers
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from convcli.verifier.ledger import Place
+
+Checked = tuple["Place", tuple[Check, ...]]
+STARTING_SECONDS = 120.0  # the first call may have to import the backend
+
+
+class _Running(msgspec.Struct):
+    place: Any
+    job: Job
+    calls: list[Call]
+    directory: Any
+
+
+class Workshop:
+    """`count` layers at a time, within `limit` bytes. A context: leaving it ends every process."""
+
+    def __init__(self, against: str, *, count: int, threads: int, timeout: float, limit: int):
+        self.limit, self._most = limit, 2 * count + 1  # one job of each side waits while the others run
+        self._running: list[_Running] = []
+        self._root = tempfile.TemporaryDirectory(prefix="convcli-", ignore_cleanup_errors=True)
+        ours = Workers(OURS, count=count, threads=threads, timeout=timeout, warm=False)
+        theirs = Workers(against, count=count, threads=threads, timeout=timeout, warm=against in REGISTERED)
+        self._bench = Bench(against, ours, theirs)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for workers in (self._bench.theirs, self._bench.ours):
+            workers.stop()
+        self._running.clear()
+        self._root.cleanup()
+
+    def begin(self) -> dict[str, Any]:
+        """Both sides' versions, and whether the other one `rounds`. Raises BackendMissing when it does not start."""
+        ours = self._bench.ours.call("environment")
+        found = self._bench.theirs.call("describe", self._bench.against).reply
+        if found.status:
+            raise BackendMissing(f"{self._bench.against} does not start: {found.reason}")
+        return {**ours.reply.value, **found.value}
+
+    @property
+    def idle(self) -> bool:
+        """No job is running."""
+        return not self._running
+
+    def has_room(self, job: Job) -> bool:
+        """The job can start now, beside those that run."""
+        taken = sum(running.job.memory for running in self._running)
+        return not self._running or (len(self._running) < self._most and taken + job.memory <= self.limit)
+
+    def start(self, place: Place, job: Job) -> list[Checked]:
+        """Start a job; or its checks at once, when there is nothing to do or no room for it at all."""
+        if job.memory > self.limit:
+            return [(place, (job.check(Status.SKIPPED, f"needs about {gigabytes(job.memory)}, --max-memory is {gigabytes(self.limit)}"),))]
+        directory = tempfile.TemporaryDirectory(dir=self._root.name, ignore_cleanup_errors=True)
+        try:
+            self._running.append(_Running(place, job, job.start(self._bench, directory.name), directory))
+        except (NothingToDo, Unfillable) as reason:
+            directory.cleanup()
+            return [(place, (job.check(Status.SKIPPED, str(reason)),))]
+        except (MemoryError, OSError) as error:
+            directory.cleanup()
+            if isinstance(error, OSError) and error.errno not in {errno.ENOSPC, errno.ENOMEM, errno.EDQUOT}:
+                raise
+            return [(place, (job.check(Status.OUT_OF_MEMORY, f"no room for the data: {error}"),))]
+        return []
+
+    def finished(self) -> list[Checked]:
+        """The checks of the jobs that are done; waits until there is one."""
+        while True:
+            done = [running for running in self._running if all([call.done for call in running.calls])]
+            if done:
+                return [self._checked(running) for running in done]
+            wait([call.future for running in self._running for call in running.calls if not call.future.done()], None, FIRST_COMPLETED)
+
+    def _checked(self, running: _Running) -> Checked:
+        self._running.remove(running)
+        replies: list[Reply] = [call.reply for call in running.calls]
+        try:
+            checks = running.job.checks(replies)
+        except MemoryError as error:
+            checks = (running.job.check(Status.OUT_OF_MEMORY, f"no room for the comparison: {error}"),)
+        running.directory.cleanup()
+        return running.place, checks
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
