@@ -38,7 +38,7 @@ class Answer:
 class Calculator:
     """pip installs `package`; `function` of `module` is the call. Without `gradients`, `params`: it offers none.
 
-    isolated: a fresh process for every layer; calflops leaves torch patched when it fails, and counts double from then on.
+    isolated: a fresh process for every layer. calflops leaves torch patched when it fails and counts double after it.
     """
 
     name: str

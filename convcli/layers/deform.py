@@ -19,8 +19,8 @@ COORDINATE_FLOPS = 10  # per sampling point: two coordinates, two floors, four f
 class DeformConv(Conv, frozen=True, kw_only=True):
     """y[o, p] = bias[o] + sum over i, t of weight[o, i, t] * mask[t, p] * x(i, q)
 
-    with q = stride*p + dilation*t - before + offset[t, p]. x(i, q) is bilinear between cells and fades to 0 within one cell outside the input. The offsets, and the masks of a
-    modulated layer, are inputs.
+    with q = stride*p + dilation*t - before + offset[t, p]. x(i, q) is bilinear between cells and fades to 0 within one
+    cell outside the input. The offsets, and the masks of a modulated layer, are inputs.
     """
 
     kind: ClassVar[str] = "deform_conv"

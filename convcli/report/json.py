@@ -32,7 +32,7 @@ def encoded(value: Any) -> bytes:
     try:
         return msgspec.json.encode(value)
     except (OverflowError, UnicodeEncodeError):
-        import json  # noqa: PLC0415 - hardly ever needed
+        import json  # hardly ever needed
 
         plain = _representable(msgspec.to_builtins(value))
         return json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()

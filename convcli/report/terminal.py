@@ -88,57 +88,53 @@ def _show_table(table: Table, console: Console) -> None:
     if len(table.rows) > MANY_ROWS:
         console.out("\n".join(text.table_lines(table, separators=True)), highlight=False)
         return
-    rows = [text.texts(row, separators=True) for row in table.rows]
-    kept = _kept(table.columns, rows, console.width)
-    if not kept:
+    rows = [_cells(table.columns, row) for row in table.rows]
+    widths = _widths(table.columns, rows, console.width)
+    if not widths:
         _show_as_blocks(table, rows, console)
         return
-    console.print(_grid(table, rows, kept))
-    gone = [column.title for i, column in enumerate(table.columns) if i not in kept]
+    # every column has its width: the room on top keeps rich from second thoughts
+    console.print(_grid(table, rows, widths), width=console.width + GAP * len(widths))
+    gone = [column.title for i, column in enumerate(table.columns) if i not in widths]
     if gone:
         _line(console, Text(f"no room here for: {', '.join(gone)}", "dim italic"))
 
 
-def _kept(columns: Sequence[Column], rows: list[list[str]], room: int) -> list[int]:
-    """The columns that fit in `room`, the least important gone first; none when not even the essential ones fit."""
-    least = [_least(column, [row[i] for row in rows]) for i, column in enumerate(columns)]
+def _cells(columns: Sequence[Column], row: Row) -> list[str]:
+    """The row's texts, with a space after commas where text folds: that is where a break looks best."""
+    cells = text.texts(row, separators=True)
+    return [
+        cell.replace(",", ", ") if column.folds and i else cell
+        for i, (column, cell) in enumerate(zip(columns, cells, strict=True))
+    ]
+
+
+def _widths(columns: Sequence[Column], rows: list[list[str]], room: int) -> dict[int, int]:
+    """The width of each column that fits, the least important gone first; none if the essential ones do not fit."""
+    whole = [max(map(width, cells)) for cells in zip([column.title for column in columns], *rows, strict=True)]
+    least = [min(size, column.folds or size) for size, column in zip(whole, columns, strict=True)]
     kept = list(range(len(columns)))
-    while sum(least[i] for i in kept) + GAP * (len(kept) - 1) > room:
+    while (left := room - sum(least[i] + GAP for i in kept) + GAP) < 0:
         last = max(kept, key=lambda i: columns[i].rank)
         if columns[last].rank == 0:
-            return []
+            return {}
         kept.remove(last)
-    return kept
+    widths = {i: least[i] for i in kept}
+    for i in kept:  # what is left goes to the text that would fold
+        more = min(left, max(0, min(whole[i], LONGEST_NAME) - widths[i]))
+        widths[i] += more
+        left -= more
+    return widths
 
 
-def _least(column: Column, cells: list[str]) -> int:
-    """The narrowest a column may be: whole, but for text that folds."""
-    longest = max(map(width, [column.title, *cells]))
-    return min(longest, column.folds) if column.folds else longest
-
-
-def _grid(table: Table, rows: list[list[str]], kept: list[int]) -> Grid:
-    grid = Grid(
-        box=LINE,
-        padding=(0, GAP - 1, 0, 0),
-        pad_edge=False,
-        show_edge=False,
-        header_style="bold",
-        collapse_padding=True,
-    )
-    for i in kept:
+def _grid(table: Table, rows: list[list[str]], widths: dict[int, int]) -> Grid:
+    grid = Grid(box=LINE, padding=(0, GAP - 1, 0, 0), pad_edge=False, show_edge=False, header_style="bold")
+    for i, size in widths.items():
         column = table.columns[i]
-        cells = [row[i] for row in rows]
-        grid.add_column(
-            column.title,
-            justify="right" if column.right else "left",
-            overflow="fold",
-            min_width=_least(column, cells),
-            max_width=LONGEST_NAME if column.folds else None,
-        )
+        grid.add_column(column.title, justify="right" if column.right else "left", overflow="fold", width=size)
     for number, (row, cells) in enumerate(zip(table.rows, rows, strict=True)):
         before_total = number + 1 < len(rows) and table.rows[number + 1].kind == "total"
-        styled = [_styled(table.columns[i], row, cells[i]) for i in kept]
+        styled = [_styled(table.columns[i], row, cells[i]) for i in widths]
         grid.add_row(*styled, style=_style(row), end_section=before_total)
     return grid
 
@@ -146,8 +142,6 @@ def _grid(table: Table, rows: list[list[str]], kept: list[int]) -> Grid:
 def _styled(column: Column, row: Row, cell: str) -> Text:
     if column.title == "status":
         return Text(cell, _colour(row.status))
-    if column.folds:
-        cell = cell.replace(",", ", ")  # where a fold looks best
     return Text(cell, "dim" if cell == "-" else "")
 
 

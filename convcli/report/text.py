@@ -49,7 +49,7 @@ def page_lines(page: Page, *, separators: bool = False) -> Iterator[str]:
 
 def outcome_lines(outcome: Outcome, *, verbose: bool = False, quiet: bool = False) -> Iterator[str]:
     """A row per layer, a block for each that is bad or idle, the last line."""
-    from convcli.report import verdicts  # noqa: PLC0415 - never on the calculator's way
+    from convcli.report import verdicts  # never on the calculator's way
 
     for table in verdicts.tables(outcome, quiet=quiet):
         yield from table_lines(table)

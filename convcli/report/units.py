@@ -22,7 +22,7 @@ def scaled(number: int, unit: str) -> str:
 
 def _scientific(number: int) -> str:
     """1.000e+60; no float holds the largest products."""
-    from decimal import Decimal  # noqa: PLC0415 - hardly ever needed
+    from decimal import Decimal  # hardly ever needed
 
     return f"{Decimal(number):.3e}"
 
@@ -53,6 +53,6 @@ def width(text: str) -> int:
     """Columns that `text` takes on a terminal: two for wide characters, none for combining ones."""
     if text.isascii():
         return len(text)
-    from unicodedata import combining, east_asian_width  # noqa: PLC0415 - only names beyond ASCII need it
+    from unicodedata import combining, east_asian_width  # only names beyond ASCII need it
 
     return sum(0 if combining(c) else 2 if east_asian_width(c) in {"W", "F"} else 1 for c in text)

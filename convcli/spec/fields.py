@@ -18,12 +18,13 @@ PerAxis = Annotated[Count | tuple[Count, ...], Meta(description="a whole number 
 PerAxisFromZero = Annotated[
     Natural | tuple[Natural, ...], Meta(description="a whole number of at least 0, or one per axis")
 ]
-# The numbers here bear no ge=0: msgspec (0.19 to 0.22) corrupts memory on a union of a constrained int and a fixed tuple
-# inside a tuple. Axis refuses negative padding.
+# The numbers here bear no ge=0: msgspec (0.19 to 0.22) corrupts memory on a union of a constrained int and a fixed
+# tuple inside a tuple. Axis refuses negative padding.
 PaddingForm = Annotated[
     int | str | tuple[int | tuple[int, int], ...],
     Meta(
-        description="a number of at least 0, one per axis, a [before, after] pair per axis, or same, valid, same_upper, same_lower"
+        description="a number of at least 0, one per axis, a [before, after] pair per axis, "
+        "or same, valid, same_upper, same_lower"
     ),
 ]
 YesNo = Annotated[bool, Meta(description="true or false")]

@@ -163,60 +163,84 @@ def _unreadable() -> tuple[type[Exception], ...]:
 
 def _yaml_events(text: str) -> Iterator[Event]:
     try:
-        for event in _pyyaml_events(text):
-            kind = KINDS.get(type(event).__name__)
-            if kind:
-                mark, value = event.start_mark, getattr(event, "value", "")
-                anchor, tag = getattr(event, "anchor", None) or "", getattr(event, "tag", None) or ""
-                plain = kind == "scalar" and not getattr(event, "style", None)
-                yield Event(kind, mark.line + 1, mark.column + 1, value, anchor, tag, plain)
+        yield from _pyyaml_steps(text)
     except _unreadable():
         return  # the caller keeps the places found before the text became unreadable
 
 
+def _pyyaml_steps(text: str) -> Iterator[Event]:
+    for event in _pyyaml_events(text):
+        kind = KINDS.get(type(event).__name__)
+        if kind:
+            mark, value = event.start_mark, getattr(event, "value", "")
+            anchor, tag = getattr(event, "anchor", None) or "", getattr(event, "tag", None) or ""
+            plain = kind == "scalar" and not getattr(event, "style", None)
+            yield Event(kind, mark.line + 1, mark.column + 1, value, anchor, tag, plain)
+
+
 def opening(text: str) -> Place:
     """Where the bracket or quote stands that is open at the end of the text; (0, 0) when none is."""
+    complaint = _complaint(text)
+    inside = re.search("flow|quoted", getattr(complaint, "context", None) or "")
+    return _marked(complaint, "context_mark") if inside else NOWHERE
+
+
+def stopped(text: str) -> Place:
+    """Where PyYAML, which knows less of YAML 1.2, can follow the text no further; its beginning if that is nowhere."""
+    place_found = _marked(_complaint(text), "problem_mark")
+    return place_found if place_found != NOWHERE else (1, 1)
+
+
+def _complaint(text: str) -> Exception | None:
     try:
-        deque(_pyyaml_events(text), maxlen=0)
+        deque(walk(_pyyaml_steps(text)), maxlen=0)
     except _unreadable() as error:
-        mark = getattr(error, "context_mark", None)
-        if mark is not None and re.search("flow|quoted", getattr(error, "context", None) or ""):
-            return mark.line + 1, mark.column + 1
-    return NOWHERE
+        return error
+    return None
 
 
-def walk(steps: Iterable[Event]) -> Iterator[Node]:
+def _marked(complaint: Exception | None, name: str) -> Place:
+    mark = getattr(complaint, name, None)
+    return (mark.line + 1, mark.column + 1) if mark else NOWHERE
+
+
+def walk(steps: Iterator[Event]) -> Iterator[Node]:
     """Every value with its path, in order, up to the first one too deep; a key that is no scalar is called "?"."""
     stack: list[tuple[Path, Event]] = []  # the path of each open container, and what opened it
     counts: list[int] = []  # how many values each of them has so far
     key: Event | None = None  # the key whose value comes next
-    skipped = 0  # how many containers of a key such as [1, 2] are open
     for event in steps:
-        if skipped:
-            skipped += (event.kind in "{[") - (event.kind in "}]")
-            if skipped > DEEPEST:
-                return
-        elif event.kind in "}]":
+        if event.kind in "}]":
             if stack:
                 stack.pop()
                 counts.pop()
         elif event.kind == "document":
             yield Node((), event, event)
         elif stack and stack[-1][1].kind == "{" and key is None:
-            skipped = int(event.kind in "{[")
             key = event if event.kind == "scalar" else event._replace(value=NO_TEXT)
+            if event.kind in "{[" and not _closed(steps):
+                return
         else:
-            path: Path = ()
-            if stack:
-                path = (*stack[-1][0], key.value if key else counts[-1])
-                counts[-1] += 1
+            path: Path = (*stack[-1][0], key.value if key else counts[-1]) if stack else ()
             yield Node(path, event, key or event)
             if len(path) > DEEPEST:
                 return
+            if stack:
+                counts[-1] += 1
             key = None
             if event.kind in "{[":
                 stack.append((path, event))
                 counts.append(0)
+
+
+def _closed(steps: Iterator[Event]) -> bool:
+    """Whether the container that has just begun ends; its events are used up."""
+    level = 1
+    for event in steps:
+        level += (event.kind in "{[") - (event.kind in "}]")
+        if level == 0 or level > DEEPEST:
+            return level == 0
+    return False
 
 
 def first_document(text: str, *, json: bool) -> Iterator[Node]:

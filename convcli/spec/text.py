@@ -7,12 +7,13 @@ Sources: the YAML 1.2.2 specification (core schema; `<<` as in YAML 1.1), RFC 82
 from __future__ import annotations
 
 import re
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from convcli.errors import Path, SpecError
-from convcli.spec.guards import checked_text, dicts, levels
+from convcli.spec.guards import BOXES, checked_text, dicts, levels
 from convcli.spec.layer_lines import layer_lines
 from convcli.spec.places import (
     DEEPEST,
@@ -32,6 +33,7 @@ from convcli.spec.places import (
     opening,
     place,
     place_at,
+    stopped,
     walk,
 )
 
@@ -47,6 +49,7 @@ DOCUMENT_MARK = re.compile(r"[\n\r](---|\.\.\.)(?=\s|$)")
 WHERE = re.compile(r"line (\d+), column (\d+)")
 BYTE = re.compile(r" \(byte (\d+)\)$")
 MULTILINE = re.compile(r"quoted|illegal placement|expected ',' or")  # an open quote or bracket ends up as these
+PLAIN = {*BOXES, str, int, float, bool, type(None)}
 CORE_TAGS = {"", "!", *(f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq"))}
 TAG = re.compile(r"(?:^|[\s\[{,])![^\s,\[\]{}\"']*", re.MULTILINE)
 QUOTE_IT = "quotes around a text that holds ': ', ' #' or begins with one of @ ` % & * ! | > [ ] { } ,"
@@ -180,6 +183,8 @@ def _yaml(text: str, source: str) -> object:
         # several documents come as one list; with one more behind it, a single document makes a list of two
         marked = type(value) is list and ("---" in text or "..." in text) and DOCUMENT_MARK.search(text)
         several = marked and len(yaml_rs.loads(f"{text}\n--- 0\n", parse_datetime=False, alias_limits=limits)) > 2
+    except TypeError:  # a mapping as a key, or in a set
+        raise _strange_key(text, source, {()}) from None
     except yaml_rs.YAMLDecodeError as error:
         raise _yaml_error(text, source, str(error)) from None
     if several:
@@ -198,13 +203,19 @@ def _plain(value: object, text: str, source: str) -> object:
     keys: set[object] = set().union(*mappings)
     if strange := {key for key in keys if type(key) is not str}:
         raise _strange_key(text, source, strange)
-    if "!" in text and TAG.search(text) and (tagged := _first(text, lambda node: _foreign_tag(node) != "")):
-        raise _tagged(text, source, tagged)
+    if "!" in text and TAG.search(text):
+        tagged = _first(text, lambda node: _foreign_tag(node) != "")
+        if tagged or not {type(x) for box in ([value], *chain.from_iterable(found)) for x in _values(box)} <= PLAIN:
+            raise _tagged(text, source, tagged)
     if "&" in text and "*" in text and (cycle := _cycle(text)):  # yaml-rs reads the inner alias as null
         raise _at(text, source, cycle, f"the alias *{cycle.event.anchor} stands inside what it is an alias of")
     if MERGE in keys:
         _merge(mappings, text, source)
     return value
+
+
+def _values(box: Any) -> Iterable[object]:
+    return box.values() if type(box) is dict else box
 
 
 def _foreign_tag(node: Node) -> str:
@@ -244,7 +255,7 @@ def _yaml_error(text: str, source: str, said: str) -> SpecError:
         message = f"the {what} opened here is not closed where line {place_said[0]} begins ({last})"
         return error_at(text, source, opened, message)
     if "simple key expect" in last:  # said at the line after
-        place_said = place_at(text, len(text[: start].rstrip()) - 1)
+        place_said = place_at(text, len(text[:start].rstrip()) - 1)
     if "found a tab" in last:  # said of the text that the tab comes after
         place_said = place_at(text, text.find("\t", index_of(text, place_said)))
     for part, meaning, repair in MEANINGS:
@@ -258,10 +269,11 @@ def _first(text: str, matches: Callable[[Node], bool], *, json: bool = False) ->
 
 
 def _at(text: str, source: str, node: Node | None, message: str, *, repair: str = "", key: bool = False) -> SpecError:
-    """The error at a node, or without a place where PyYAML cannot follow."""
-    event = None if node is None else node.key if key else node.event
-    path: Path = () if node is None else node.path
-    return error_at(text, source, (event.line, event.column) if event else NOWHERE, message, repair=repair, path=path)
+    """The error at a node, or where PyYAML loses its way to it."""
+    if node is None:
+        return error_at(text, source, stopped(text), message, repair=repair)
+    event = node.key if key else node.event
+    return error_at(text, source, (event.line, event.column), message, repair=repair, path=node.path)
 
 
 def _empty(source: str) -> SpecError:
@@ -270,8 +282,7 @@ def _empty(source: str) -> SpecError:
 
 def _too_deep(text: str, source: str, *, json: bool) -> SpecError:
     node = _first(text, lambda node: len(node.path) == DEEPEST, json=json)
-    place_found = (node.event.line, node.event.column) if node else NOWHERE
-    return error_at(text, source, place_found, f"nested too deeply; allowed: {DEEPEST} levels")
+    return _at(text, source, node and node._replace(path=()), f"nested too deeply; allowed: {DEEPEST} levels")
 
 
 def _repeated(text: str, source: str, *, json: bool) -> SpecError:
@@ -287,7 +298,7 @@ def _repeated(text: str, source: str, *, json: bool) -> SpecError:
 
     node = _first(text, repeats, json=json)
     if node is None:
-        return error_at(text, source, NOWHERE, "a key stands twice in one mapping")
+        return _at(text, source, node, "a key stands twice in one mapping")
     line, column = seen[len(node.path)][1][node.path]
     message = f"the key {node.path[-1]!r} stands twice in one mapping, first at {line}:{column}"
     return _at(text, source, node, message, repair="one of the two", key=True)

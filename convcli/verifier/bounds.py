@@ -19,6 +19,15 @@ def gamma(n: int, dtype: str) -> float | None:
     return nu / (1 - nu) if nu < 1 else None
 
 
+def coarse(n: int) -> tuple[str, float]:
+    """(the precision that is good enough for S, what its own rounding may have taken from it): S <= factor * computed S.
+
+    Every product has n roundings and those of its three operands, a mask among them.
+    """
+    taken = gamma(n + 3, "float32")
+    return ("float32", 1 / (1 - taken)) if taken is not None and taken < 0.5 else ("float64", 1.0)
+
+
 def roundings(layer: Layer, x: Shape) -> int:
     """The most roundings that one product suffers on its way into an output: one each for itself and for every sum.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from convcli.layers import Layer, Shape
-from convcli.verifier.bounds import BITS, gamma, roundings
+from convcli.verifier.bounds import BITS, coarse, gamma, roundings
 from convcli.verifier.compare import Difference, difference, within
 from convcli.verifier.estimate import forward_bytes
 from convcli.verifier.exchange import load, store
@@ -246,14 +246,15 @@ class BoundJob(Job):
         self.no_elements()
         calls = []
         for label, layer, x in _primitives(self.step.layer, self.step.x):
-            if gamma(roundings(layer, x), self.dtype) is None:
-                raise NothingToDo(f"{roundings(layer, x)} roundings have no bound in {self.dtype}")
+            n = roundings(layer, x)
+            if gamma(n, self.dtype) is None:
+                raise NothingToDo(f"{n} roundings have no bound in {self.dtype}")
             if layer.kind in UNCOUNTED and BITS[self.dtype] < BITS["float32"]:
                 raise NothingToDo(f"no exact coordinates in {self.dtype}")
             name = f"bound.{label}" if label else "bound"
             sample = store(directory, name, ordinary(self.case.part(layer, x)))
             calls += [
-                bench.ours.call("reference", layer, sample, self.dtype, directory, name),
+                bench.ours.call("reference", layer, sample, self.dtype, coarse(n)[0], directory, name),
                 bench.theirs.call("result", self.against, layer, sample, self.dtype, directory, f"{name}.theirs"),
             ]
         return calls
@@ -287,7 +288,7 @@ class BoundJob(Job):
         n = roundings(layer, x)
         magnitude, truth = load(ours.magnitude), load(ours.reference)
         each = gamma(n, self.dtype) or 0.0
-        bound = (each + (gamma(n, "float64") or 0.0)) * magnitude  # the reference rounds too
+        bound = (each + (gamma(n, "float64") or 0.0)) * coarse(n)[1] * magnitude  # the reference rounds too
         sides = {self.against: within(truth, z, bound)}
         if self.dtype != "float64":
             sides["convcli"] = within(truth, y, bound)

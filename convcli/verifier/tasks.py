@@ -40,7 +40,7 @@ class Exact(msgspec.Struct, frozen=True):
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """Our side of a bound check: y in the dtype, y in float64 (the same file when that is the dtype), S in float64."""
+    """Our side of a bound check: y in the dtype, y in float64 (the same file when that is the dtype), S."""
 
     file: str
     reference: str
@@ -73,24 +73,24 @@ def result(name: str, layer: Layer, sample: Sample, dtype: str, directory: str, 
 def exact(layer: Layer, sample: Sample, quanta: dict[str, float], dtype: str, directory: str) -> Exact:
     """Our forward with the proof that nothing in it can round.
 
-    S is computed in the dtype itself: sums of non-negative numbers round monotonically, so an S below 2**bits * q is
-    the true one.
+    S is computed in single precision, whose 24 bits float64's data keep to as well, or in half: sums of non-negative
+    numbers round monotonically, so an S of up to 2**bits * q is the true one.
     """
     arrays = sample.load(dtype)
     y = ours.forward(layer, arrays)
-    magnitudes = ours.magnitudes(layer, arrays)
+    magnitudes = ours.magnitudes(layer, arrays if dtype == "float16" else sample.load("float32"))
     largest = max(float(np.max(s, initial=0)) / quanta[part] for part, s in magnitudes.items())
     live, silent = _signal(layer, arrays, y, list(magnitudes.items())[-1])
     return Exact(save(directory, "exact.ours", y), float(np.log2(largest)) if largest else 0.0, live, silent)
 
 
-def reference(layer: Layer, sample: Sample, dtype: str, directory: str, label: str) -> Reference:
-    """Our forward in the dtype and, on the same data, in float64, with S."""
+def reference(layer: Layer, sample: Sample, dtype: str, coarse: str, directory: str, label: str) -> Reference:
+    """Our forward in the dtype and, on the same data, in float64, with S in the precision `coarse`."""
     arrays = sample.load(dtype)
     file = save(directory, f"{label}.ours", ours.forward(layer, arrays))
     wide = {name: array.astype(np.float64, copy=False) for name, array in arrays.items()}
     truth = file if dtype == "float64" else save(directory, f"{label}.truth", ours.forward(layer, wide))
-    (magnitude,) = ours.magnitudes(layer, wide).values()
+    (magnitude,) = ours.magnitudes(layer, {name: array.astype(coarse, copy=False) for name, array in arrays.items()}).values()
     return Reference(file, truth, save(directory, f"{label}.magnitude", magnitude))
 
 

@@ -57,10 +57,10 @@ def network(source: str = "net.yaml") -> Network:
     return Network(entries, name="sample", source=source, input=(1, 3, 224, 224))
 
 
-def named(names: Iterable[str], source: str = "net.yaml") -> Report:
+def named(names: Iterable[str], source: str = "net.yaml", command: Command = "summary") -> Report:
     """A report of one small convolution per name."""
     entries = [entry(name, "Conv2d", conv(), line) for line, name in enumerate(names, 1)]
-    return versioned(summarize(Network(entries, name="names", source=source, input=(1, 8, 6, 5)), command="summary"))
+    return versioned(summarize(Network(entries, name="names", source=source, input=(1, 8, 6, 5)), command=command))
 
 
 def huge() -> Report:

@@ -48,12 +48,19 @@ def test_numbers_are_whole_and_missing_columns_named(command: Command, width: in
     assert width < 200 or not missing
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-def test_tables_fit_their_terminal(width: int) -> None:
-    for command in COMMANDS:
-        lines = shown(report(command), width).splitlines()
-        rules = [line for line in lines if line.startswith("──")]
-        assert all(len(line) <= width for line in rules)
+@pytest.mark.parametrize("record", [report("flops", backward=True), named(NASTY), named(NASTY, command="params")])
+def test_tables_fit_every_width_to_the_cell(record: Report) -> None:
+    (table,) = page(record).tables
+    totals = zip(table.columns, texts(table.rows[-1], separators=True), strict=True)
+    essential = {total for column, total in totals if column.right and column.rank == 0}
+    for width in range(20, 180, 2):
+        rendered = shown(record, width)
+        assert essential <= set(rendered.split())
+        assert "\n".join(table.notes) in rendered
+        for rule in re.findall("─+", rendered):
+            assert len(rule) <= width
+            (row,) = [line for line in rendered.splitlines() if re.match(r"total +[\d.,x ]+$", line)]
+            assert len(row.rstrip()) <= width
 
 
 def test_the_essential_columns_stay_or_everything_is_listed() -> None:
