@@ -19,7 +19,6 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -40,7 +39,6 @@ HEADINGS = (
     "worst factor off",
     "backward right",
     "CPU s to start",
-    "spec file, exit code for CI",
     "convention accepted",
 )
 
@@ -186,7 +184,6 @@ def _judged(tool: Calculator, told: Record, truths: Sequence[Record], start: Seq
         if tool.gradients
         else None,
         "start_seconds": _cpu_seconds(start),
-        "gate": told.get("gate", "no"),
         "convention": str(reading),
         "cases": cases,
     }
@@ -226,7 +223,7 @@ def _cpu_once(command: Sequence[str]) -> float:
 
 
 def _convcli(python: str, truths: Sequence[Record]) -> Record:
-    """Convcli's row, through its command line: `summary`, `flops --backward`, and whether `check` gates."""
+    """Convcli's row, through its command line: `summary` and `flops --backward`."""
     command = [python, "-m", "convcli"]
     tool = Calculator("convcli", "convcli", "convcli", "main", lambda *_: Answer(), lambda *_: 0)
     summary = _convcli_layers([*command, "summary", str(SPEC), "--format", "json"])
@@ -236,7 +233,6 @@ def _convcli(python: str, truths: Sequence[Record]) -> Record:
     told = {
         "version": summary["convcli"],
         "answers": [_convcli_answer(summary, costs, truth["name"]) for truth in truths],
-        "gate": _gate(command),
     }
     return _judged(tool, told, truths, [*command, "summary", str(SPEC)])
 
@@ -261,19 +257,6 @@ def _convcli_answer(summary: Record, costs: Record | str, name: str) -> Record:
 
 def _named(report: Mapping[str, Any], name: str) -> Record:
     return next((dict(layer) for part in report["reports"] for layer in part["layers"] if layer["name"] == name), {})
-
-
-def _gate(command: Sequence[str]) -> str:
-    """`check` must exit 0 on the file and 1 on the same with one wrong number."""
-    text = SPEC.read_text(encoding="utf-8")
-    with tempfile.TemporaryDirectory() as folder:
-        broken = Path(folder) / "broken.yaml"
-        broken.write_text(text.replace("params: 98432", "params: 98431"), encoding="utf-8")
-        codes = [
-            subprocess.run([*command, "check", str(path)], cwd=ROOT, capture_output=True, check=False).returncode
-            for path in (SPEC, broken)
-        ]
-    return "yes" if codes == [0, 1] else f"`check` exits {codes[0]} and {codes[1]}"
 
 
 # --- as markdown ---
@@ -305,7 +288,6 @@ def _cells(row: Record) -> list[str]:
         f"{worst['factor']:.3g}x on {worst['name']}" if worst else "none",
         _share(row["backward_right"], n),
         f"{row['start_seconds']:.2f}",
-        row["gate"],
         row["convention"],
     ]
 
@@ -363,9 +345,7 @@ _HOW = """How it was judged, in the tools' favour:
 - Deformable layers hold their offsets, so that every tool gets one input tensor; each layer is alone in an
   `nn.Sequential`. calflops gets a fresh process for every layer: after an error all its later numbers are multiples.
 - Starting is the CPU time of importing the tool's function, torch included where it imports it; for convcli it is the
-  whole command `convcli summary` on all the layers.
-- The last column but one: can it read the layers from a file and fail a CI job by its exit code? For convcli it is
-  tried: `convcli check` on the file, and on the file with one wrong number. The others are Python functions."""
+  whole command `convcli summary` on all the layers."""
 
 
 def _case_cells(i: int, truth: Record, ran: Sequence[Record]) -> list[str]:

@@ -73,6 +73,11 @@ MEANINGS = (
         "this line is neither part of what stands above it nor in line with it",
         "the indentation of the lines above",
     ),
+    (
+        "did not find expected key",
+        "a key is missing here, or stands in the wrong column",
+        "the indentation of the keys above",
+    ),
     ("simple key expect", "a line that is no `key: value`", "`key: value`, or `- ` before an item of a list"),
     ("unknown anchor", "no anchor of this name stands above", ""),
     ("multiline quoted", "the quoted text above is still open here", "a closing quote above"),

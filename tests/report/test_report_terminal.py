@@ -56,7 +56,7 @@ def test_tables_fit_every_width_to_the_cell(record: Report) -> None:
     for width in range(20, 180, 2):
         rendered = shown(record, width)
         assert essential <= set(rendered.split())
-        assert "\n".join(table.notes) in rendered
+        assert "\n".join(["", *table.notes, ""]) in rendered
         for rule in re.findall("─+", rendered):
             assert len(rule) <= width
             (row,) = [line for line in rendered.splitlines() if re.match(r"total +[\d.,x ]+$", line)]

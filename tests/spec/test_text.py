@@ -214,7 +214,7 @@ TABLE = [
     (b"a: 1\n? [1, 2]\n: 3\n", 2, 3, "a list or a mapping"),
     (b"a: 1\n? {b: 1}\n: 3\n", 2, 3, "a list or a mapping"),
     (b"x: {[{b: 1}]: 2}\n", 1, 5, "a list or a mapping"),
-    (b"a: 1\n-    : b\n", 2, 6, "a key cannot stand here"),
+    (b"a: 1\n-    : b\n", 2, 6, "a key is missing here, or stands in the wrong column"),
     (b"-    : b\n", 1, 6, "this one is empty"),
     (b"!!set {? [{a: 1}]}\n", 1, 1, "the tag !!set"),
     (b"a: &a\n  - b: [*a]\n", 2, 9, "stands inside what it is an alias of"),
