@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from math import prod
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -20,12 +20,12 @@ class Entry(msgspec.Struct):
     """One layer of a spec as its reader hands it on: what it is, what feeds it, what it is expected to be.
 
     layer: takes the number of spatial axes of the input, which only the types that name no rank look at; `*` stands for
-    it in their `type`.
+    it in their `type`. None is a layer that could not be read: what it would feed is lost.
     """
 
     name: str
     type: str
-    layer: Callable[[int], Layer]
+    layer: Callable[[int], Layer] | None
     input: Shape | None = None
     expect: dict[str, Any] | None = None
     path: Path = ()
@@ -88,13 +88,17 @@ def plan(network: Network) -> Plan:
 def steps_of(
     entries: Iterable[Entry], start: Shape | None, *, channels_last: bool, problems: list[Problem]
 ) -> Iterator[Step]:
-    """The steps one by one; what is wrong goes to `problems`, and the chain resumes where a layer has its own input."""
+    """The steps one by one; what is wrong goes to `problems`, and the chain resumes where a layer has its own input.
+
+    A layer without a `layer` is a problem that somebody has told already.
+    """
     shape = start
     field: Field = ()
     lost = False  # a broken layer came before, its output is unknown
     for entry in entries:
         if entry.input is not None:
             shape, field, lost = entry.input, (), False
+        lost = lost or entry.layer is None
         if lost:
             continue
         try:
@@ -115,7 +119,7 @@ def steps_of(
 
 
 def _step(entry: Entry, shape: Shape, field: Field, *, channels_last: bool) -> Step:
-    layer = entry.layer(max(1, len(shape) - 2))
+    layer = cast("Callable[[int], Layer]", entry.layer)(max(1, len(shape) - 2))
     rank = len(layer.axes)
     batch, x = split_batch(shape, rank)
     if channels_last:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import msgspec
 
+from convcli.errors import BackendMissing
 from convcli.layers import Layer, Shape
 
 if TYPE_CHECKING:
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
     Arrays = Mapping[str, Array]
 
 OURS = "convcli.backends.numpy"
-
-
-class BackendMissing(Exception):  # noqa: N818 - a state of the machine, and the name says it
-    """The backend to check against is not installed, or does not start. The message tells how to install it."""
 
 
 class Unsupported(Exception):  # noqa: N818 - not an error: the backend has no such thing

@@ -8,9 +8,9 @@ import typer
 
 from convcli.cli import output
 from convcli.cli.options import LayerFlags, ReportFlags, takes
-from convcli.cli.sources import networks_of
+from convcli.cli.sources import plans_of
 from convcli.errors import SpecError
-from convcli.records import BYTES, FLOPS_WORDS, Command, summarize
+from convcli.records import BYTES, FLOPS_WORDS, Command, Scope, network_record, report_of
 
 
 class CountFlags(msgspec.Struct):
@@ -29,10 +29,8 @@ def _run(command: Command, layer: LayerFlags, report: ReportFlags, counts: Count
     one_of("--dtype", counts.dtype, tuple(BYTES))
     sink = output.Sink(report)
     gc.disable()  # a big spec makes millions of small records that all live to the end; collecting costs a third
-    record = summarize(
-        *networks_of(layer), command=command, convention=counts.convention, dtype=counts.dtype, backward=counts.backward
-    )
-    sink.emit(record)
+    scope = Scope(command, counts.convention, counts.dtype, counts.backward)
+    sink.emit(report_of((network_record(plan, scope) for plan in plans_of(layer)), scope))
 
 
 def one_of(flag: str, value: str, allowed: tuple[str, ...]) -> None:

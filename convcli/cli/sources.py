@@ -1,31 +1,43 @@
-"""Which networks a command line names: files, layers spelled out, one layer by flags, or standard input."""
+"""What a command line names: files, layers spelled out, one layer by flags, standard input; each becomes a Plan."""
 
 from __future__ import annotations
 
 from convcli.cli.options import LayerFlags
-from convcli.errors import SpecError
-from convcli.plan import Network
+from convcli.errors import Problem, SpecError
+from convcli.plan import Network, Plan, plan
 from convcli.spec.build import flags_network, shape_of
 from convcli.spec.load import networks
 
 _NOT_FIELDS = {"specs", "input", "input_layout"}
 
 
-def networks_of(flags: LayerFlags) -> list[Network]:
-    """The networks, the input of the command line put in place of theirs. Raises SpecError."""
+def plans_of(flags: LayerFlags) -> list[Plan]:
+    """The networks worked out, the command line's input in place of theirs. Raises SpecError with all that is wrong."""
+    problems: list[Problem] = []
+    plans = []
+    for network in _networks(flags, problems):
+        try:
+            plans.append(plan(network))
+        except SpecError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise SpecError(problems=tuple(problems))
+    return plans
+
+
+def _networks(flags: LayerFlags, problems: list[Problem]) -> list[Network]:
     fields = {name: getattr(flags, name) for name in flags.__struct_fields__ if name not in _NOT_FIELDS}
     given = {name: value for name, value in fields.items() if value is not None}
-    found = networks(flags.specs or [])
+    if not given and not flags.specs:
+        allowed = "a spec file, -, a layer like 'Conv2d(3, 64, 3)', or --type with its flags"
+        raise SpecError("there is no layer to work on", allowed=allowed)
+    found = networks(flags.specs or [], problems)
     if given:
         found.append(flags_network(given))
-    if not found:
-        raise SpecError(
-            "there is no layer to work on",
-            allowed="a spec file, -, a layer like 'Conv2d(3, 64, 3)', or --type with its flags",
-        )
+    shape = None if flags.input is None else shape_of(flags.input)
     for network in found:
-        if flags.input is not None:
-            network.input = shape_of(flags.input)
+        if shape is not None:
+            network.input = shape
         if flags.input_layout is not None:
             network.channels_last = _is_last(flags.input_layout)
     return found

@@ -7,9 +7,8 @@ import typer
 from convcli.cli.guard import Ended
 from convcli.cli.options import LayerFlags, ReportFlags, takes
 from convcli.cli.output import Sink
-from convcli.cli.sources import networks_of
+from convcli.cli.sources import plans_of
 from convcli.errors import SpecError
-from convcli.plan import plan
 from convcli.spec.amounts import amount
 
 
@@ -63,7 +62,7 @@ def verify(
     for name in dtypes:
         if name not in {"float64", "float32"}:
             raise SpecError(f"--dtype {name} is not known", allowed="float64, float32")
-    plans = [plan(network) for network in networks_of(layer)]
+    plans = plans_of(layer)
     from convcli.verifier.run import verify as verify_plans
 
     outcome = verify_plans(

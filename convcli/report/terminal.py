@@ -93,8 +93,7 @@ def _show_table(table: Table, console: Console) -> None:
     if not widths:
         _show_as_blocks(table, rows, console)
         return
-    # every column has its width: the room on top keeps rich from second thoughts
-    console.print(_grid(table, rows, widths), width=console.width + GAP * len(widths))
+    console.print(_grid(table, rows, widths))
     gone = [column.title for i, column in enumerate(table.columns) if i not in widths]
     if gone:
         _line(console, Text(f"no room here for: {', '.join(gone)}", "dim italic"))

@@ -9,7 +9,7 @@ import msgspec
 
 from convcli.errors import Problem, SpecError
 from convcli.layers import Layer, Shape
-from convcli.plan import Entry, Network
+from convcli.plan import Entry, Network, steps_of
 from convcli.spec import benchdnn, printed
 from convcli.spec import spelling as torch_spelling
 from convcli.spec.amounts import amount
@@ -38,7 +38,7 @@ def network(
     found = _entries(top.layers, prefix, problems)
     problems.extend(_budget_problems(top))
     if problems:
-        raise SpecError(problems=tuple(problems))
+        raise SpecError(problems=_with_the_plans(problems, found, top))
     for one, line in zip(found, lines(len(found)), strict=True):
         one.line = line or None
     return Network(
@@ -176,11 +176,19 @@ def _entries(layers: Iterable[object], prefix: tuple[str, ...], problems: list[P
             one = entry(raw, index + 1)
         except SpecError as error:
             problems.extend(error.at(*prefix, index).problems)
-            continue
+            one = Entry(f"layers[{index}]", "", None)
         one.path = (*prefix, index)
         found.append(one)
     problems.extend(_repeated(found))
     return found
+
+
+def _with_the_plans(problems: list[Problem], found: list[Entry], top: Document) -> tuple[Problem, ...]:
+    """What is wrong with the layers that could be read joins what is wrong with the others, in their order."""
+    last = top.input_layout == "channels_last"
+    for _ in steps_of(found, top.input, channels_last=last, problems=problems):
+        pass
+    return tuple(sorted(problems, key=lambda p: next((step for step in p.path if isinstance(step, int)), -1)))
 
 
 def _repeated(entries: list[Entry]) -> list[Problem]:

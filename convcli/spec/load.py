@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from os import PathLike
 from pathlib import Path
 
@@ -59,20 +60,19 @@ def parse(spelling: str) -> Layer:
     return entry.layer(0)
 
 
-def networks(arguments: Sequence[str]) -> list[Network]:
-    """One network per file; the layers spelled out among the arguments make one network together, in their order."""
+def networks(arguments: Sequence[str], problems: list[Problem]) -> list[Network]:
+    """One network per file; the layers spelled out among the arguments make one network together, in their order.
+
+    What is wrong with any of them goes to `problems`.
+    """
     spelled = [argument for argument in arguments if _is_spelled(argument)]
-    found = [spelled_network(spelled)] if spelled else []
-    problems: list[Problem] = []
-    for argument in arguments:
-        if argument in spelled:
-            continue
+    files = [argument for argument in arguments if not _is_spelled(argument)]
+    found = []
+    for read in ([lambda: spelled_network(spelled)] if spelled else []) + [partial(load, file) for file in files]:
         try:
-            found.append(load(argument))
+            found.append(read())
         except SpecError as error:
             problems.extend(error.problems)
-    if problems:
-        raise SpecError(problems=tuple(problems))
     return found
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from convcli.axis import whole
 from convcli.backends import require
 from convcli.errors import SpecError
-from convcli.plan import Plan
+from convcli.plan import Network, Plan, plan
 from convcli.verifier.bounds import BITS
 from convcli.verifier.estimate import memory_limit
 from convcli.verifier.ledger import Ledger, Progress, chosen
@@ -21,7 +21,7 @@ MOST_JOBS = 4
 
 
 def verify(  # noqa: PLR0913 - each is one option of the command
-    plan: Plan | Sequence[Plan],
+    networks: Network | Plan | Sequence[Network | Plan],
     *,
     seed: int = 0,
     dtypes: Sequence[str] = DTYPES,
@@ -34,7 +34,7 @@ def verify(  # noqa: PLR0913 - each is one option of the command
     progress: Progress | None = None,
     on_verdict: Callable[[LayerVerdict], None] | None = None,
 ) -> Outcome:
-    """Every layer of the plans against another implementation: shape, parameters, MACs, exact and bounded values.
+    """Every layer of the networks against another implementation: shape, parameters, MACs, exact and bounded values.
 
     seed: the data depend on it and on each layer's configuration, on nothing else. dtypes: float64, float32, float16.
     jobs: layers worked on at a time, each by one process for either side. only: names or patterns (`layer1.*`) of the
@@ -47,10 +47,13 @@ def verify(  # noqa: PLR0913 - each is one option of the command
     Ctrl-C ends it: the outcome then holds what was finished and is `interrupted`.
     """
     start = perf_counter()
-    plans = (plan,) if isinstance(plan, Plan) else tuple(plan)
+    given = (networks,) if isinstance(networks, Network | Plan) else tuple(networks)
+    plans = [plan(one) if isinstance(one, Network) else one for one in given]
     for dtype in dtypes:
         if dtype not in BITS:
             raise SpecError(f"dtype={dtype!r} is not known", field="dtype", allowed=", ".join(BITS))
+    if not timeout > 0:
+        raise SpecError(f"timeout={timeout} is too short", field="timeout", allowed="more than 0 seconds")
     ledger = Ledger(chosen(plans, only), whole("seed", seed, least=0), fail_fast=fail_fast)
     ledger.progress, ledger.on_verdict = progress, on_verdict
     require(against)

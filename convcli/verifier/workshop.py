@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from convcli.backends import OURS, REGISTERED, BackendMissing
+from convcli.backends import OURS, REGISTERED
+from convcli.errors import BackendMissing
 from convcli.verifier.estimate import gigabytes
 from convcli.verifier.jobs import Bench, Job, NothingToDo, Unfillable
 from convcli.verifier.verdict import Check, Status
