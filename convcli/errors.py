@@ -18,6 +18,7 @@ class Problem(msgspec.Struct, frozen=True):
     line: int = 0
     column: int = 0
     excerpt: str = ""
+    caret: int = 0  # the column of the excerpt that is meant, when the excerpt is a part of the line; else `column`
 
     @property
     def field(self) -> str:
@@ -37,7 +38,8 @@ class Problem(msgspec.Struct, frozen=True):
             head += f"; try: {self.repair}"
         if self.excerpt:
             head += f"\n    {self.excerpt}"
-            head += f"\n    {' ' * (self.column - 1)}^" if self.column else ""
+            caret = self.caret or self.column
+            head += f"\n    {' ' * (caret - 1)}^" if caret else ""
         return head
 
 

@@ -1,5 +1,6 @@
-"""Implementations behind one small contract. A backend is a module (or an object in one) with the three names of
-`Backend`, imported by name and only in the process that runs it.
+"""Implementations behind one small contract, imported by name and only in the process that runs them.
+
+A backend is a module, or an object in one, with the three names of `Backend`.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ try:
 
     vision: ModuleType | None = _found
     vision_reason = ""
-except Exception as error:  # noqa: BLE001 - a torchvision of another torch fails in many ways; all mean the same
+except Exception as error:  # a torchvision of another torch fails in many ways; all mean the same
     vision = None
     vision_reason = f"torchvision is not usable: {type(error).__name__}: {error}"
 
@@ -186,7 +186,7 @@ def _run_pack(layer: DeformConvPack, network: nn.Module, inputs: Mapping[str, Te
     return RUN[deform.layer.kind](deform.layer, network.get_submodule(deform.name), {**inputs, **side})
 
 
-def _vision() -> Any:  # noqa: ANN401 - torchvision.ops
+def _vision() -> Any:
     if vision is None:
         raise Unsupported(vision_reason)
     return vision
@@ -207,7 +207,7 @@ def _each(layer: Layer, field: str) -> tuple[int, ...]:
     return tuple(getattr(axis, field) for axis in layer.axes)
 
 
-def _pairs(pairs: Any) -> list[int]:  # noqa: ANN401 - an iterable of (before, after), first axis first
+def _pairs(pairs: Any) -> list[int]:
     """As F.pad wants them: last axis first."""
     return list(itertools.chain.from_iterable(reversed(list(pairs))))
 

@@ -10,8 +10,13 @@ import re
 from itertools import chain
 from typing import Any
 
-from convcli.spec.places import DEEPEST, error_at, place_at, readable
+import msgspec
 
+from convcli.errors import SpecError
+
+DEEPEST = 64  # levels of nesting: a spec has five
+MERGE = "<<"
+DOCUMENT_MARK = re.compile(r"[\n\r](---|\.\.\.)(?=\s|$)")
 BLANKS = 256  # columns of a line's indentation, dashes included: block collections cannot nest deeper than twice that
 DIGITS = 2000  # Python itself refuses to print integers of more than 4300 digits
 STEP = 250
@@ -30,16 +35,16 @@ def checked_text(data: bytes, source: str) -> str:
     if control := data.translate(None, ORDINARY):
         index = text.index(chr(control[0]))
         message = f"a control character, {control[0]:#04x}: this is not a text file"
-        raise error_at(text, source, place_at(text, index), message, repair="save it as UTF-8 text")
+        raise _refused(text, source, index, message, repair="save it as UTF-8 text")
     lines = b"\n" + data.removeprefix(BOM)
     if b"\r" in lines:
         lines = lines.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     if deep := INDENTED.search(lines):
         line = lines.count(b"\n", 0, deep.end())
-        raise error_at(text, source, (line, BLANKS), f"nested or indented too deeply: {BLANKS} columns and more")
+        raise _refused(text, source, (line, BLANKS), f"nested or indented too deeply: {BLANKS} columns and more")
     if SAMPLED.search(data[::STEP]) and (number := NUMBER.search(data)):  # a run this long shows in every 250th byte
-        place = place_at(text, len(readable(data[: number.start()])))
-        raise error_at(text, source, place, f"a number of {len(number.group())} digits; allowed: {DIGITS - 1}")
+        index = len(readable(data[: number.start()]))
+        raise _refused(text, source, index, f"a number of {len(number.group())} digits; allowed: {DIGITS - 1}")
     return text
 
 
@@ -47,14 +52,21 @@ def decoded(data: bytes, source: str) -> str:
     """UTF-8 bytes as text, without a byte order mark."""
     for mark, name in MARKS.items():
         if data.startswith(mark):
-            raise error_at("", source, (1, 1), f"this file is {name}, not UTF-8", repair="save it as UTF-8")
+            raise _refused("", source, (1, 1), f"this file is {name}, not UTF-8", repair="save it as UTF-8")
     try:
         return data.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         text = readable(data)
-        place = place_at(text, len(readable(data[: error.start])))
+        index = len(readable(data[: error.start]))
         message = f"not UTF-8: byte {data[error.start]:#04x} at byte offset {error.start} is no character"
-        raise error_at(text, source, place, message, repair="save it as UTF-8") from None
+        raise _refused(text, source, index, message, repair="save it as UTF-8") from None
+
+
+def _refused(text: str, source: str, where: int | tuple[int, int], message: str, *, repair: str = "") -> SpecError:
+    """The error at an index of the text, or at a place."""
+    from convcli.spec.places import error_at, place_at
+
+    return error_at(text, source, place_at(text, where) if isinstance(where, int) else where, message, repair=repair)
 
 
 def levels(value: object) -> list[list[Any]]:
@@ -70,3 +82,24 @@ def levels(value: object) -> list[list[Any]]:
 def dicts(found: list[list[Any]]) -> list[dict[Any, Any]]:
     """The dicts among all levels, the innermost last."""
     return [box for box in chain.from_iterable(found) if type(box) is dict]
+
+
+def readable(data: bytes) -> str:
+    """The text of any bytes, without the byte order mark: positions must not fail where decoding did."""
+    return data.decode("utf-8-sig", errors="replace")
+
+
+def is_json(data: bytes, form: str) -> bool:
+    """Whether the document is to be read as JSON: it is called so, or it is not called YAML and is valid JSON."""
+    if form or data.lstrip()[:1] not in {b"{", b"["}:
+        return form == "json"
+    try:
+        msgspec.json.decode(data, type=msgspec.Raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+def form_of(source: str) -> str:
+    """The form that the ending of a file's name tells; "" when it tells none."""
+    return "json" if source.lower().endswith(".json") else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from convcli.spec.places import first_document, is_json, readable
+from convcli.spec.guards import is_json, readable
 
 if TYPE_CHECKING:
     from convcli.errors import Path
@@ -73,6 +73,8 @@ def _exact_lines(text: str, *, json: bool) -> list[int]:
     begins: dict[Path, list[int]] = {}  # the lines of each list's items
     anchors: dict[str, Path] = {}
     layers: Path = ("layers",)
+    from convcli.spec.places import first_document
+
     for node in first_document(text, json=json):
         if node.path == layers and node.event.kind == "alias":
             layers = anchors.get(node.event.anchor, layers)

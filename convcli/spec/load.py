@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -67,8 +67,11 @@ def networks(arguments: Sequence[str], problems: list[Problem]) -> list[Network]
     """
     spelled = [argument for argument in arguments if _is_spelled(argument)]
     files = [argument for argument in arguments if not _is_spelled(argument)]
+    readers: list[Callable[[], Network]] = [partial(load, file) for file in files]
+    if spelled:
+        readers.insert(0, partial(spelled_network, spelled))
     found = []
-    for read in ([lambda: spelled_network(spelled)] if spelled else []) + [partial(load, file) for file in files]:
+    for read in readers:
         try:
             found.append(read())
         except SpecError as error:

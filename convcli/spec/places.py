@@ -15,16 +15,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from convcli.errors import Path, Problem, SpecError
+from convcli.spec.guards import DEEPEST, MERGE, form_of, is_json, readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 Place = tuple[int, int]
 NOWHERE: Place = (0, 0)
-DEEPEST = 64  # levels of nesting: a spec has five
 SHOWN = 120  # characters of a line that an error shows
 ROUNDS = 16  # an alias sends the search to its anchor, which may lead to another alias: so many times
-MERGE = "<<"
 NO_TEXT = "?"  # stands for a key that is no scalar, as in {[1, 2]: 3}
 LINE_END = re.compile(r"\r\n|\r|\n")
 UNPRINTABLE = re.compile(r"[^\t\n\r -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
@@ -99,25 +98,9 @@ def place_at(text: str, index: int) -> Place:
 def error_at(text: str, source: str, place: Place, message: str, *, repair: str = "", path: Path = ()) -> SpecError:
     """The error with its place and the line it speaks of."""
     line, column = place
-    shown, _ = excerpt(line_of(text, line), column) if line else ("", 0)
-    problem = Problem(message, path, repair=repair, source=source, line=line, column=column, excerpt=shown)
+    shown, caret = excerpt(line_of(text, line), column) if line else ("", 0)
+    problem = Problem(message, path, "", repair, source, line, column, shown, caret)
     return SpecError(problems=(problem,))
-
-
-def readable(data: bytes) -> str:
-    """The text of any bytes, without the byte order mark: positions must not fail where decoding did."""
-    return data.decode("utf-8-sig", errors="replace")
-
-
-def is_json(data: bytes, form: str) -> bool:
-    """Whether the document is to be read as JSON: it is called so, or it is not called YAML and is valid JSON."""
-    if form or data.lstrip()[:1] not in {b"{", b"["}:
-        return form == "json"
-    try:
-        msgspec.json.decode(data, type=msgspec.Raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return False
-    return True
 
 
 def events(text: str, *, json: bool) -> Iterator[Event]:
@@ -326,10 +309,5 @@ def _placed(problem: Problem, node: Node | None, lines: list[str], source: str) 
     if problem.line or node is None:
         return msgspec.structs.replace(problem, source=problem.source or source)
     line, column = node.event.line, node.event.column
-    shown, _ = excerpt(lines[line - 1] if line <= len(lines) else "", column)
-    return msgspec.structs.replace(problem, source=source, line=line, column=column, excerpt=shown)
-
-
-def form_of(source: str) -> str:
-    """The form that the ending of a file's name tells; "" when it tells none."""
-    return "json" if source.lower().endswith(".json") else ""
+    shown, caret = excerpt(lines[line - 1] if line <= len(lines) else "", column)
+    return msgspec.structs.replace(problem, source=source, line=line, column=column, excerpt=shown, caret=caret)

@@ -20,7 +20,7 @@ def gamma(n: int, dtype: str) -> float | None:
 
 
 def coarse(n: int) -> tuple[str, float]:
-    """(the precision that is good enough for S, what its own rounding may have taken from it): S <= factor * computed S.
+    """(the precision that will do for S, what its own rounding may have taken): S <= factor * computed S.
 
     Every product has n roundings and those of its three operands, a mask among them.
     """

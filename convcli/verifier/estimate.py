@@ -28,7 +28,7 @@ def _elements(layer: Layer, images: int, x: Shape) -> int:
     inputs = images * (prod(x) + sum(map(prod, layer.side_inputs(x).values())))
     weights = sum(map(prod, layer.tensors(x).values()))
     taps = prod(axis.kernel for axis in layer.axes)
-    columns = images * max(x[0] * taps * space, layer.output(x)[0] * taps * prod(x[1:]) if layer.kind == "conv_transpose" else 0)
+    columns = images * taps * (layer.output(x)[0] * prod(x[1:]) if layer.kind == "conv_transpose" else x[0] * space)
     return 5 * (inputs + weights) + 8 * images * prod(layer.output(x)) + (columns if taps > 1 else 0)
 
 

@@ -35,7 +35,8 @@ class Sample(msgspec.Struct, frozen=True):
 
 def store(directory: str, label: str, fill: Fill) -> Sample:
     """Write a fill's arrays below `directory`."""
-    return Sample({name: save(directory, f"{label}.{name}", array) for name, array in fill.arrays.items()}, dict(fill.scales))
+    files = {name: save(directory, f"{label}.{name}", array) for name, array in fill.arrays.items()}
+    return Sample(files, dict(fill.scales))
 
 
 def save(directory: str, label: str, array: Array) -> str:

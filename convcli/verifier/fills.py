@@ -1,8 +1,7 @@
 """The data of a check: drawn from the layer's configuration and the seed alone, never from order, jobs or threads.
 
 `structural` data are exact: every value is a whole number over a power of two, small enough that each product and each
-partial sum, in any order, is a multiple of the quantum q below 2**bits * q. `ordinary` data are plain normal floats.
-Both are one number per (bits) so that float64 and float32 see the same data.
+partial sum, in any order, is a multiple of the quantum q and at most 2**bits * q. `ordinary` data are normal floats.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from zlib import crc32
 import msgspec
 import numpy as np
 
-from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Layer, Separable, Shape
+from convcli.layers import Conv, ConvTranspose, Layer, Shape
 
 if TYPE_CHECKING:
     from convcli.backends import Array
@@ -81,7 +80,7 @@ def structural(case: Case, bits: int) -> Fill:
 
 
 def ordinary(case: Case) -> Fill:
-    """Normal floats in float64; offsets within two cells in steps of 2**-10, masks from 0 to 1. For layers without parts."""
+    """Normal floats; offsets within two cells in steps of 2**-10, masks from 0 to 1. For layers without parts."""
     arrays: dict[str, Array] = {}
     scales: dict[str, int] = {}
     for name in ("x", *case.layer.side_inputs(case.x), *case.layer.tensors(case.x)):
@@ -105,8 +104,9 @@ def terms(layer: Layer, x: Shape) -> int:
 
 
 def amplitude(products: int, each: Callable[[int], float], bias: int, room: float) -> tuple[int, int]:
-    """(a, keep): the largest a with products * each(a) + bias <= room, and how many products to keep, all of them;
-    when not even a = 1 fits, 1 and as many products as do.
+    """(a, keep): the largest a with products * each(a) + bias <= room, and `products` to keep.
+
+    When not even a = 1 fits, it is 1, and as many products are kept as fit. Raises Unfillable when none does.
     """
     for a in range(LARGEST, 0, -1):
         if products * each(a) + bias <= room:
@@ -160,7 +160,7 @@ def _separable(case: Case, bits: int) -> Fill:
         arrays["depthwise.bias"] = _biases(case, "depthwise.bias", first.shape("bias")[0], inner_bias)
     if bias:
         arrays["pointwise.bias"] = _biases(case, "pointwise.bias", second.shape("bias")[0], bias)
-    return Fill({name: arrays[name] for name in ("x", *names)}, {}, {"depthwise": 1.0, "pointwise": 1.0}, _thinned(second.x[0], keep))
+    return Fill(arrays, quanta={"depthwise": 1.0, "pointwise": 1.0}, note=_thinned(second.x[0], keep))
 
 
 def _pack(case: Case, bits: int) -> Fill:
@@ -182,7 +182,7 @@ def _pack(case: Case, bits: int) -> Fill:
 
 
 def _predictor(case: Case, offsets: int) -> tuple[Array, Array]:
-    """(weight, bias) in quarters. Offset rows have two weights +-1/4, mask rows one of +-1024; a third of those none."""
+    """(weight, bias) in quarters. Offset rows have two weights of 1/4, mask rows one of 1024 or none."""
     shape = case.shape("weight")
     rows, products = shape[0], prod(shape[1:])
     rng = case.draw("predictor")
@@ -247,7 +247,8 @@ def _quarters(case: Case) -> Array:
     rng = case.draw("offset")
     far = QUARTERS * (max(case.x[1:]) + 2)
     offsets = rng.integers(-NEAR, NEAR + 1, shape, dtype=np.int32)
-    return np.where(rng.random(shape, dtype=np.float32) < 1 / 16, rng.integers(-far, far + 1, shape, dtype=np.int32), offsets)
+    anywhere = rng.integers(-far, far + 1, shape, dtype=np.int32)
+    return np.where(rng.random(shape, dtype=np.float32) < 1 / 16, anywhere, offsets)
 
 
 def _thinned(products: int, keep: int) -> str:

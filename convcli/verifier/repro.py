@@ -11,7 +11,7 @@ from convcli.plan import Step
 
 
 def command(step: Step, source: str, *, seed: int, dtype: str = "") -> str:
-    """`convcli verify FILE --only NAME` for a layer of a file, else its spelling; with the seed, and the dtype at fault."""
+    """`convcli verify FILE --only NAME` for a layer of a file, else its spelling; with seed and the dtype at fault."""
     if source and step.line is not None and Path(source).is_file():
         words = [source, "--only", step.name]
     else:
@@ -31,7 +31,15 @@ def spelling(step: Step) -> str:
         "dilation": _plain(axis.dilation for axis in layer.axes),
         **_own(layer),
     }
-    defaults = {"stride": 1, "padding": 0, "dilation": 1, "output_padding": 0, "groups": 1, "bias": True, "padding_mode": "zeros"}
+    defaults = {
+        "stride": 1,
+        "padding": 0,
+        "dilation": 1,
+        "output_padding": 0,
+        "groups": 1,
+        "bias": True,
+        "padding_mode": "zeros",
+    }
     defaults |= {"depth_multiplier": 1, "pointwise_bias": None, "offset_groups": 1, "modulated": False}
     said = [repr(value) for value in (step.x[0], _out_channels(layer), _plain(axis.kernel for axis in layer.axes))]
     said += [f"{name}={value!r}" for name, value in fields.items() if value != defaults[name]]
@@ -72,7 +80,7 @@ def _own(layer: Layer) -> dict[str, Any]:
     return fields
 
 
-def _padding(layer: Layer) -> Any:  # noqa: ANN401 - a number, numbers, pairs or a word
+def _padding(layer: Layer) -> Any:
     words = {axis.auto for axis in layer.axes} - {""}
     if words:  # a composite's parts settle themselves
         return words.pop()
@@ -81,6 +89,6 @@ def _padding(layer: Layer) -> Any:  # noqa: ANN401 - a number, numbers, pairs or
     return tuple((axis.before, axis.after) for axis in layer.axes)
 
 
-def _plain(values: Any) -> Any:  # noqa: ANN401 - an iterable in, a number or numbers out
+def _plain(values: Any) -> Any:
     found = tuple(values)
     return found[0] if len(set(found)) == 1 else found

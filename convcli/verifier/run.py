@@ -71,7 +71,11 @@ def verify(  # noqa: PLR0913 - each is one option of the command
         interrupted = True
     ledger.close()
     return outcome(
-        tuple(ledger.verdicts), seed=seed, environment=environment, seconds=perf_counter() - start, interrupted=interrupted
+        tuple(ledger.verdicts),
+        seed=seed,
+        environment=environment,
+        seconds=perf_counter() - start,
+        interrupted=interrupted,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
@@ -47,14 +48,14 @@ class Reference(msgspec.Struct, frozen=True):
     magnitude: str
 
 
-def run(function: str, *args: Any) -> Done:  # noqa: ANN401 - whatever the task takes
+def run(function: str, *args: Any) -> Done:
     """The task of that name, with everything that it raises as data: nothing unpicklable may cross the border."""
     start = perf_counter()
     try:
         return Done(TASKS[function](*args), seconds=perf_counter() - start)
     except Unsupported as error:
         return Done(raised="unsupported", reason=str(error), seconds=perf_counter() - start)
-    except BaseException as error:  # noqa: BLE001 - a backend may raise anything, SystemExit too
+    except BaseException as error:  # a backend may raise anything, SystemExit too
         memory = isinstance(error, MemoryError) or "allocate memory" in str(error) or "No space left" in str(error)
         return Done(raised="memory" if memory else "refused", reason=_one_line(error), seconds=perf_counter() - start)
 
@@ -90,7 +91,8 @@ def reference(layer: Layer, sample: Sample, dtype: str, coarse: str, directory: 
     file = save(directory, f"{label}.ours", ours.forward(layer, arrays))
     wide = {name: array.astype(np.float64, copy=False) for name, array in arrays.items()}
     truth = file if dtype == "float64" else save(directory, f"{label}.truth", ours.forward(layer, wide))
-    (magnitude,) = ours.magnitudes(layer, {name: array.astype(coarse, copy=False) for name, array in arrays.items()}).values()
+    rough = {name: array.astype(coarse, copy=False) for name, array in arrays.items()}
+    (magnitude,) = ours.magnitudes(layer, rough).values()
     return Reference(file, truth, save(directory, f"{label}.magnitude", magnitude))
 
 
@@ -108,26 +110,27 @@ def disagreeing(layer: Layer, sample: Sample, dtype: str) -> tuple[tuple[str, ..
     return tuple(results), tuple(method for method, y in results.items() if not np.array_equal(y, first))
 
 
-def facts(name: str, layer: Layer, shape: Shape) -> Any:  # noqa: ANN401 - Facts, as the backend makes them
+def facts(name: str, layer: Layer, shape: Shape) -> Any:
     """What a backend says of a layer without running it."""
     return backend(name).facts(layer, shape)
 
 
 def executed_macs(name: str, layer: Layer, batch: Shape, x: Shape) -> int:
     """The products that a backend really multiplies: the sum of the output on ones, without bias, at zero offsets."""
-    shapes = {"x": (*batch, *x), **{side: (*batch, *shape) for side, shape in layer.side_inputs(x).items()}, **layer.tensors(x)}
+    inputs = {"x": x, **layer.side_inputs(x)}
+    shapes = {**{side: (*batch, *shape) for side, shape in inputs.items()}, **layer.tensors(x)}
     arrays = {name: (np.zeros if name in {"offset", "bias"} else np.ones)(shape) for name, shape in shapes.items()}
     return int(_forward(backend(name), layer, arrays).astype(np.int64).sum())
 
 
-def _forward(found: Backend, layer: Layer, arrays: dict[str, Any]) -> Any:  # noqa: ANN401 - checked to be an array of numbers
+def _forward(found: Backend, layer: Layer, arrays: dict[str, Any]) -> Any:
     y = np.asarray(found.forward(layer, arrays))
     if y.dtype.kind not in "fiub":
         raise TypeError(f"the result is an array of {y.dtype}")
     return y
 
 
-def _signal(layer: Layer, arrays: dict[str, Any], y: Any, last: tuple[str, Any]) -> tuple[int, int]:  # noqa: ANN401 - arrays
+def _signal(layer: Layer, arrays: dict[str, Any], y: Any, last: tuple[str, Any]) -> tuple[int, int]:
     """How many outputs have a product that is not 0, and how many of these are just the bias."""
     part, magnitude = last
     bias = (part_arrays(part, arrays) if part else arrays).get("bias")
@@ -146,7 +149,7 @@ def environment() -> dict[str, Any]:
     return {**ours.versions(), "python": platform.python_version(), "platform": platform.platform()}
 
 
-TASKS = {
+TASKS: dict[str, Callable[..., Any]] = {
     "describe": describe,
     "environment": environment,
     "result": result,

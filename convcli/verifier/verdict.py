@@ -97,9 +97,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
     @property
     def exit_code(self) -> int:
-        """130 interrupted, 1 when something failed, 3 when something could not be checked for want of its backend or
-        nothing was checked at all, else 0.
-        """
+        """130 interrupted; 1 when something failed; 3 when a backend lacked a layer or nothing was checked; else 0."""
         if self.interrupted:
             return 130
         statuses = [layer.status for layer in self.layers]
@@ -114,7 +112,7 @@ _SEVERITY = list(Status)
 
 
 def worst(checks: tuple[Check, ...]) -> Status:
-    """The layer's status: the worst bad one; else UNSUPPORTED if a forward check was; else INEXACT or PASSED; else SKIPPED."""
+    """The worst bad one; else UNSUPPORTED if a forward check was; else INEXACT or PASSED; else SKIPPED."""
     statuses = {check.status for check in checks}
     for pick in (
         [status for status in statuses if status.bad],

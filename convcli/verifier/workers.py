@@ -24,7 +24,7 @@ from pebble import ProcessExpired, ProcessPool
 from convcli.verifier.verdict import Status
 
 PRELOAD = "convcli.verifier.preload"
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS")
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 RAISED = {"unsupported": Status.UNSUPPORTED, "memory": Status.OUT_OF_MEMORY, "refused": Status.ERROR_MISMATCH}
 
 
@@ -68,13 +68,14 @@ class Workers:
     """`count` processes for one side."""
 
     def __init__(self, backend: str, *, count: int, threads: int, timeout: float, warm: bool):
-        self.backend, self.timeout = backend, timeout
-        self._make = lambda: ProcessPool(
-            max_workers=count, initializer=prepare, initargs=(backend, threads), context=_warm_context() if warm else SpawnWorkers()
-        )
-        self._pool = self._make()
+        self._count, self._start, self._timeout = count, (backend, threads), timeout
+        self._context = _warm_context() if warm else SpawnWorkers()
+        self._pool = self._new_pool()
 
-    def call(self, function: str, *args: Any) -> Call:  # noqa: ANN401 - whatever the task takes
+    def _new_pool(self) -> ProcessPool:
+        return ProcessPool(self._count, initializer=prepare, initargs=self._start, context=self._context)
+
+    def call(self, function: str, *args: Any) -> Call:
         """Ask for one of `tasks.TASKS`."""
         return Call(self, (function, *args))
 
@@ -83,27 +84,32 @@ class Workers:
         from convcli.verifier.tasks import run  # the initializer sets the threads before a worker imports numpy
 
         try:
-            return self._pool.schedule(run, args=task, timeout=self.timeout)
+            return self._pool.schedule(run, args=task, timeout=self._timeout)
         except RuntimeError:
             self.stop()
-            self._pool = self._make()
-            return self._pool.schedule(run, args=task, timeout=self.timeout)
+            self._pool = self._new_pool()
+            return self._pool.schedule(run, args=task, timeout=self._timeout)
 
     def stop(self) -> None:
         """End the processes, whatever they are doing."""
-        self._pool.stop()
+        self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
 
 
 def death(error: BaseException) -> tuple[Status, str]:
     """What the end of a worker means."""
     if isinstance(error, TimeoutError):
-        return Status.TIMED_OUT, f"no answer within {error.args[1]:g} seconds" if len(error.args) > 1 else "no answer in time"
+        return Status.TIMED_OUT, f"no answer within {error.args[1]:g} seconds" if error.args[
+            1:
+        ] else "no answer in time"
     if isinstance(error, ProcessExpired):
         code = error.exitcode or 0
         if code == -getattr(signal, "SIGKILL", 9):
             return Status.OUT_OF_MEMORY, "the process was killed (SIGKILL), as a system out of memory does"
-        return Status.CRASHED, f"the process died: {signal_name(-code)}" if code < 0 else f"the process ended itself with exit code {code}"
+        return (
+            Status.CRASHED,
+            f"the process died: {signal_name(-code)}" if code < 0 else f"the process left with code {code}",
+        )
     return Status.CRASHED, f"the process could not be kept alive: {error or type(error).__name__}"
 
 
@@ -128,7 +134,7 @@ def prepare(backend: str, threads: int) -> None:
 
     try:
         module = found(backend)
-    except Exception:  # noqa: BLE001, S110 - the first task meets it again and reports it
+    except Exception:  # the first task meets it again and reports it
         return
     set_threads = getattr(module, "set_threads", None)
     if set_threads:
@@ -167,7 +173,7 @@ class SpawnWorker(SpawnProcess):
 class SpawnWorkers(SpawnContext):
     """Fresh interpreters."""
 
-    Process = SpawnWorker  # type: ignore[assignment]
+    Process = SpawnWorker
 
 
 if sys.platform != "win32":
@@ -184,7 +190,7 @@ if sys.platform != "win32":
     class ForkWorkers(ForkServerContext):
         """Copies of a server that has imported the backend."""
 
-        Process = ForkWorker  # type: ignore[assignment]
+        Process = ForkWorker
 
 
 def _warm_context() -> BaseContext:

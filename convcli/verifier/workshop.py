@@ -13,17 +13,15 @@ import msgspec
 from convcli.backends import OURS, REGISTERED
 from convcli.errors import BackendMissing
 from convcli.verifier.estimate import gigabytes
-from convcli.verifier.jobs import Bench, Job, NothingToDo, Unfillable
+from convcli.verifier.fills import Unfillable
+from convcli.verifier.job import Bench, Job, NothingToDo
 from convcli.verifier.verdict import Check, Status
 from convcli.verifier.workers import Call, Reply, Workers
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from convcli.verifier.ledger import Place
 
 Checked = tuple["Place", tuple[Check, ...]]
-STARTING_SECONDS = 120.0  # the first call may have to import the backend
 
 
 class _Running(msgspec.Struct):
@@ -47,7 +45,7 @@ class Workshop:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
         for workers in (self._bench.theirs, self._bench.ours):
             workers.stop()
         self._running.clear()
@@ -74,7 +72,8 @@ class Workshop:
     def start(self, place: Place, job: Job) -> list[Checked]:
         """Start a job; or its checks at once, when there is nothing to do or no room for it at all."""
         if job.memory > self.limit:
-            return [(place, (job.check(Status.SKIPPED, f"needs about {gigabytes(job.memory)}, --max-memory is {gigabytes(self.limit)}"),))]
+            needs = f"needs about {gigabytes(job.memory)}, --max-memory is {gigabytes(self.limit)}"
+            return [(place, (job.check(Status.SKIPPED, needs),))]
         directory = tempfile.TemporaryDirectory(dir=self._root.name, ignore_cleanup_errors=True)
         try:
             self._running.append(_Running(place, job, job.start(self._bench, directory.name), directory))
@@ -91,10 +90,11 @@ class Workshop:
     def finished(self) -> list[Checked]:
         """The checks of the jobs that are done; waits until there is one."""
         while True:
-            done = [running for running in self._running if all([call.done for call in running.calls])]
+            done = [running for running in self._running if all(call.done for call in running.calls)]
             if done:
                 return [self._checked(running) for running in done]
-            wait([call.future for running in self._running for call in running.calls if not call.future.done()], None, FIRST_COMPLETED)
+            calls = [call for running in self._running for call in running.calls]
+            wait([call.future for call in calls if not call.future.done()], None, FIRST_COMPLETED)
 
     def _checked(self, running: _Running) -> Checked:
         self._running.remove(running)

@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convcli.errors import Problem, SpecError
-from convcli.spec.text import decode, decode_lines, excerpt, layer_lines, located, place
+from convcli.spec.places import excerpt
+from convcli.spec.text import decode, decode_lines, layer_lines, located, place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

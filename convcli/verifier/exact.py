@@ -1,0 +1,97 @@
+"""The exact stage, tolerance 0: bit for bit, on data of which it is proven that nothing can round."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from convcli.verifier.bounds import BITS
+from convcli.verifier.compare import Difference, difference
+from convcli.verifier.estimate import forward_bytes
+from convcli.verifier.exchange import load, store
+from convcli.verifier.fills import structural
+from convcli.verifier.job import Bench, Job, seconds_of
+from convcli.verifier.verdict import Check, Status
+
+if TYPE_CHECKING:
+    from convcli.verifier.tasks import Exact
+    from convcli.verifier.workers import Call, Reply
+
+
+class ExactJob(Job):
+    """Bit for bit, on data of which it is proven that nothing can round."""
+
+    method = "exact"
+    note = ""
+
+    @property
+    def memory(self) -> int:
+        """Both sides' arrays."""
+        return forward_bytes(self.step.layer, self.step.batch, self.step.x, self.dtype)
+
+    def start(self, bench: Bench, directory: str) -> list[Call]:
+        """The same data to both."""
+        self.no_elements()
+        fill = structural(self.case, common_bits(self.dtype))
+        self.note = fill.note
+        sample = store(directory, "exact", fill)
+        return [
+            bench.ours.call("exact", self.step.layer, sample, fill.quanta, self.dtype, directory),
+            bench.theirs.call("result", self.against, self.step.layer, sample, self.dtype, directory, "exact.theirs"),
+        ]
+
+    def checks(self, replies: list[Reply]) -> tuple[Check, ...]:
+        """Equal, proven, and with a signal in it."""
+        broken = self.broken(replies, ["convcli", self.against])
+        if broken:
+            return (broken,)
+        proof: Exact = replies[0].value
+        y, z = load(proof.file), load(replies[1].value)
+        check = self.misshapen(("convcli", y), (self.against, z)) or self._judged(proof, difference(y, z), y, z)
+        return (msgspec.structs.replace(check, seconds=seconds_of(replies)),)
+
+    def _judged(self, proof: Exact, found: Difference, y: Any, z: Any) -> Check:
+        if found.worst is not None:
+            detail = f"expected {z[found.worst]:.9g} ({self.against}), found {y[found.worst]:.9g} (convcli); "
+            detail += f"{found.wrong} elements differ, {found.share:.1%}"
+            return self.check(Status.FAILED, detail, max_abs_error=found.max_abs_error, worst_index=found.worst)
+        bits = BITS[self.dtype]
+        detail = f"exact: proven, {proof.bits:.1f} of {bits} bits used"
+        status = Status.PASSED
+        if proof.bits > bits:
+            status, detail = Status.MISTRUSTED, f"equal, but not proven: {proof.bits:.1f} bits of {bits}"
+        elif 2 * proof.silent > proof.live:
+            status, detail = (
+                Status.MISTRUSTED,
+                f"equal, but {proof.silent} of {proof.live} outputs show nothing but the bias",
+            )
+        elif not proof.live and self.step.layer.counts(self.step.x, self.step.images).macs_nonpad:
+            status, detail = Status.MISTRUSTED, "equal, but no output holds a product"
+        return self.check(status, "; ".join(filter(None, (detail, self.note))), max_abs_error=0.0)
+
+
+class MethodsJob(Job):
+    """Every method of our kernels against the plain loops, on exact data, in small layers."""
+
+    name, method = "methods", "exact"
+
+    def start(self, bench: Bench, directory: str) -> list[Call]:
+        """One call on our side."""
+        self.no_elements()
+        sample = store(directory, "methods", structural(self.case, common_bits(self.dtype)))
+        return [bench.ours.call("disagreeing", self.step.layer, sample, self.dtype)]
+
+    def checks(self, replies: list[Reply]) -> tuple[Check, ...]:
+        """All of them equal."""
+        broken = self.broken(replies, ["convcli"])
+        if broken:
+            return (broken,)
+        ran, different = replies[0].value
+        detail = f"{', '.join(different)} differ from {ran[0]}" if different else " = ".join(ran)
+        return (self.check(Status.FAILED if different else Status.PASSED, detail, seconds=replies[0].seconds),)
+
+
+def common_bits(dtype: str) -> int:
+    """float64 sees float32's data."""
+    return min(BITS[dtype], BITS["float32"])

@@ -1,0 +1,91 @@
+"""One check, or a few that share their calls: it prepares its data, says what each side must do, judges the replies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from convcli.layers import Layer, Shape
+from convcli.verifier.fills import Case
+from convcli.verifier.verdict import Check, Status
+
+if TYPE_CHECKING:
+    from convcli.plan import Step
+    from convcli.verifier.workers import Call, Reply, Workers
+
+SEVERITY = list(Status)
+
+
+class NothingToDo(Exception):  # noqa: N818 - a reason, not an error
+    """The check cannot be made; the message says why."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Both sides' workers and the other side's name."""
+
+    against: str
+    ours: Workers
+    theirs: Workers
+
+
+class Job:
+    """One check of one layer, or a few that share their calls."""
+
+    name = "forward"
+    method = ""
+
+    def __init__(self, step: Step, seed: int, against: str, dtype: str = ""):
+        self.step, self.against, self.dtype = step, against, dtype
+        self.case = Case(step.layer, step.x, step.batch, seed)
+
+    @property
+    def memory(self) -> int:
+        """Bytes that the job holds at its worst."""
+        return 0
+
+    def start(self, bench: Bench, directory: str) -> list[Call]:
+        """Write the data into `directory`, send the calls off. Raises NothingToDo, Unfillable."""
+        raise NotImplementedError
+
+    def checks(self, replies: list[Reply]) -> tuple[Check, ...]:
+        """The verdict on the replies, in the order of the calls."""
+        raise NotImplementedError
+
+    def check(self, status: Status, detail: str, **numbers: Any) -> Check:
+        """A check of this job."""
+        return Check(name=self.name, method=self.method, status=status, dtype=self.dtype, detail=detail, **numbers)
+
+    def broken(self, replies: list[Reply], sides: list[str]) -> Check | None:
+        """The check when a side did not answer: the worst of what happened, with every side's reason."""
+        bad = [(reply, side) for reply, side in zip(replies, sides, strict=True) if reply.status]
+        if not bad:
+            return None
+        status = max((reply.status for reply, _ in bad if reply.status), key=SEVERITY.index)
+        reasons = dict.fromkeys(f"{side}: {reply.reason}" for reply, side in bad)
+        return self.check(status, "; ".join(reasons), seconds=seconds_of(replies))
+
+    def no_elements(self) -> None:
+        """Refuse to compare nothing."""
+        if not self.step.images * prod(self.step.y):
+            raise NothingToDo("the output has no elements")
+
+    def misshapen(self, *results: tuple[str, Any]) -> Check | None:
+        """The check when a result has another shape or dtype than the layer says."""
+        shape = (*self.step.batch, *self.step.y)
+        for side, y in results:
+            if y.shape != shape:
+                return self.check(Status.SHAPE_MISMATCH, f"{side} gave {y.shape}, expected {shape}")
+            if str(y.dtype) != self.dtype:
+                return self.check(Status.FAILED, f"{side} gave {y.dtype}, expected {self.dtype}")
+        return None
+
+
+def primitives(layer: Layer, x: Shape) -> list[tuple[str, Layer, Shape]]:
+    """(name, layer, input) of each part; a layer without parts is its own, without a name."""
+    return [(part.name, part.layer, part.x) for part in layer.parts(x)] or [("", layer, x)]
+
+
+def seconds_of(replies: list[Reply]) -> float:
+    return sum(reply.seconds for reply in replies)
