@@ -111,7 +111,15 @@ _FLOPS = Field(Column("flops"), lambda layer: layer.flops, lambda totals: totals
 _REACH = Field(_words("receptive field", 4), _field("size"))
 
 FIELDS: dict[str, tuple[Field, ...]] = {
-    "shape": (_LAYER, _TYPE, _INPUT, _LAST, _REACH, Field(_words("jump", 5), _field("jump"))),
+    "shape": (
+        _LAYER,
+        _TYPE,
+        _INPUT,
+        _LAST,
+        _REACH,
+        Field(_words("jump", 5), _field("jump")),
+        Field(_words("start", 7), _field("start")),
+    ),
     "params": (
         _LAYER,
         _TYPE,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from os import PathLike
 from pathlib import Path
+from typing import cast
 
 import msgspec
 
@@ -57,7 +58,7 @@ def parse(spelling: str) -> Layer:
             field="type",
             allowed=entry.type.replace("*", "2"),
         )
-    return entry.layer(0)
+    return cast("Callable[[int], Layer]", entry.layer)(0)
 
 
 def networks(arguments: Sequence[str], problems: list[Problem]) -> list[Network]:

@@ -36,7 +36,7 @@ def test_an_amount_is_a_whole_number(text: int | str, number: int) -> None:
     assert amount(text) == number
 
 
-@pytest.mark.parametrize("text", ["", "M", "-1", -1, "120Q", "1e6", "1,000", "1.M", ".5M", "1 2", "NaN", "inf", True, "4MBit", "1" * 25, "٣", "0x10"])
+@pytest.mark.parametrize("text", ["", "M", "-1", -1, "120Q", "1e6", "1,000", "1.M", ".5M", "1 2", "NaN", "inf", True, "4MBit", "1" * 25, "0x10"])
 def test_anything_else_is_refused(text: int | str) -> None:
     with pytest.raises(SpecError, match="is not an amount"):
         amount(text)

@@ -50,7 +50,7 @@ def test_a_layer_becomes_its_fields(text: str, fields: dict[str, Any]) -> None:
         ("Conv2d(3, 4, [x for x in y])", 14, "data, not code"),
         ("Conv2d(3, 4, f'{3}')", 14, "data, not code"),
         ("Conv2d(3, 4, lambda: 3)", 14, "data, not code"),
-        ("Conv2d(3, 4, (yield))", 14, ""),
+        ("Conv2d(3, 4, (yield))", 15, "data, not code"),
         ("Conv2d(3, 4, x := 3)", 0, ""),
         ("Conv2d(3, 4", 7, "never closed"),
         ("Conv2d(1, 2, 3, 4, 5, 6, 7, 8, 9, 10)", 35, "takes 9 positional values"),
