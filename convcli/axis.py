@@ -7,6 +7,7 @@ same_upper and same_lower; benchdnn's for counting the products that fall inside
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import log10
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -226,12 +227,18 @@ def whole(field: str, value: Any, *, least: int | None = None) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise SpecError(f"{field}={value!r} is not a whole number", field=field, allowed="a whole number")
     if least is not None and value < least:
-        raise SpecError(f"{field}={value} is too small", field=field, allowed=f"at least {least}")
+        raise SpecError(f"{field}={written(value)} is too small", field=field, allowed=f"at least {least}")
     if not -LARGEST <= value <= LARGEST:
-        raise SpecError(
-            f"{field} is too large: a number of {len(str(abs(value)))} digits", field=field, allowed="at most 2**63 - 1"
-        )
+        raise SpecError(f"{field} is too large: {written(value)}", field=field, allowed="at most 2**63 - 1")
     return value
+
+
+def written(number: int) -> str:
+    """The number, or how long it is: Python refuses to write one of more than 4300 digits."""
+    if -LARGEST <= number <= LARGEST:
+        return str(number)
+    digits = len(str(abs(number))) if number.bit_length() < 10_000 else int(number.bit_length() * log10(2)) + 1
+    return f"a number of {digits} digits"
 
 
 def _paddings(

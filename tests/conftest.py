@@ -24,6 +24,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if "torch" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="torch and torchvision are not installed"))
-    if not config.option.markexpr:
+    if "long" not in config.option.markexpr:
         config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
         items[:] = [item for item in items if not item.get_closest_marker("long")]

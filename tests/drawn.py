@@ -40,7 +40,14 @@ class Case(NamedTuple):
     @property
     def layer(self) -> Layer:
         """The layer, settled on the input."""
-        return entry(self.fields, 1).layer(self.rank).settled(self.x)
+        return layer_of(self.fields, self.rank).settled(self.x)
+
+
+def layer_of(fields: Fields, rank: int) -> Layer:
+    """The layer that a spec's fields make."""
+    make = entry(fields, 1).layer
+    assert make is not None
+    return make(rank)
 
 
 def ints(least: int, most: int) -> SearchStrategy[int]:
@@ -49,7 +56,9 @@ def ints(least: int, most: int) -> SearchStrategy[int]:
 
 
 @st.composite
-def sliding(draw: DrawFn, rank: int, mode: str = "zeros", *, words: bool = True, largest: int = 9) -> tuple[Fields, Shape]:
+def sliding(
+    draw: DrawFn, rank: int, mode: str = "zeros", *, words: bool = True, largest: int = 9
+) -> tuple[Fields, Shape]:
     """(kernel_size, stride, padding, dilation; the spatial sizes): the size first, then what fits into it."""
     space = tuple(draw(ints(1, largest)) for _ in range(rank))
     word = draw(st.sampled_from(["", "", "", "same", "valid", "same_upper", "same_lower"])) if words else ""
@@ -71,7 +80,8 @@ def sliding(draw: DrawFn, rank: int, mode: str = "zeros", *, words: bool = True,
     if isinstance(padding, list) and padding and isinstance(padding[0], int):
         # one number per axis stands for both ends: the kernel must fit that
         kernels = [
-            min(k, (size + 2 * p - 1) // d + 1) for k, size, p, d in zip(kernels, space, padding, dilations, strict=True)
+            min(k, (size + 2 * p - 1) // d + 1)
+            for k, size, p, d in zip(kernels, space, padding, dilations, strict=True)
         ]
     return {"kernel_size": kernels, "stride": strides, "padding": padding, "dilation": dilations}, space
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis.strategies import SearchStrategy
+
+from convcli import Problem, SpecError
 
 T = TypeVar("T")
 
@@ -22,3 +25,14 @@ def examples(quick: int, long: int) -> pytest.MarkDecorator:
 def holds(law: Callable[[T], Any], drawn: SearchStrategy[T], count: int) -> None:
     """Check `law` on `count` drawn examples."""
     settings(max_examples=count)(given(drawn)(law))()
+
+
+@contextmanager
+def refused_at_most(told: Callable[[Problem], object] = lambda problem: problem.message) -> Iterator[None]:
+    """What is inside succeeds, or raises a SpecError of whose problems `told` is true; anything else fails the test."""
+    try:
+        yield
+    except SpecError as error:
+        wanting = [problem for problem in error.problems if not told(problem)]
+        if wanting or not error.problems:
+            raise AssertionError(f"a SpecError that does not say enough: {wanting}") from error

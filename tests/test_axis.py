@@ -49,7 +49,9 @@ def test_span_is_the_distance_of_the_outer_taps(axis: Axis) -> None:
 @given(AXES, SIZES, st.integers(0, 25))
 def test_pairs_counts_position_and_tap_that_meet_a_cell(axis: Axis, cells: int, positions: int) -> None:
     met = sum(
-        0 <= p * axis.stride - axis.before + t * axis.dilation < cells for p in range(positions) for t in range(axis.kernel)
+        0 <= p * axis.stride - axis.before + t * axis.dilation < cells
+        for p in range(positions)
+        for t in range(axis.kernel)
     )
     assert axis.pairs(cells, positions) == met
 
@@ -162,7 +164,7 @@ def transposed_sources(axis: Axis, cell: int) -> set[int]:
 
 @given(CHAINS, st.builds(Axis, kernel=st.integers(1, 6), stride=st.integers(1, 4), before=st.integers(0, 3)))
 def test_a_transposed_layer_divides_the_jump(chain: list[Axis], up: Axis) -> None:
-    """The largest footprint of `stride` neighbouring cells is the size; all lie around the centres that are reported."""
+    """The widest footprint of `stride` neighbours is the size; all lie around the centres that are reported."""
     before = through(chain)
     reach = before.through_transposed(up)
     assert reach.jump == Fraction(before.jump) / up.stride
@@ -195,15 +197,17 @@ def test_up_by_the_stride_and_down_again_restores_the_jump(chain: list[Axis]) ->
     st.integers(0, TRILLIONS),
     st.integers(1, TRILLIONS),
 )
-def test_pairs_of_huge_numbers_are_quick_and_bounded(kernel: int, stride: int, dilation: int, pad: int, size: int) -> None:
+def test_pairs_of_huge_numbers_are_quick_and_bounded(
+    kernel: int, stride: int, dilation: int, pad: int, size: int
+) -> None:
     axis = Axis(kernel, stride, dilation, pad, pad)
     room = size + 2 * pad
     if room < axis.span:
         return
-    started = time.perf_counter()
+    started = time.process_time()
     positions = axis.out(size)
     pairs = axis.pairs(size, positions)
-    assert time.perf_counter() - started < 0.05
+    assert time.process_time() - started < 0.05
     assert 0 <= pairs <= kernel * positions
 
 

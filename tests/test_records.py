@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from drawn import Case, cases
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +15,6 @@ from convcli import SpecError, summarize
 from convcli.plan import Network
 from convcli.records import BYTES, Command, Report
 from convcli.spec.build import network
-from drawn import Case, cases
 
 COMMANDS: tuple[Command, ...] = ("shape", "params", "flops", "summary")
 NETS = st.lists(cases(), min_size=1, max_size=4)
@@ -83,9 +83,12 @@ def test_a_layer_includes_its_parts(drawn: list[Case]) -> None:
 SHARES: dict[Command, tuple[set[str], set[str]]] = {
     "shape": ({"input", "output", "receptive_field"}, {"params", "macs", "flops", "memory", "tensors"}),
     "params": ({"params", "tensors", "memory"}, {"input", "output", "macs", "flops", "receptive_field"}),
-    "flops": ({"input", "output", "macs", "macs_nonpad", "flops", "bias_adds", "memory", "arithmetic_intensity"}, {"params", "receptive_field"}),
+    "flops": (
+        {"input", "output", "macs", "macs_nonpad", "flops", "bias_adds", "memory", "arithmetic_intensity"},
+        {"params", "receptive_field"},
+    ),
     "summary": ({"input", "output", "params", "tensors", "macs", "flops", "memory", "receptive_field"}, set()),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -103,10 +106,14 @@ def test_a_command_prints_the_keys_that_concern_it(command: Command) -> None:
 
 
 def test_every_command_tells_the_same_numbers() -> None:
-    network_ = network({"layers": ["Conv2d(3, 4, 3)", "ConvTranspose2d(4, 6, 3, 2)"], "input": [2, 3, 16, 16]}, "net.yaml")
+    network_ = network(
+        {"layers": ["Conv2d(3, 4, 3)", "ConvTranspose2d(4, 6, 3, 2)"], "input": [2, 3, 16, 16]}, "net.yaml"
+    )
     everything = data(summarize(network_))["reports"][0]["layers"]
     for command in ("shape", "params", "flops"):
-        for part, whole in zip(data(summarize(network_, command=command))["reports"][0]["layers"], everything, strict=True):
+        for part, whole in zip(
+            data(summarize(network_, command=command))["reports"][0]["layers"], everything, strict=True
+        ):
             assert {key: value for key, value in part.items() if key != "memory"}.items() <= whole.items()
             assert part.get("memory", {}).items() <= whole["memory"].items()
 
@@ -116,10 +123,24 @@ def test_the_contract_of_the_json() -> None:
     document = {
         "name": "resnet-stem",
         "input": [1, 3, 224, 224],
-        "layers": [{"name": "conv1", "type": "Conv2d", "out_channels": 64, "kernel_size": 7, "stride": 2, "padding": 3, "bias": False}],
+        "layers": [
+            {
+                "name": "conv1",
+                "type": "Conv2d",
+                "out_channels": 64,
+                "kernel_size": 7,
+                "stride": 2,
+                "padding": 3,
+                "bias": False,
+            }
+        ],
     }
     report = data(summarize(network(document, "net.yaml", lambda count: [6] * count)))
-    assert (report["schema"], report["command"], report["convention"]) == (1, "summary", {"macs": "dense", "flops": "2*macs"})
+    assert (report["schema"], report["command"], report["convention"]) == (
+        1,
+        "summary",
+        {"macs": "dense", "flops": "2*macs"},
+    )
     (record,) = report["reports"]
     assert (record["source"], record["name"], record["input"]) == ("net.yaml", "resnet-stem", [1, 3, 224, 224])
     (layer,) = record["layers"]
@@ -171,7 +192,16 @@ def test_every_network_is_a_report_of_its_own() -> None:
 
 
 def test_a_wrong_network_raises_all_its_problems() -> None:
-    wrong = network({"layers": ["Conv2d(3, 1, 13)", {"type": "Conv2d", "out_channels": 2, "kernel_size": 99, "input": [1, 3, 8, 8]}], "input": [1, 3, 9, 9]}, "net.yaml")
+    wrong = network(
+        {
+            "layers": [
+                "Conv2d(3, 1, 13)",
+                {"type": "Conv2d", "out_channels": 2, "kernel_size": 99, "input": [1, 3, 8, 8]},
+            ],
+            "input": [1, 3, 9, 9],
+        },
+        "net.yaml",
+    )
     with pytest.raises(SpecError) as caught:
         summarize(wrong)
     assert len(caught.value.problems) == 2

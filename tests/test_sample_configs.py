@@ -32,7 +32,9 @@ def test_what_is_expected_comes_out(path: Path) -> None:
     layers = msgspec.to_builtins(summarize(network))["reports"][0]["layers"]
     for layer, expected in zip(layers, expectations(network), strict=True):
         found = {key: layer.get(key) for key in expected}
-        assert found == {key: tuple(value) if key == "output" else value for key, value in expected.items()}, layer["name"]
+        assert found == {key: tuple(value) if key == "output" else value for key, value in expected.items()}, layer[
+            "name"
+        ]
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if path.suffix != ".jsonl"], ids=name)
@@ -51,7 +53,16 @@ def test_the_samples_expect_something() -> None:
     silent = [file for file, layers in expected.items() if not any(layers)]
     assert silent == ["kinds/pytorch-strings.yaml"]  # its lines cannot hold any
     keys = {key for layers in expected.values() for layer in layers for key in layer}
-    assert keys >= {"output", "params", "macs", "macs_nonpad", "macs_kept", "macs_zero_insert", "interpolation_macs", "flops"}
+    assert keys >= {
+        "output",
+        "params",
+        "macs",
+        "macs_nonpad",
+        "macs_kept",
+        "macs_zero_insert",
+        "interpolation_macs",
+        "flops",
+    }
 
 
 def test_the_index_names_every_sample() -> None:

@@ -3,6 +3,7 @@
 import os
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -53,7 +54,20 @@ def convcli(
 
 def main() -> None:
     """Entry point of the `convcli` command and of `python -m convcli`."""
-    for stream in (sys.stdout, sys.stderr):  # a console that cannot show a character gets a question mark, not an error
+    _open_streams()
+    try:
+        app(sys.argv[1:])(prog_name="convcli")
+    except SystemExit as end:
+        if end.code == 1 and type(sys.stdout).__name__ == "PacifyFlushWrapper":  # Typer's sign of a closed pipe
+            sys.exit(0)
+        raise
+
+
+def _open_streams() -> None:
+    """Standard streams that a caller closed become the null device; what a console cannot show, a question mark."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))
+    for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    app(sys.argv[1:])(prog_name="convcli")

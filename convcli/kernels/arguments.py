@@ -65,12 +65,22 @@ AnyCall = TypeVar("AnyCall", bound=Call)
 
 def result(methods: Mapping[str, Callable[[AnyCall], Array]], name: str, call: AnyCall) -> Array:
     """The method's sums plus the bias, rounded once to x's dtype; infinities and NaNs as IEEE has them, silently."""
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+    with quiet():
         y = methods[name](call)
         if call.bias is not None:
             y += call.bias.reshape(-1, *(1,) * len(call.out))
-        y = y.astype(call.dtype, copy=False)
-    return y if call.batched else cast("Array", y[0])
+        return per_sample(call, y)
+
+
+def quiet() -> np.errstate:
+    """Infinities and NaNs come and go without a warning."""
+    return np.errstate(over="ignore", under="ignore", invalid="ignore")
+
+
+def per_sample(call: Call, array: Array) -> Array:
+    """(N, ...) as the caller gets it: in x's dtype, without N when x came without it."""
+    array = array.astype(call.dtype, copy=False)
+    return array if call.batched else cast("Array", array[0])
 
 
 def known(field: str, name: object, names: Mapping[str, object] | tuple[str, ...]) -> str:
@@ -189,6 +199,16 @@ def deform_call(
     )
 
 
+def output_gradient(dy: npt.ArrayLike, call: Call, outs: int) -> Array:
+    """The gradient in the call's output as (N, O, *out), in the dtype that is summed in; `outs` is O."""
+    g = np.asarray(dy)
+    expected = (*call.x.shape[: call.batched], outs, *call.out)
+    if g.shape != expected:
+        raise _wrong("dy", g, f"{expected}, the output's shape")
+    _check_dtype("dy", g, call.dtype)
+    return _with_batch(g, call.x.dtype, call.batched)
+
+
 def plain(field: str, value: object) -> Any:
     """`value` with numpy's integers and arrays as Python's; SpecError for what is no number, word or sequence."""
     if isinstance(value, int | str):
@@ -241,16 +261,18 @@ def _offset_groups(offset: Array, batch: tuple[int, ...], taps: int, out: tuple[
 def _work_dtype(x: Array, **others: Array) -> np.dtype[Any]:
     """What is summed in: float32 for float16, the dtype itself for float32 and float64, int64 for integers."""
     for field, array in others.items():
-        if array.dtype != x.dtype:
-            raise SpecError(
-                f"{field} is {array.dtype}, x is {x.dtype}", field=field, allowed="one dtype for all arrays"
-            )
+        _check_dtype(field, array, x.dtype)
     kind, size = x.dtype.kind, x.dtype.itemsize
     if kind in "iu":
         return np.dtype(np.int64)
     if kind == "f" and size in (2, 4, 8):
         return np.dtype(np.float64 if size == 8 else np.float32)
     raise SpecError(f"x is {x.dtype}", field="x", allowed=DTYPES)
+
+
+def _check_dtype(field: str, array: Array, dtype: np.dtype[Any]) -> None:
+    if array.dtype != dtype:
+        raise SpecError(f"{field} is {array.dtype}, x is {dtype}", field=field, allowed="one dtype for all arrays")
 
 
 def _with_batch(array: Array, work: np.dtype[Any], batched: bool) -> Array:  # noqa: FBT001

@@ -7,7 +7,7 @@ from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 
-from convcli.axis import LARGEST
+from convcli.axis import written
 from convcli.errors import Problem, SpecError
 from convcli.spec.forms import nearest_field
 
@@ -27,9 +27,12 @@ def shown(value: object) -> str:
     """A value as one would write it in a spec, cut to a length one can read."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
-    if isinstance(value, int) and abs(value) > LARGEST:
-        return f"a number of {len(str(abs(value)))} digits" if abs(value) < 10**1000 else "a number of over 1000 digits"
-    text = f'"{value}"' if isinstance(value, str) else str(value)
+    if isinstance(value, int):
+        return written(value)
+    try:
+        text = f'"{value}"' if isinstance(value, str) else str(value)
+    except (ValueError, RecursionError):  # numbers of thousands of digits, lists in lists in lists
+        text = f"a {type(value).__name__} that is too large to show"
     return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
 
 
@@ -69,11 +72,12 @@ def _inner_struct(hint: Any) -> type[msgspec.Struct] | None:
 
 
 def _allowed(hint: Any) -> str:
-    """The description of an annotated type."""
-    for meta in getattr(hint, "__metadata__", ()):
-        if isinstance(meta, msgspec.Meta) and meta.description:
-            return meta.description
-    return "a whole number of at least 1" if getattr(hint, "__metadata__", None) else ""
+    """The description of an annotated type, or of one inside a union."""
+    for one in (hint, *getattr(hint, "__args__", ())):
+        for meta in getattr(one, "__metadata__", ()):
+            if isinstance(meta, msgspec.Meta) and meta.description:
+                return meta.description
+    return ""
 
 
 def _repair(value: object, hint: Any) -> str:

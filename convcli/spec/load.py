@@ -93,7 +93,7 @@ def _is_lines(data: bytes) -> bool:
         return False
     try:
         msgspec.json.decode(first)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, ValueError):  # ValueError: not UTF-8
         return False
     return True
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 import msgspec
 
+from convcli.errors import SpecError
+
 LINE = re.compile(r"^\s*(?:\((?P<name>[^()]*)\):\s*)?(?:(?P<times>\d+) x )?(?P<rest>[A-Za-z_][\w.]*\(.*)$")
+DEEPEST = 64  # levels of containers
+MOST = 1_000_000  # layers, repeated ones spelled out
 RANGE = re.compile(r"^(\d+)-(\d+)$")
 
 
@@ -49,13 +54,18 @@ def layers(text: str) -> list[Line]:
         name, rest = match["name"] or "", match["rest"].rstrip()
         if rest.endswith("(") and rest.count("(") == 1:
             block = Block(_names(name), [])
+            if len(open_blocks) > DEEPEST:
+                raise SpecError(f"line {number} is nested too deeply", allowed=f"at most {DEEPEST} levels")
             open_blocks[-1].lines.append(block)
             open_blocks.append(block)
         else:
             open_blocks[-1].lines.append(
                 Block(_names(name), [Line("", rest, number)]) if match["times"] else Line(name, rest, number)
             )
-    return list(_leaves(root, ""))
+    found = list(islice(_leaves(root, ""), MOST + 1))
+    if len(found) > MOST:
+        raise SpecError("the repeated blocks stand for too many layers", allowed=f"at most {MOST:,}")
+    return found
 
 
 def _names(name: str) -> tuple[str, ...]:

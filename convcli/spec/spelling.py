@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from convcli.axis import LARGEST, written
 from convcli.errors import Problem, SpecError
 from convcli.spec.forms import form
 
@@ -102,6 +103,8 @@ def _type_name(text: str, node: ast.expr) -> str:
 
 def _value(text: str, node: ast.expr) -> Any:
     match node:
+        case ast.Constant(value=int() as number) if abs(number) > LARGEST:
+            raise _wrong(text, node, f"{written(number)} is too large", allowed="at most 2**63 - 1")
         case ast.Constant(value=bool() | int() | float() | str() | None):
             return node.value
         case ast.Name(id=word):

@@ -88,4 +88,5 @@ def primitives(layer: Layer, x: Shape) -> list[tuple[str, Layer, Shape]]:
 
 
 def seconds_of(replies: list[Reply]) -> float:
+    """What the calls took, one after the other."""
     return sum(reply.seconds for reply in replies)

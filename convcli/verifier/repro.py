@@ -6,7 +6,10 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Layer, Separable
+import msgspec
+
+from convcli.axis import AUTO_PADDING, Axis
+from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Layer, Separable, Shape
 from convcli.plan import Step
 
 
@@ -14,6 +17,8 @@ def command(step: Step, source: str, *, seed: int, dtype: str = "") -> str:
     """`convcli verify FILE --only NAME` for a layer of a file, else its spelling; with seed and the dtype at fault."""
     if source and step.line is not None and Path(source).is_file():
         words = [source, "--only", step.name]
+    elif isinstance(step.layer, Conv) and _crops(step.layer):
+        words = [descriptor(step)]
     else:
         words = [spelling(step), "-i", ",".join(map(str, (*step.batch, *step.x)))]
     words += ["--seed", str(seed)]
@@ -27,7 +32,7 @@ def spelling(step: Step) -> str:
     layer, rank = step.layer, len(step.layer.axes)
     fields: dict[str, Any] = {
         "stride": _plain(axis.stride for axis in layer.axes),
-        "padding": _padding(layer),
+        "padding": _padding(layer, step.x[1:]),
         "dilation": _plain(axis.dilation for axis in layer.axes),
         **_own(layer),
     }
@@ -80,13 +85,35 @@ def _own(layer: Layer) -> dict[str, Any]:
     return fields
 
 
-def _padding(layer: Layer) -> Any:
+def descriptor(step: Step) -> str:
+    """A convolution that crops, as benchdnn says it: only there may a padding be negative."""
+    layer = step.layer
+    groups = getattr(layer, "groups", 1)
+    text = f"mb{step.images}_g{groups}ic{step.x[0]}oc{step.y[0]}"
+    for letter, axis, size, out in zip("dhw"[-len(layer.axes) :], layer.axes, step.x[1:], step.y[1:], strict=True):
+        numbers = {"i": size, "o": out, "k": axis.kernel, "s": axis.stride, "p": axis.before, "d": axis.dilation - 1}
+        text += "_" + "".join(f"{name}{letter}{number}" for name, number in numbers.items())
+    return text
+
+
+def _crops(layer: Layer) -> bool:
+    return any(min(axis.before, axis.after) < 0 for axis in layer.axes)
+
+
+def _padding(layer: Layer, space: Shape) -> Any:
     words = {axis.auto for axis in layer.axes} - {""}
     if words:  # a composite's parts settle themselves
         return words.pop()
+    if _crops(layer):  # what ONNX's rules do to a transposed layer
+        return next(word for word in AUTO_PADDING if _automatic(layer, space, word) == layer.axes)
     if all(axis.before == axis.after for axis in layer.axes):
         return _plain(axis.before for axis in layer.axes)
     return tuple((axis.before, axis.after) for axis in layer.axes)
+
+
+def _automatic(layer: Layer, space: Shape, word: str) -> tuple[Axis, ...]:
+    waiting = (msgspec.structs.replace(axis, before=0, after=0, auto=word) for axis in layer.axes)
+    return tuple(axis.transposed_settled(size) for axis, size in zip(waiting, space, strict=True))
 
 
 def _plain(values: Any) -> Any:

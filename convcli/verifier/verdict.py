@@ -112,13 +112,15 @@ _SEVERITY = list(Status)
 
 
 def worst(checks: tuple[Check, ...]) -> Status:
-    """The worst bad one; else UNSUPPORTED if a forward check was; else INEXACT or PASSED; else SKIPPED."""
-    statuses = {check.status for check in checks}
+    """The layer's status: its worst bad check; else why its values were not compared; else INEXACT, PASSED or SKIPPED.
+
+    A layer whose shape and parameters were checked, but none of its values, has not passed.
+    """
+    values = {check.status for check in checks if check.name == "forward"}
     for pick in (
-        [status for status in statuses if status.bad],
-        [check.status for check in checks if check.status is Status.UNSUPPORTED and check.name == "forward"],
-        [status for status in statuses if status.good],
-        list(statuses),
+        {check.status for check in checks if check.status.bad},
+        {status for status in values if status.idle} if not any(status.good for status in values) else set(),
+        {check.status for check in checks if check.status.good},
     ):
         if pick:
             return max(pick, key=_SEVERITY.index)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from laws import refused_at_most
 
 from convcli import SpecError
 from convcli.spec.amounts import amount
@@ -36,13 +37,19 @@ def test_an_amount_is_a_whole_number(text: int | str, number: int) -> None:
     assert amount(text) == number
 
 
-@pytest.mark.parametrize("text", ["", "M", "-1", -1, "120Q", "1e6", "1,000", "1.M", ".5M", "1 2", "NaN", "inf", True, "4MBit", "1" * 25, "0x10"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "M", "-1", -1, "120Q", "1e6", "1,000", "1.M", ".5M", "1 2", "NaN", "inf", True, "4MBit", "1" * 25, "0x10"],
+)
 def test_anything_else_is_refused(text: int | str) -> None:
     with pytest.raises(SpecError, match="is not an amount"):
         amount(text)
 
 
-@given(st.integers(0, 10**12), st.sampled_from([("k", 1000), ("M", 10**6), ("G", 10**9), ("Ki", 1024), ("MiB", 1024**2), ("GB", 10**9)]))
+@given(
+    st.integers(0, 10**12),
+    st.sampled_from([("k", 1000), ("M", 10**6), ("G", 10**9), ("Ki", 1024), ("MiB", 1024**2), ("GB", 10**9)]),
+)
 def test_an_ending_multiplies(number: int, ending: tuple[str, int]) -> None:
     word, factor = ending
     assert amount(f"{number}{word}") == number * factor
@@ -51,7 +58,5 @@ def test_an_ending_multiplies(number: int, ending: tuple[str, int]) -> None:
 
 @given(st.text(max_size=20))
 def test_any_text_is_an_amount_or_an_error(text: str) -> None:
-    try:
+    with refused_at_most(lambda problem: "120M" in problem.allowed):
         assert amount(text) >= 0
-    except SpecError as error:
-        assert "120M" in error.problems[0].allowed

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import pytest
+from drawn import ints
 from hypothesis import given
 from hypothesis import strategies as st
+from laws import refused_at_most
 
 from convcli import SpecError, parse
 from convcli.axis import Axis
 from convcli.layers import Conv, Layer
 from convcli.spec.benchdnn import described, is_descriptor
-from drawn import ints
 
 
 @pytest.mark.parametrize(
     ("text", "shape", "axes", "out"),
     [
         # AlexNet's first layer, the documentation's example; mb is 2 when left out
-        ('ic3ih227iw227_oc96oh55ow55_kh11kw11_sh4sw4ph0pw0_n"alexnet:conv1"', (2, 3, 227, 227), [Axis(11, 4)] * 2, (2, 96, 55, 55)),
-        ("g1mb1ic3ih227iw227oc96oh55ow55kh11kw11sh4sw4ph0pw0dh0dw0", (1, 3, 227, 227), [Axis(11, 4)] * 2, (1, 96, 55, 55)),
+        (
+            'ic3ih227iw227_oc96oh55ow55_kh11kw11_sh4sw4ph0pw0_n"alexnet:conv1"',
+            (2, 3, 227, 227),
+            [Axis(11, 4)] * 2,
+            (2, 96, 55, 55),
+        ),
+        (
+            "g1mb1ic3ih227iw227oc96oh55ow55kh11kw11sh4sw4ph0pw0dh0dw0",
+            (1, 3, 227, 227),
+            [Axis(11, 4)] * 2,
+            (1, 96, 55, 55),
+        ),
         # the right padding follows from the output: 112 outputs of a 7-wide kernel at stride 2 need 2 cells there
         ("mb1_ic3oc64_ih224oh112kh7sh2ph3", (1, 3, 224, 224), [Axis(7, 2, 1, 3, 2)] * 2, (1, 64, 112, 112)),
         # ... and may be negative: the last two columns are never read
@@ -36,7 +47,9 @@ from drawn import ints
         ("mb32g2ic4oc6ih8kh3ph1oh8", (32, 4, 8, 8), [Axis(3, before=1, after=1)] * 2, (32, 6, 8, 8)),
     ],
 )
-def test_a_descriptor_is_a_convolution(text: str, shape: tuple[int, ...], axes: list[Axis], out: tuple[int, ...]) -> None:
+def test_a_descriptor_is_a_convolution(
+    text: str, shape: tuple[int, ...], axes: list[Axis], out: tuple[int, ...]
+) -> None:
     found = described(text)
     assert is_descriptor(text)
     assert found.input == shape
@@ -94,7 +107,11 @@ def problems(draw: st.DrawFn) -> tuple[str, Layer, tuple[int, ...]]:
         space.append(size)
         words.append(f"i{letter}{size}o{letter}{out}k{letter}{k}s{letter}{s}d{letter}{d - 1}p{letter}{before}")
     text = f"mb{batch}_g{groups}ic{channels}oc{outs}_" + draw(st.sampled_from(["", "_"])).join(words)
-    return text, Conv(axes=tuple(axes), in_channels=channels, out_channels=outs, groups=groups), (batch, channels, *space)
+    return (
+        text,
+        Conv(axes=tuple(axes), in_channels=channels, out_channels=outs, groups=groups),
+        (batch, channels, *space),
+    )
 
 
 @given(problems())
@@ -104,9 +121,7 @@ def test_every_problem_is_read_back(problem: tuple[str, Layer, tuple[int, ...]])
     assert (found.layer, found.input) == (layer, shape)
 
 
-@given(st.text("gmbicoskpdhw_n0123456789\"", max_size=40))
+@given(st.text('gmbicoskpdhw_n0123456789"', max_size=40))
 def test_any_text_is_a_descriptor_or_an_error(text: str) -> None:
-    try:
+    with refused_at_most():
         described(text)
-    except SpecError as error:
-        assert error.problems[0].message

@@ -29,9 +29,9 @@ def test_there_are_broken_files() -> None:
 def test_the_error_says_what_is_wrong_and_where(path: Path) -> None:
     first = path.read_text().partition("\n")[0]
     assert first.startswith(MARK)
-    started = time.perf_counter()
+    started = time.process_time()
     error = problems(path)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     for said in first.removeprefix(MARK).split("; "):
         assert said in str(error)
     for problem in error.problems:

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from drawn import CASES, Case
 from hypothesis import given
 from hypothesis import strategies as st
+from laws import refused_at_most
 
 from convcli import SpecError, parse
 from convcli.layers import Conv, ConvTranspose, DeformConv, Layer, Separable
 from convcli.spec.spelling import LONGEST, spelled, value
-from drawn import CASES, Case
 
 
 @pytest.mark.parametrize(
@@ -20,16 +21,64 @@ from drawn import CASES, Case
     [
         ("Conv2d(3, 64, 7)", {"type": "Conv2d", "in_channels": 3, "out_channels": 64, "kernel_size": 7}),
         ("nn.Conv2d(3, 64, 7)", {"type": "Conv2d", "in_channels": 3, "out_channels": 64, "kernel_size": 7}),
-        ("torch.nn.Conv1d(1, 2, kernel_size=(3,))", {"type": "Conv1d", "in_channels": 1, "out_channels": 2, "kernel_size": [3]}),
-        (" Conv2d( 3,64 , (3,5), bias=False ) ", {"type": "Conv2d", "in_channels": 3, "out_channels": 64, "kernel_size": [3, 5], "bias": False}),
-        ("Conv2d(3, 4, 3, padding=same)", {"type": "Conv2d", "in_channels": 3, "out_channels": 4, "kernel_size": 3, "padding": "same"}),
-        ("Conv2d(3, 4, 3, padding='same')", {"type": "Conv2d", "in_channels": 3, "out_channels": 4, "kernel_size": 3, "padding": "same"}),
-        ("Conv2d(3, 4, 3, 1, 1, 1, 1, False)", {"type": "Conv2d", "in_channels": 3, "out_channels": 4, "kernel_size": 3, "stride": 1, "padding": 1, "dilation": 1, "groups": 1, "bias": False}),
-        ("Conv2d(3, 4, 3, padding=[[0, 1], [1, 2]], bias=true)", {"type": "Conv2d", "in_channels": 3, "out_channels": 4, "kernel_size": 3, "padding": [[0, 1], [1, 2]], "bias": True}),
-        ("Conv2d(3, 4, 3, stride=-1)", {"type": "Conv2d", "in_channels": 3, "out_channels": 4, "kernel_size": 3, "stride": -1}),
-        ("SeparableConv2d(3, 4, 3, 2, 1)", {"type": "SeparableConv2d", "in_channels": 3, "out_channels": 4, "kernel_size": 3, "stride": 2, "padding": 1}),
+        (
+            "torch.nn.Conv1d(1, 2, kernel_size=(3,))",
+            {"type": "Conv1d", "in_channels": 1, "out_channels": 2, "kernel_size": [3]},
+        ),
+        (
+            " Conv2d( 3,64 , (3,5), bias=False ) ",
+            {"type": "Conv2d", "in_channels": 3, "out_channels": 64, "kernel_size": [3, 5], "bias": False},
+        ),
+        (
+            "Conv2d(3, 4, 3, padding=same)",
+            {"type": "Conv2d", "in_channels": 3, "out_channels": 4, "kernel_size": 3, "padding": "same"},
+        ),
+        (
+            "Conv2d(3, 4, 3, padding='same')",
+            {"type": "Conv2d", "in_channels": 3, "out_channels": 4, "kernel_size": 3, "padding": "same"},
+        ),
+        (
+            "Conv2d(3, 4, 3, 1, 1, 1, 1, False)",
+            {
+                "type": "Conv2d",
+                "in_channels": 3,
+                "out_channels": 4,
+                "kernel_size": 3,
+                "stride": 1,
+                "padding": 1,
+                "dilation": 1,
+                "groups": 1,
+                "bias": False,
+            },
+        ),
+        (
+            "Conv2d(3, 4, 3, padding=[[0, 1], [1, 2]], bias=true)",
+            {
+                "type": "Conv2d",
+                "in_channels": 3,
+                "out_channels": 4,
+                "kernel_size": 3,
+                "padding": [[0, 1], [1, 2]],
+                "bias": True,
+            },
+        ),
+        (
+            "Conv2d(3, 4, 3, stride=-1)",
+            {"type": "Conv2d", "in_channels": 3, "out_channels": 4, "kernel_size": 3, "stride": -1},
+        ),
+        (
+            "SeparableConv2d(3, 4, 3, 2, 1)",
+            {
+                "type": "SeparableConv2d",
+                "in_channels": 3,
+                "out_channels": 4,
+                "kernel_size": 3,
+                "stride": 2,
+                "padding": 1,
+            },
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_layer_becomes_its_fields(text: str, fields: dict[str, Any]) -> None:
     assert spelled(text).fields == fields
 
@@ -72,13 +121,32 @@ def test_a_mistake_is_placed(text: str, column: int, said: str) -> None:
 
 def test_nothing_is_evaluated(tmp_path: Path) -> None:
     there = tmp_path / "evaluated"
-    for text in (f"Conv2d(3, 4, open({str(there)!r}, 'w'))", f"open({str(there)!r}, 'w')", f"Conv2d(3, 4, 3, name=__import__('pathlib').Path({str(there)!r}).touch())"):
+    for text in (
+        f"Conv2d(3, 4, open({str(there)!r}, 'w'))",
+        f"open({str(there)!r}, 'w')",
+        f"Conv2d(3, 4, 3, name=__import__('pathlib').Path({str(there)!r}).touch())",
+    ):
         with pytest.raises(SpecError):
             parse(text)
     assert not there.exists()
 
 
-@pytest.mark.parametrize("text", ["Conv2d(" + "(" * 500 + ")" * 500 + ")", "Conv2d(" + "-" * 5000 + "3)", "Conv2d(" + "9" * 9000 + ")", "Conv2d(3,\n4, 3)", "Conv2d(3\0)", "x" * (LONGEST + 1), "", "(", "\ud800(3)"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Conv2d(" + "(" * 500 + ")" * 500 + ")",
+        "Conv2d(" + "-" * 5000 + "3)",
+        "Conv2d(" + "9" * 9000 + ")",
+        "Conv2d(3, 4, 0x" + "f" * 9000 + ")",
+        "Conv2d(3, 4, [0x" + "f" * 9000 + "])",
+        "Conv2d(3,\n4, 3)",
+        "Conv2d(3\0)",
+        "x" * (LONGEST + 1),
+        "",
+        "(",
+        "\ud800(3)",
+    ],
+)
 def test_what_no_parser_should_see(text: str) -> None:
     with pytest.raises(SpecError):
         parse(text)
@@ -87,15 +155,24 @@ def test_what_no_parser_should_see(text: str) -> None:
 @given(st.one_of(st.text(max_size=60), st.text("Conv2d(3,4 )=[]'\"-.xX_*+:;#\\@{}", max_size=40)))
 def test_any_text_is_a_layer_or_an_error(text: str) -> None:
     for read in (parse, value):
-        try:
+        with refused_at_most():
             read(text)
-        except SpecError as error:
-            assert error.problems[0].message
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("3", 3), ("3,5", [3, 5]), ("(1, 2)", [1, 2]), ("1x3x224x224", [1, 3, 224, 224]), ("same", "same"), ("[[0,1],[1,2]]", [[0, 1], [1, 2]]), ("true", True), ("-1", -1), ("1_000", 1000), ("2.5", 2.5)],
+    [
+        ("3", 3),
+        ("3,5", [3, 5]),
+        ("(1, 2)", [1, 2]),
+        ("1x3x224x224", [1, 3, 224, 224]),
+        ("same", "same"),
+        ("[[0,1],[1,2]]", [[0, 1], [1, 2]]),
+        ("true", True),
+        ("-1", -1),
+        ("1_000", 1000),
+        ("2.5", 2.5),
+    ],
 )
 def test_a_flags_value(text: str, expected: object) -> None:
     assert value(text) == expected
@@ -147,7 +224,11 @@ def test_what_torch_prints_is_read(kind: type[Layer]) -> None:
             fields["output_padding"] = tuple(a.output_padding for a in layer.axes)
         elif not isinstance(layer, DeformConv):
             fields["padding_mode"] = layer.padding_mode
-        name = "DeformConv2d" if isinstance(layer, DeformConv) else f"Conv{'Transpose' if kind is ConvTranspose else ''}{case.rank}d"
+        name = (
+            "DeformConv2d"
+            if isinstance(layer, DeformConv)
+            else f"Conv{'Transpose' if kind is ConvTranspose else ''}{case.rank}d"
+        )
         module = getattr(torch.nn, name, None) or getattr(ops, name)
         printed = repr(module(case.x[0], layer.out_channels, **fields))
         found = parse(printed).settled(case.x)

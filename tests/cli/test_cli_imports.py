@@ -1,0 +1,101 @@
+"""What a command costs before it says a word: the modules that it loads."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from cli_runs import INPUT, ROOT, SAMPLES, STEM, outside
+
+# Typer loads difflib and msgspec decimal, whatever we do.
+HEAVY = {
+    "numpy",
+    "torch",
+    "torchvision",
+    "rich",
+    "pydantic",
+    "yaml",
+    "pebble",
+    "junitparser",
+    "concurrent.futures",
+    "multiprocessing",
+    "asyncio",
+    "fractions",
+    "http",
+    "urllib.request",
+    "email",
+    "hypothesis",
+    "statistics",
+    "tempfile",
+    "xml",
+}
+OWN = {"convcli.kernels", "convcli.verifier.run", "convcli.backends", "convcli.report.junit", "convcli.report.terminal"}
+PROBE = """
+import sys
+sys.argv = ["convcli", *sys.argv[1:]]
+from convcli.cli.app import main
+try:
+    main()
+except SystemExit as end:
+    code = end.code or 0
+else:
+    code = 0
+sys.stderr.write("\\n".join(sys.modules))
+sys.exit(code)
+"""
+YAML = str(SAMPLES / "networks" / "resnet50.yaml")
+
+
+def loaded(*argv: str) -> set[str]:
+    """The modules that a command has loaded when it is done, off a terminal."""
+    ran = subprocess.run(
+        [sys.executable, "-c", PROBE, *argv],
+        capture_output=True,
+        text=True,
+        env=outside({"PYTHONPATH": str(ROOT)}),
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return set(ran.stderr.split("\n"))
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("--version",),
+        ("--help",),
+        ("shape", "--help"),
+        ("schema",),
+        ("shape", STEM, *INPUT),
+        ("params", STEM, *INPUT),
+        ("flops", STEM, *INPUT, "--backward"),
+        ("summary", STEM, *INPUT),
+        ("summary", STEM, *INPUT, "--format", "json"),
+        ("summary", "--type", "Conv2d", *INPUT, "--out-channels", "8", "--kernel-size", "3"),
+        ("summary", YAML),
+        ("summary", YAML, "--format", "csv"),
+        ("summary", YAML, "--format", "markdown"),
+        ("summary", str(SAMPLES / "kinds" / "layers.jsonl"), "--format", "github"),
+    ],
+    ids=lambda argv: " ".join(word.rpartition("/")[2] for word in argv),
+)
+def test_the_calculator_loads_nothing_heavy(argv: tuple[str, ...]) -> None:
+    modules = loaded(*argv)
+    assert not HEAVY & modules
+    assert not OWN & modules
+
+
+def test_yaml_is_read_only_where_there_is_yaml() -> None:
+    assert "yaml_rs" in loaded("shape", YAML)
+    assert "yaml_rs" not in loaded("shape", STEM, *INPUT)
+    assert "yaml_rs" not in loaded("shape", str(SAMPLES / "kinds" / "conv2d.json"))
+
+
+def test_importing_convcli_loads_next_to_nothing() -> None:
+    code = "import convcli, sys; convcli.parse; convcli.load; print(*sorted(sys.modules))"
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=outside({"PYTHONPATH": str(ROOT)}), check=True
+    )
+    assert not HEAVY & set(ran.stdout.split())
+    assert "typer" not in ran.stdout.split()

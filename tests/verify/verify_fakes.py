@@ -1,0 +1,148 @@
+"""Backends that go wrong, each in its own way, at layers with WRONG output channels; others they do as they should."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.backends import Facts, Unsupported
+from convcli.backends import numpy as ours
+
+if TYPE_CHECKING:
+    from convcli.backends import Array, Arrays
+    from convcli.layers import Layer, Shape
+
+WRONG = 5
+Forward = Callable[["Layer", "Arrays"], Any]
+
+
+class Fake:
+    """Our own kernels, but for what `wrong` does with them."""
+
+    def __init__(self, wrong: Forward = ours.forward, *, rounds: bool = False):
+        self.wrong, self.ROUNDS = wrong, rounds
+
+    def versions(self) -> dict[str, str]:
+        """Nothing of note, and whether anything of torch is in this process."""
+        return {"torch loaded": str("torch" in sys.modules)}
+
+    def forward(self, layer: Layer, arrays: Arrays) -> Array:
+        """Right or wrong."""
+        result: Array = (self.wrong if getattr(layer, "out_channels", 0) == WRONG else ours.forward)(layer, arrays)
+        return result
+
+    def facts(self, layer: Layer, shape: Shape) -> Facts:
+        """What we say ourselves."""
+        x = shape[-1 - len(layer.axes) :]
+        counted = layer.counts(x, prod(shape[: -len(x)]))
+        return Facts(layer.output_shape(shape), layer.tensors(x), counted.macs)
+
+
+def _crash(layer: Layer, arrays: Arrays) -> Any:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def _kill(layer: Layer, arrays: Arrays) -> Any:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _leave(layer: Layer, arrays: Arrays) -> Any:
+    os._exit(3)
+
+
+def _hang(layer: Layer, arrays: Arrays) -> Any:
+    time.sleep(600)
+
+
+def _refuse(layer: Layer, arrays: Arrays) -> Any:
+    raise ValueError("no such\nlayer")
+
+
+def _quit(layer: Layer, arrays: Arrays) -> Any:
+    sys.exit(0)
+
+
+def _lack(layer: Layer, arrays: Arrays) -> Any:
+    raise Unsupported("not in this house")
+
+
+def _starve(layer: Layer, arrays: Arrays) -> Any:
+    raise MemoryError("Unable to allocate 8 EiB")
+
+
+def _misshape(layer: Layer, arrays: Arrays) -> Any:
+    return ours.forward(layer, arrays)[..., :-1]
+
+
+def _widen(layer: Layer, arrays: Arrays) -> Any:
+    return ours.forward(layer, arrays).astype(np.float64)
+
+
+def _one_off(layer: Layer, arrays: Arrays) -> Any:
+    y = ours.forward(layer, arrays)
+    y[0, 1, 2, 3] += 2
+    return y
+
+
+def _nan(layer: Layer, arrays: Arrays) -> Any:
+    y = ours.forward(layer, arrays)
+    y[0, 0, 1, 1] = np.nan
+    return y
+
+
+def _talk(layer: Layer, arrays: Arrays) -> Any:
+    print("garbage")  # noqa: T201 - that is the point
+    os.write(1, b"more garbage\n")
+    return ours.forward(layer, arrays)
+
+
+def _object(layer: Layer, arrays: Arrays) -> Any:
+    return {"not": "an array"}
+
+
+def _scribble(layer: Layer, arrays: Arrays) -> Any:
+    y = ours.forward(layer, arrays)
+    for array in arrays.values():
+        array[...] = 99
+    return y
+
+
+def _zeros(layer: Layer, arrays: Arrays) -> Any:
+    return np.zeros_like(ours.forward(layer, arrays))
+
+
+def _half(layer: Layer, arrays: Arrays) -> Any:
+    """Inputs through float16, as a fast mode might: 11 bits of 24."""
+    cut = {name: array.astype(np.float16).astype(array.dtype) for name, array in arrays.items()}
+    return ours.forward(layer, cut)
+
+
+def _bfloat(layer: Layer, arrays: Arrays) -> Any:
+    """Inputs cut to bfloat16: 8 bits of 24."""
+
+    def cut(array: Array) -> Array:
+        bits = array.astype(np.float32).view(np.uint32) & np.uint32(0xFFFF0000)
+        return bits.view(np.float32).astype(array.dtype)
+
+    return ours.forward(layer, {name: cut(array) for name, array in arrays.items()})
+
+
+def _rounding(layer: Layer, arrays: Arrays) -> Any:
+    """A last bit wrong here and there, as Winograd and FFT have it."""
+    y = ours.forward(layer, arrays)
+    return np.nextafter(y, np.inf, dtype=y.dtype)
+
+
+faithful = Fake()
+crashing, killed, leaving, hanging = Fake(_crash), Fake(_kill), Fake(_leave), Fake(_hang)
+refusing, quitting, lacking, starving = Fake(_refuse), Fake(_quit), Fake(_lack), Fake(_starve)
+misshapen, widened, one_off, nan, objects = Fake(_misshape), Fake(_widen), Fake(_one_off), Fake(_nan), Fake(_object)
+talking, scribbling, zeros = Fake(_talk), Fake(_scribble), Fake(_zeros)
+half, bfloat, rounding, owned = Fake(_half), Fake(_bfloat), Fake(_rounding), Fake(_rounding, rounds=True)
