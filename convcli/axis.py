@@ -294,8 +294,14 @@ def _padding_word(
     if word == "valid":
         return "", [(0, 0)] * rank
     if word != "same":
+        from difflib import get_close_matches  # a slow import that only errors need
+
+        near = get_close_matches(word, PADDING_WORDS, n=1)
         raise SpecError(
-            f"padding={word!r} is not known", field="padding", allowed=f"numbers, or {', '.join(PADDING_WORDS)}"
+            f"padding={word!r} is not known",
+            field="padding",
+            allowed=f"numbers, or {', '.join(PADDING_WORDS)}",
+            repair=near[0] if near else "",
         )
     if any(s != 1 for s in strides):
         raise SpecError(

@@ -18,6 +18,7 @@ class Problem(msgspec.Struct, frozen=True):
     line: int = 0
     column: int = 0
     excerpt: str = ""
+    at_key: bool = False  # it is the key at the end of `path` that is wrong, not its value
     caret: int = 0  # the column of the excerpt that is meant, when the excerpt is a part of the line; else `column`
 
     @property

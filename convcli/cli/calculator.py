@@ -29,7 +29,13 @@ def _run(command: Command, layer: LayerFlags, report: ReportFlags, counts: Count
     one_of("--dtype", counts.dtype, tuple(BYTES))
     sink = output.Sink(report)
     gc.disable()  # a big spec makes millions of small records that all live to the end; collecting costs a third
-    scope = Scope(command, counts.convention, counts.dtype, counts.backward)
+    try:
+        _report(sink, Scope(command, counts.convention, counts.dtype, counts.backward), layer)
+    finally:
+        gc.enable()
+
+
+def _report(sink: output.Sink, scope: Scope, layer: LayerFlags) -> None:
     sink.emit(report_of((network_record(plan, scope) for plan in plans_of(layer)), scope))
 
 

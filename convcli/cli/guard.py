@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from convcli.errors import BackendMissing, SpecError
 
+MOST_SHOWN = 100  # problems; a file with more has one cause
 FAILED, WRONG_INPUT, UNCHECKED, INTERRUPTED = 1, 2, 3, 130
 
 
@@ -59,10 +60,11 @@ def _wrong_input(error: SpecError, form: str) -> int:
         from convcli.report.github import problems
 
         sys.stdout.write(problems(error))
-    for problem in error.problems:
+    for problem in error.problems[:MOST_SHOWN]:
         say(str(problem))
     if len(error.problems) > 1:
-        say(f"{len(error.problems)} problems")
+        more = f", the first {MOST_SHOWN} of them above" if len(error.problems) > MOST_SHOWN else ""
+        say(f"{len(error.problems)} problems{more}")
     return WRONG_INPUT
 
 

@@ -231,7 +231,7 @@ def takes(**groups: type[msgspec.Struct]) -> Callable[[Callable[..., None]], Cal
         parameters = [p for group in flags.values() for p in group] + own
         flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         flat.__annotations__ = {p.name: p.annotation for p in parameters}
-        del flat.__wrapped__  # type: ignore[attr-defined]
+        del flat.__wrapped__
         return flat
 
     return grouped

@@ -28,6 +28,7 @@ from convcli.kernels.arguments import (
     quiet,
 )
 from convcli.kernels.conv import COLUMN_BYTES, source, wrapped
+from convcli.kernels.conv import auto as auto_conv
 from convcli.kernels.windows import blocks, last, padded, tap_boxes, windows
 
 if TYPE_CHECKING:
@@ -126,9 +127,20 @@ def im2col(call: Call, dy: Array) -> tuple[Array, Array]:
     return input_gradient(transposed.scatter, call, dy), by_columns(call, dy)
 
 
-def phases(call: Call, dy: Array) -> tuple[Array, Array]:
+def flipped(call: Call, dy: Array) -> tuple[Array, Array]:
     """dx is a convolution of dy with the kernel turned by 180 degrees, one per phase of the stride; dw as im2col's."""
-    return input_gradient(transposed.phases, call, dy), by_columns(call, dy)
+    return input_gradient(turned, call, dy), by_columns(call, dy)
+
+
+def turned(call: Call) -> Array:
+    """The transposed convolution as one plain convolution; as one per phase where the stride has several."""
+    if prod(call.strides) > 1:
+        return transposed.phases(call)
+    axes = tuple(
+        Axis(axis.kernel, 1, axis.dilation, axis.span - 1 - axis.before, axis.before + out - size)
+        for axis, size, out in zip(call.axes, call.space, call.out, strict=True)
+    )
+    return auto_conv(msgspec.structs.replace(call, weight=transposed.rotated(call), axes=axes))
 
 
 def auto(call: Call, dy: Array) -> tuple[Array, Array]:
@@ -137,10 +149,10 @@ def auto(call: Call, dy: Array) -> tuple[Array, Array]:
 
 
 def input_form(call: Call, dy: Array) -> Callable[[Call], Array]:
-    """The phases copy the weight: that pays for itself on large maps, and with channels to fill a product."""
+    """Turning the kernel copies it: that pays for itself on large maps, and with channels to fill a product."""
     positions, channels = len(dy) * prod(call.out), call.weight.shape[1]
     large = channels >= 8 and positions >= 128 * prod(call.strides)
-    return transposed.phases if large or call.groups > 1 or prod(call.kernel) == 1 else transposed.scatter
+    return turned if large or call.groups > 1 or prod(call.kernel) == 1 else transposed.scatter
 
 
 def input_gradient(form: Callable[[Call], Array], call: Call, dy: Array) -> Array:
@@ -172,7 +184,7 @@ def weight_gradient(call: Call, dy: Array) -> Array:
 
 
 def by_columns(call: Call, dy: Array) -> Array:
-    """dw^T = columns (C*T, positions) @ dy^T (positions, O), added up over blocks of positions in one bounded buffer."""
+    """dw^T = columns (C*T, positions) @ dy^T (positions, O), block by block of positions in one bounded buffer."""
     g, outs, counts = call.groups, len(call.weight), (len(dy), *call.out)
     rows = call.weight.shape[1] * prod(call.kernel)
     most = max(512, COLUMN_BYTES // max(1, dy.itemsize * g * rows))
@@ -211,5 +223,5 @@ def by_channel(call: Call, dy: Array) -> Array:
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(
-    {"auto": auto, "loops": loops, "taps": taps, "im2col": im2col, "phases": phases}
+    {"auto": auto, "loops": loops, "taps": taps, "im2col": im2col, "flipped": flipped}
 )

@@ -156,7 +156,8 @@ class Points(NamedTuple):
     def shares(self) -> Array:
         """(4, T, P, og): what each corner counts in the value at the point."""
         down, right = np.stack((1 - self.down, self.down)), np.stack((1 - self.right, self.right))
-        return (down[:, None] * right).reshape(4, *self.first.shape)
+        four: Array = (down[:, None] * right).reshape(4, *self.first.shape)
+        return four
 
     def values(self, dots: Array) -> Array:
         """dmask (T, P, og), from each corner's cell times dcolumn, `dots` (4, T, P, og)."""

@@ -30,6 +30,7 @@ class DeformConv(Conv, frozen=True, kw_only=True):
     def settled(self, x: Shape) -> DeformConv:
         """A convolution's, and input channels that divide into the offset groups."""
         whole("offset_groups", self.offset_groups, least=1)
+        whole("in_channels", x[0], least=1)  # torchvision's kernel dies without
         if x[0] % self.offset_groups:
             raise SpecError(
                 f"in_channels={x[0]} is not a multiple of offset_groups={self.offset_groups}",

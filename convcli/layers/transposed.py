@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import gcd, prod
 from typing import ClassVar
 
-from convcli.axis import Axis
+from convcli.axis import Axis, whole
 from convcli.layers.base import Counts, Field, Layer, Shape, check_groups
 
 
@@ -19,7 +19,7 @@ class ConvTranspose(Layer, frozen=True, kw_only=True):
 
     def settled(self, x: Shape) -> ConvTranspose:
         """Channels and padding as numbers; output_padding must stay below max(stride, dilation), as in torch."""
-        channels = self.settled_in_channels(x)
+        channels = whole("in_channels", self.settled_in_channels(x), least=1)  # torch's kernels refuse none
         check_groups(channels, self.out_channels, self.groups)
         for axis in self.axes:
             axis.check_output_padding()

@@ -6,7 +6,7 @@ import re
 
 from convcli.errors import SpecError
 
-AMOUNT = re.compile(r"(\d{1,19})(?:\.(\d{1,9}))?\s*([kKMGTP]?)(i?)([Bb]?)")
+AMOUNT = re.compile(r"(\d{1,19})(?:\.(\d{1,9}))?\s*([kKMGTP]?)(i?)([Bb]?)", re.ASCII)
 POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 
 

@@ -16,8 +16,8 @@ from convcli.axis import axes
 from convcli.errors import SpecError
 from convcli.layers import Conv, Shape
 
-ENTRY = re.compile(r"(mb|g|ic|oc|[iokspd][dhw])(\d{1,19})|_|n(?:\"(?P<quoted>[^\"]*)\"|(?P<name>.+)$)")
-DESCRIPTOR = re.compile(r"(?:(?:mb|g|ic|oc|[iokspd][dhw])\d+|_)+(?:n.*)?")
+ENTRY = re.compile(r"(mb|g|ic|oc|[iokspd][dhw])(\d{1,19})|_|n(?:\"(?P<quoted>[^\"]*)\"|(?P<name>.+)$)", re.ASCII)
+DESCRIPTOR = re.compile(r"(?:(?:mb|g|ic|oc|[iokspd][dhw])\d+|_)+(?:n.*)?", re.ASCII)
 AXES = ("d", "h", "w")
 
 
@@ -73,6 +73,8 @@ def _entries(text: str) -> tuple[dict[str, int], str]:
                 allowed="entries as in ic3ih224_oc64_kh7",
             )
         if match[1]:
+            if match[1] in entries:
+                raise SpecError(f"the descriptor says {match[1]} twice", allowed="each entry once")
             entries[match[1]] = int(match[2])
         elif match[0] != "_":
             name = match["quoted"] or match["name"] or ""

@@ -44,11 +44,11 @@ def _problems(data: object, struct: type[T]) -> list[Problem]:
     found: list[Problem] = []
     for field in msgspec.structs.fields(struct):
         if field.required and field.encode_name not in data:
-            found += [Problem(f"{field.encode_name} is missing", allowed=_allowed(hints[field.name]))]
+            found += [Problem(f"{field.encode_name} is missing", (field.encode_name,), _allowed(hints[field.name]))]
     for name, value in data.items():
         if name not in known:
             near = nearest_field(str(name), known)
-            found.append(Problem(f"the field {shown(name)} is not known", (name,), ", ".join(known), near))
+            found.append(Problem(f"the field {shown(name)} is not known", (name,), ", ".join(known), near, at_key=True))
         else:
             found.extend(_value_problems(name, value, hints[name]))
     return found or [Problem("the fields do not fit together")]

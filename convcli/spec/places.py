@@ -99,7 +99,7 @@ def error_at(text: str, source: str, place: Place, message: str, *, repair: str 
     """The error with its place and the line it speaks of."""
     line, column = place
     shown, caret = excerpt(line_of(text, line), column) if line else ("", 0)
-    problem = Problem(message, path, "", repair, source, line, column, shown, caret)
+    problem = Problem(message, path, "", repair, source, line, column, shown, caret=caret)
     return SpecError(problems=(problem,))
 
 
@@ -308,6 +308,7 @@ def located(error: SpecError, data: bytes, source: str, form: str = "") -> SpecE
 def _placed(problem: Problem, node: Node | None, lines: list[str], source: str) -> Problem:
     if problem.line or node is None:
         return msgspec.structs.replace(problem, source=problem.source or source)
-    line, column = node.event.line, node.event.column
+    event = node.key if problem.at_key else node.event
+    line, column = event.line, event.column
     shown, caret = excerpt(lines[line - 1] if line <= len(lines) else "", column)
     return msgspec.structs.replace(problem, source=source, line=line, column=column, excerpt=shown, caret=caret)

@@ -103,13 +103,16 @@ def test_messages_name_the_argument_its_shape_and_what_was_expected(
 
 @pytest.mark.parametrize("function", kernels.METHODS)
 def test_an_unknown_method_lists_the_known_ones(function: str) -> None:
-    arrays = (X, np.zeros((1, 18, 2, 2)), W) if function == "deform_conv2d" else (X, W)
+    arrays: tuple[Any, ...] = (X, np.zeros((1, 18, 2, 2)), W) if function.startswith("deform") else (X, W)
+    if function.endswith("backward"):
+        arrays = (X, *arrays)
     message = str(refusal(function, *arrays, method="magic"))
     assert all(name in message for name in kernels.METHODS[function])
 
 
 def test_methods_is_a_mapping_of_the_public_functions() -> None:
-    assert set(kernels.METHODS) == {"conv", "conv_transpose", "deform_conv2d"}
+    forward = ["conv", "conv_transpose", "deform_conv2d"]
+    assert list(kernels.METHODS) == forward + [f"{name}_backward" for name in forward]
     assert all(callable(getattr(kernels, name)) for name in kernels.METHODS)
     assert {"auto", "loops"} < set(kernels.METHODS["conv"])
     assert package.conv is kernels.conv
