@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from math import floor, prod
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +33,7 @@ from convcli.kernels.deform import CORNER_BYTES, surrounded
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from convcli.axis import Padding
+    from convcli.axis import Axis, Padding
 
     Gradients = tuple[Array, Array, Array, Array | None]
     Method = Callable[[DeformCall, Array], Gradients]
@@ -83,10 +83,8 @@ def loops(call: DeformCall, dy: Array) -> Gradients:
     for (n, o, p, q), i, t in ((y, i, t) for y in np.ndindex(*dy.shape) for i in range(per_group) for t in range(taps)):
         channel = o // (outs // call.groups) * per_group + i
         k = channel // per_offset * taps + t
-        down = p * rows.stride - rows.before + t // width * rows.dilation + call.offset.item(n, 2 * k, p, q)
-        right = (
-            q * columns.stride - columns.before + t % width * columns.dilation + call.offset.item(n, 2 * k + 1, p, q)
-        )
+        down = coordinate(rows, p, t // width, call.offset[n, 2 * k, p, q])
+        right = coordinate(columns, q, t % width, call.offset[n, 2 * k + 1, p, q])
         scale = 1 if call.mask is None else call.mask.item(n, k, p, q)
         gradient, w = dy.item(n, o, p, q), call.weight.item(o, i, t // width, t % width)
         for row, column, share, by_down, by_right in corners(call.space, down, right):
@@ -98,6 +96,12 @@ def loops(call: DeformCall, dy: Array) -> Gradients:
             doffset[n, 2 * k + 1, p, q] += gradient * w * scale * by_right * cell
     given = None if call.mask is None else exact_sums(dmask, dy)
     return exact_sums(dx, dy), exact_sums(doffset, dy), exact_sums(dw, dy), given
+
+
+def coordinate(axis: Axis, position: int, tap: int, moved: Any) -> float:
+    """Where a tap samples, rounded to the offset's dtype: close to a whole number that decides on the side of it."""
+    there: float = (moved + moved.dtype.type(position * axis.stride - axis.before + tap * axis.dilation)).item()
+    return there
 
 
 def corners(space: tuple[int, ...], down: float, right: float) -> Iterator[tuple[int, int, float, float, float]]:
@@ -119,8 +123,8 @@ def gather(call: DeformCall, dy: Array) -> Gradients:
     by_tap = call.weight.reshape(g, outs // g, per_group, taps).transpose(0, 3, 1, 2)
     weight = np.ascontiguousarray(by_tap)  # (g, T, O/g, C/g)
     most = max(256, CORNER_BYTES // max(1, 4 * channels * call.x.itemsize))
-    dx, dw, doffset = np.empty_like(call.x), np.zeros_like(weight), np.empty_like(call.offset)
-    dmask = None if call.mask is None else np.empty_like(call.mask)
+    dx, dw, doffset = np.empty_like(call.x), np.zeros_like(weight), empty(call.offset)
+    dmask = None if call.mask is None else empty(call.mask)
     for image in range(n):
         cells = surrounded(call.x[image], og)
         dcells = np.zeros_like(cells)
@@ -130,13 +134,18 @@ def gather(call: DeformCall, dy: Array) -> Gradients:
             gradient = dy[image].reshape(g, 1, outs // g, positions)[..., block]
             dcolumns = np.moveaxis(gradient.swapaxes(2, 3) @ weight, 0, 2).reshape(*points.first.shape, channels // og)
             columns, dots = visited(cells, dcells, points, dcolumns)
-            by_group = np.moveaxis(columns.reshape(taps, -1, g, per_group), 2, 0)
+            by_group = np.moveaxis(columns.reshape(taps, columns.shape[1], g, per_group), 2, 0)
             dw += gradient @ by_group
             doffset[image].reshape(og, taps, 2, positions)[..., block] = np.moveaxis(points.slopes(dots), -1, 0)
             if dmask is not None:
                 dmask[image].reshape(og, taps, positions)[..., block] = np.moveaxis(points.values(dots), -1, 0)
         dx[image] = inner(dcells, call)
     return dx, doffset, dw.transpose(0, 2, 3, 1).reshape(call.weight.shape), dmask
+
+
+def empty(like: Array) -> Array:
+    """An array of that shape in C's order, whatever the order of `like`: its reshaped views write into it."""
+    return np.empty(like.shape, like.dtype)
 
 
 class Points(NamedTuple):

@@ -12,6 +12,7 @@ from convcli.errors import SpecError
 from convcli.plan import Network, Plan, plan
 from convcli.verifier.bounds import BITS
 from convcli.verifier.estimate import memory_limit
+from convcli.verifier.interrupt import Interrupt
 from convcli.verifier.ledger import Ledger, Progress, chosen
 from convcli.verifier.verdict import LayerVerdict, Outcome, outcome
 from convcli.verifier.workshop import Workshop, cores
@@ -63,7 +64,10 @@ def verify(  # noqa: PLR0913 - each is one option of the command
     environment: dict[str, Any] = {"threads": threads, "jobs": count, "against": against}
     interrupted = False
     try:
-        with Workshop(against, count=count, threads=threads, timeout=timeout, limit=limit) as workshop:
+        with (
+            Interrupt() as interrupt,
+            Workshop(against, interrupt.check, count=count, threads=threads, timeout=timeout, limit=limit) as workshop,
+        ):
             environment = {**workshop.begin(), **environment}
             ledger.rounds = environment.pop("rounds")
             _work(ledger, workshop, tuple(dict.fromkeys(dtypes)), against)

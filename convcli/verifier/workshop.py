@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, wait
 from typing import TYPE_CHECKING, Any, Self
 
@@ -21,6 +22,7 @@ from convcli.verifier.workers import Call, Reply, Workers
 if TYPE_CHECKING:
     from convcli.verifier.ledger import Place
 
+MOMENT = 0.2  # seconds between two looks for a Ctrl-C
 Checked = tuple["Place", tuple[Check, ...]]
 
 
@@ -32,9 +34,15 @@ class _Running(msgspec.Struct):
 
 
 class Workshop:
-    """`count` layers at a time, within `limit` bytes. A context: leaving it ends every process."""
+    """`count` layers at a time, within `limit` bytes. A context: leaving it ends every process.
 
-    def __init__(self, against: str, *, count: int, threads: int, timeout: float, limit: int):
+    check: called at every wait; what it raises ends the work.
+    """
+
+    def __init__(
+        self, against: str, check: Callable[[], None], *, count: int, threads: int, timeout: float, limit: int
+    ):
+        self._check = check
         self.limit, self._most = limit, 2 * count + 1  # one job of each side waits while the others run
         self._running: list[_Running] = []
         self._root = tempfile.TemporaryDirectory(prefix="convcli-", ignore_cleanup_errors=True)
@@ -54,7 +62,10 @@ class Workshop:
     def begin(self) -> dict[str, Any]:
         """Both sides' versions, and whether the other one `rounds`. Raises BackendMissing when it does not start."""
         ours = self._bench.ours.call("environment")
-        found = self._bench.theirs.call("describe", self._bench.against).reply
+        theirs = self._bench.theirs.call("describe", self._bench.against)
+        while not (ours.done and theirs.done):
+            self._wait([ours, theirs])
+        found = theirs.reply
         if found.status:
             raise BackendMissing(f"{self._bench.against} does not start: {found.reason}")
         return {**ours.reply.value, **found.value}
@@ -93,8 +104,13 @@ class Workshop:
             done = [running for running in self._running if all(call.done for call in running.calls)]
             if done:
                 return [self._checked(running) for running in done]
-            calls = [call for running in self._running for call in running.calls]
-            wait([call.future for call in calls if not call.future.done()], None, FIRST_COMPLETED)
+            self._wait([call for running in self._running for call in running.calls])
+
+    def _wait(self, calls: list[Call]) -> None:
+        """Until one of the calls is done, or for a moment; a Ctrl-C is answered here."""
+        self._check()
+        wait([call.future for call in calls if not call.future.done()], MOMENT, FIRST_COMPLETED)
+        self._check()
 
     def _checked(self, running: _Running) -> Checked:
         self._running.remove(running)

@@ -237,6 +237,7 @@ def test_a_dense_layer_takes_the_padded_input_and_a_bounded_buffer(method: str) 
     ("field", "dy", "words"),
     [
         ("dy", np.ones((1, 4, 2, 3)), ("(1, 4, 2, 3)", "(1, 4, 2, 2)")),
+        ("dy", np.ones((1, 2, 4, 2)), ("(1, 2, 4, 2)", "(1, 4, 2, 2)")),
         ("dy", np.ones((4, 2, 2)), ("(4, 2, 2)", "(1, 4, 2, 2)")),
         ("dy", np.ones((2, 4, 2, 2)), ("(2, 4, 2, 2)", "(1, 4, 2, 2)")),
         ("dy", np.ones((1, 4, 2, 2), np.float32), ("float32", "float64")),

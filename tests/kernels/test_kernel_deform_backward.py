@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 METHODS = kernels.METHODS["deform_conv2d_backward"]
 FAST = [name for name in METHODS if name != "loops"]
-CASES = conv_cases((2,), negative=False)
+CASES = conv_cases((2,), negative=False).map(lambda case: case if case.channels else replace(case, groups=1))
 NAMES = ("dx", "doffset", "dw", "db", "dmask")
 Given = tuple["Array", "Array", "Array", "Array", "Array | None"]
 
@@ -51,8 +51,8 @@ def assert_same(found: tuple[Array | None, ...], expected: tuple[Array | None, .
 
 @law(CASES, st.booleans(), st.sampled_from((np.float16, np.float32, np.float64)))
 def test_every_method_equals_the_loops_bit_for_bit(case: Case, modulated: bool, dtype: Any) -> None:
-    given = arrays(replace(case, groups=case.groups if case.channels else 1), dtype, modulated=modulated)
-    dy, x, offset, w, mask = given
+    given = arrays(case, dtype, modulated=modulated)
+    _, x, offset, w, mask = given
     expected = kernels.deform_conv2d_backward(*given, **sliding(case), method="loops")
     shapes = [x.shape, offset.shape, w.shape, w.shape[:1], None if mask is None else mask.shape]
     assert [None if array is None else array.shape for array in expected] == shapes
@@ -107,14 +107,14 @@ def test_torchvision_agrees_at_and_beyond_every_border(method: str, dtype: Any) 
     )
     expected = torchvisions(given, padding=far)
     assert expected[1] is not None
-    assert np.count_nonzero(expected[1]) > 200
+    assert np.count_nonzero(expected[1]) > 150
     assert_same(kernels.deform_conv2d_backward(*given, padding=far, method=method), expected)
 
 
 @law(CASES)
 def test_the_layer_is_linear_in_input_weight_and_mask(case: Case) -> None:
     """<y, dy> = <x, dx> = <w, dw> = <mask, dmask>."""
-    dy, x, offset, w, mask = arrays(replace(case, groups=case.groups if case.channels else 1), np.float64)
+    dy, x, offset, w, mask = arrays(case, np.float64)
     assert mask is not None
     product = np.vdot(kernels.deform_conv2d(x, offset, w, None, mask, **sliding(case)), dy)
     for method in METHODS:
@@ -128,8 +128,8 @@ def test_the_layer_is_linear_in_input_weight_and_mask(case: Case) -> None:
 def test_a_quarter_to_the_right_changes_the_output_by_the_slope(
     case: Case, modulated: bool, down: bool, seed: int
 ) -> None:
-    """Between whole coordinates y is linear in each offset, and the offsets of different taps add up: no limit needed."""
-    given = arrays(replace(case, groups=case.groups if case.channels else 1), np.float64, modulated=modulated)
+    """Between whole coordinates y is linear in each offset, and the taps add up: no limit is needed."""
+    given = arrays(case, np.float64, modulated=modulated)
     dy, x, offset, w, mask = given
     moved = np.zeros_like(offset)
     which = slice(0 if down else 1, None, 2)
@@ -144,7 +144,6 @@ def test_a_quarter_to_the_right_changes_the_output_by_the_slope(
 
 @law(CASES)
 def test_no_offsets_and_a_mask_of_ones_is_the_plain_convolution(case: Case) -> None:
-    case = replace(case, groups=case.groups if case.channels else 1)
     dy, x, offset, w, mask = arrays(case)
     assert mask is not None
     expected = kernels.conv_backward(dy, x, w, **case.keywords)
@@ -159,11 +158,13 @@ def test_no_offsets_and_a_mask_of_ones_is_the_plain_convolution(case: Case) -> N
 
 @law(CASES)
 def test_the_gradients_are_linear_in_dy(case: Case) -> None:
-    dy, *rest = arrays(replace(case, groups=case.groups if case.channels else 1))
-    more = integers(case.y_shape if case.channels else dy.shape, np.float32, 7)
-    parts = [kernels.deform_conv2d_backward(g, *rest, **sliding(case)) for g in (dy, more)]
-    whole = kernels.deform_conv2d_backward(dy + 2 * more, *rest, **sliding(case))
-    assert_same(whole, tuple(one + 2 * other for one, other in zip(*parts, strict=True)))  # type: ignore[operator]
+    dy, x, offset, w, mask = arrays(case)
+    more = integers(case.y_shape, np.float32, 7)
+    parts, whole = [
+        [kernels.deform_conv2d_backward(g, x, offset, w, mask, **sliding(case)) for g in together]
+        for together in ((dy, more), (dy + 2 * more,))
+    ]
+    assert_same(whole[0], tuple(one + 2 * other for one, other in zip(*parts, strict=True)))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -178,8 +179,7 @@ def test_offset_groups_and_groups_are_split_and_concat(method: str) -> None:
     split = [np.split(array, 2, axis) for array, axis in ((dy, 1), (x, 1), (offset, 1), (w, 0), (mask, 1))]
     parts = [kernels.deform_conv2d_backward(*part, **sliding(case), method=method) for part in zip(*split, strict=True)]
     joined = tuple(
-        np.concatenate(part, axis)  # type: ignore[arg-type]
-        for part, axis in zip(zip(*parts, strict=True), (1, 1, 0, 0, 1), strict=True)
+        np.concatenate(part, axis) for part, axis in zip(zip(*parts, strict=True), (1, 1, 0, 0, 1), strict=True)
     )
     assert_same(kernels.deform_conv2d_backward(dy, x, offset, w, mask, **sliding(case), method=method), joined)
 
@@ -194,6 +194,16 @@ def test_at_a_whole_coordinate_the_slope_is_the_one_to_the_right(method: str) ->
         dy = np.array([[[[1.0], [0.0], [0.0]]]])
         doffset = kernels.deform_conv2d_backward(dy, x, offset, w, method=method)[1]
         assert doffset[0, 0].ravel().tolist() == [expected, 0, 0], place
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("dtype", "expected"), [(np.float32, -6), (np.float64, 7)])
+def test_the_coordinate_is_rounded_before_its_side_is_known(method: str, dtype: Any, expected: int) -> None:
+    """1 - 1e-9 is 1 in float32: the slope is the one after that cell; in float64 the one before it."""
+    x, w, dy = np.array([[[3], [10], [4]]], dtype), np.ones((1, 1, 1, 1), dtype), np.array([[[0], [1], [0]]], dtype)
+    offset = np.full((2, 3, 1), [[[-1e-9]], [[0]]], dtype)
+    doffset = kernels.deform_conv2d_backward(dy, x, offset, w, method=method)[1]
+    assert doffset[0].ravel().tolist() == [0, expected, 0]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -244,7 +254,7 @@ def test_no_batch_and_empty_batch(method: str) -> None:
     one = kernels.deform_conv2d_backward(dy[1:], x[1:], offset[1:], w, mask[1:], method=method)
     assert_same((dx[None], doffset[None], dw, db, dmask[None]), one)
     dx, doffset, dw, db, _ = kernels.deform_conv2d_backward(dy[:0], x[:0], offset[:0], w, method=method)
-    assert (dx.shape, doffset.shape) == ((0, 2, 4, 4), (0, 18, 2, 2))
+    assert (dx.shape, doffset.shape) == ((0, 2, 4, 4), (0, 36, 2, 2))
     assert not dw.any()
     assert not db.any()
 

@@ -39,7 +39,8 @@ def test_a_spelling_is_read_back_as_the_same_layer(drawn: Drawn) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["mb3_ic4oc6_ih9oh3kh3sh2ph0", "mb1_g2ic4oc6_iw9ow2kw3sw2pw1dw1", "mb2_ic1oc2_id5od1ih7oh2iw6ow3kd3kh2kw2ph0"]
+    "text",
+    ["mb3_ic4oc6_ih9oh3kh3sh2ph0", "mb1_g2ic4oc6_iw9ow2kw3sw2pw1dw1", "mb2_ic1oc2_id5od1ih7oh2iw6ow3kd3kh2kw2ph0"],
 )
 def test_a_cropping_convolution_is_described_as_benchdnn_does(text: str) -> None:
     (step,) = plan(spelled_network([text])).steps

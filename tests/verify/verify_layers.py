@@ -20,7 +20,7 @@ def _conv(kernel: tuple[int, ...], outs: int, **fields: Any) -> Conv:
 SPACES = {1: (9,), 2: (9, 7), 3: (5, 6, 4)}
 KERNELS = {1: (4,), 2: (3, 2), 3: (2, 3, 2)}
 UNEVEN = {1: ((2, 1),), 2: ((2, 1), (0, 1)), 3: ((1, 0), (1, 1), (0, 1))}
-OUTPUT_PADDING = {1: 1, 2: (1, 0), 3: (0, 1, 0)}
+OUTPUT_PADDING = {1: (1,), 2: (1, 0), 3: (0, 1, 0)}
 
 
 def _of_rank(rank: int) -> list[Named]:
