@@ -25,6 +25,7 @@ LARGEST = 127  # one byte holds it
 NEAR, QUARTERS = 8, 4  # exact offsets: most within 8 quarters of a cell, so two cells, around their tap
 PACK_X = 4  # a pack's input: its predictor turns two of these into an offset
 LOGIT = 1024  # the sigmoid of a multiple of it is 0, 1/2 or 1 in every precision
+UNITS = 1 << 10  # no exact data are finer than 1 / UNITS, nor are their products
 FRACTION_BITS = 10  # ordinary offsets: coordinates and bilinear shares stay exact
 
 

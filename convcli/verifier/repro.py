@@ -13,8 +13,11 @@ from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Laye
 from convcli.plan import Step
 
 
-def command(step: Step, source: str, *, seed: int, dtype: str = "") -> str:
-    """`convcli verify FILE --only NAME` for a layer of a file, else its spelling; with seed and the dtype at fault."""
+def command(step: Step, source: str, *, seed: int, dtype: str = "", grad: bool = False) -> str:
+    """`convcli verify FILE --only NAME` for a layer of a file, else its spelling; with seed and the dtype at fault.
+
+    grad: the gradients were checked too.
+    """
     if source and step.line is not None and Path(source).is_file():
         words = [source, "--only", step.name]
     elif isinstance(step.layer, Conv) and _crops(step.layer):
@@ -24,6 +27,8 @@ def command(step: Step, source: str, *, seed: int, dtype: str = "") -> str:
     words += ["--seed", str(seed)]
     if dtype:
         words += ["--dtype", dtype]
+    if grad:
+        words += ["--grad"]
     return shlex.join(["convcli", "verify", *words])
 
 
