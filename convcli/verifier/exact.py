@@ -37,7 +37,7 @@ class ExactJob(Job):
         self.note = fill.note
         sample = store(directory, "exact", fill)
         return [
-            bench.ours.call("exact", self.step.layer, sample, fill.quanta, self.dtype, directory),
+            bench.ours.call("exact", self.step.layer, sample, fill.quanta, self.dtype, directory, "exact"),
             bench.theirs.call("result", self.against, self.step.layer, sample, self.dtype, directory, "exact.theirs"),
         ]
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from convcli.verifier.bound import BoundJob
+from convcli.verifier.bounds import BITS
 from convcli.verifier.exact import ExactJob, MethodsJob
 from convcli.verifier.facts import FactsJob
 from convcli.verifier.gradient import AdjointJob, BoundGradientJob, ExactGradientJob
 from convcli.verifier.job import Job
+from convcli.verifier.mantissa import MantissaJob
 
 if TYPE_CHECKING:
     from convcli.plan import Step
@@ -37,6 +39,8 @@ def jobs(step: Step, wanted: Wanted) -> Iterator[Job]:
     for dtype in dtypes:
         yield ExactJob(step, seed, against, dtype)
         yield BoundJob(step, seed, against, dtype)
+    if dtypes:
+        yield MantissaJob(step, seed, against, min(dtypes, key=lambda dtype: BITS[dtype]))
     if wanted.grad:
         yield AdjointJob(step, seed, against, "float64")
         for dtype in dtypes:

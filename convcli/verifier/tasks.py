@@ -14,7 +14,8 @@ from convcli.backends import Backend, Unsupported, backend, part_arrays
 from convcli.backends import numpy as ours
 from convcli.errors import SpecError
 from convcli.layers import DeformConvPack, Layer, Shape
-from convcli.verifier.exchange import Sample, save
+from convcli.verifier import full_mantissa
+from convcli.verifier.exchange import Sample, load, save
 from convcli.verifier.fills import UNITS
 
 CAN_ROUND = "ROUNDS"
@@ -82,7 +83,9 @@ def result(name: str, layer: Layer, sample: Sample, dtype: str, directory: str, 
     return save(directory, label, _forward(backend(name), layer, sample.load(dtype)))
 
 
-def exact(layer: Layer, sample: Sample, quanta: dict[str, float], dtype: str, directory: str) -> Exact:
+def exact(  # noqa: PLR0913 - what a message holds
+    layer: Layer, sample: Sample, quanta: dict[str, float], dtype: str, directory: str, label: str
+) -> Exact:
     """Our forward with the proof that nothing in it can round.
 
     S is computed in single precision, whose 24 bits float64's data keep to as well, or in half: sums of non-negative
@@ -93,7 +96,7 @@ def exact(layer: Layer, sample: Sample, quanta: dict[str, float], dtype: str, di
     magnitudes = ours.magnitudes(layer, arrays if dtype == "float16" else sample.load("float32"))
     largest = max(float(np.max(s, initial=0)) / quanta[part] for part, s in magnitudes.items())
     live, silent = _signal(layer, arrays, y, list(magnitudes.items())[-1])
-    return Exact(save(directory, "exact.ours", y), float(np.log2(largest)) if largest else 0.0, live, silent)
+    return Exact(save(directory, f"{label}.ours", y), float(np.log2(largest)) if largest else 0.0, live, silent)
 
 
 def reference(layer: Layer, sample: Sample, dtype: str, coarse: str, directory: str, label: str) -> Reference:
@@ -182,6 +185,23 @@ def inner(x: Any, y: Any) -> int:
     return sum(int((x[block] * y[block] * UNITS).astype(np.int64).sum()) for block in blocks)
 
 
+def input_precision(layer: Layer, sample: Sample, dtype: str, file: str) -> str:
+    """How many bits the inputs must have been cut to for another side's result, a file; "" when that explains nothing.
+
+    What known formats do to numbers is tried first, then every length, the longest first.
+    """
+    arrays, y = sample.load(dtype), load(file)
+    known = full_mantissa.input_precision(layer, arrays, y)
+    if known:
+        return known
+    for bits in range(full_mantissa.WIDTH - 1, 0, -1):
+        for way, rounded in (("rounded", np.rint), ("cut off", np.trunc)):
+            short = {n: a if n in {"offset", "mask"} else full_mantissa.cut(a, bits, rounded) for n, a in arrays.items()}
+            if np.array_equal(ours.forward(layer, short), y):
+                return f"inputs of {bits - 1} bits after the point, {way}"
+    return ""
+
+
 def disagreeing(layer: Layer, sample: Sample, dtype: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(the methods of our kernels that ran, those among them that differ from the first)."""
     arrays = sample.load(dtype)
@@ -249,6 +269,7 @@ TASKS: dict[str, Callable[..., Any]] = {
     "exact_gradients": exact_gradients,
     "reference_gradients": reference_gradients,
     "inner_products": inner_products,
+    "input_precision": input_precision,
     "disagreeing": disagreeing,
     "facts": facts,
     "executed_macs": executed_macs,
