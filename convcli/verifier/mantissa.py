@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from convcli.verifier.alternating import long_fills
 from convcli.verifier.compare import difference
 from convcli.verifier.exact import ExactJob, common_bits
 from convcli.verifier.exchange import Sample, load, store
-from convcli.verifier.fills import Unfillable
-from convcli.verifier.full_mantissa import ROLES, full_mantissa
 from convcli.verifier.job import SEVERITY, Bench, primitives, seconds_of
 from convcli.verifier.verdict import Check, Status
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Long(msgspec.Struct, frozen=True):
-    """One fill: a part's array `role` long. The calls that it takes are one on each side."""
+    """One fill, in which what `role` names is long; it takes one call on each side."""
 
     label: str
     role: str
@@ -31,19 +30,18 @@ class Long(msgspec.Struct, frozen=True):
 
 
 class MantissaJob(ExactJob):
-    """One operand 13 bits long, the other of ones, then the roles swapped; a composite part by part."""
+    """Each operand 13 bits long where the other one is of ones; a composite part by part."""
 
     name = "mantissa"
 
     def start(self, bench: Bench, directory: str) -> list[Call]:
-        """Each part in both roles."""
+        """Each part, its operands long in turn."""
         self.no_elements()
         self._fills: list[Long] = []
         calls = []
         for label, layer, x in primitives(self.step.layer, self.step.x):
-            for role in ROLES:
-                name = ".".join(filter(None, ("mantissa", label, role)))
-                fill = full_mantissa(self.case.part(layer, x), common_bits(self.dtype), role)
+            for role, fill in long_fills(self.case.part(layer, x), common_bits(self.dtype)).items():
+                name = f"mantissa.{label}.{len(calls)}"
                 sample = store(directory, name, fill)
                 shape = (*self.step.batch, *layer.output(x))
                 self._fills.append(Long(label, role, layer, shape, sample, fill.note))
@@ -51,8 +49,6 @@ class MantissaJob(ExactJob):
                     bench.ours.call("exact", layer, sample, fill.quanta, self.dtype, directory, name),
                     bench.theirs.call("result", self.against, layer, sample, self.dtype, directory, f"{name}.theirs"),
                 ]
-        if not calls:
-            raise Unfillable("no data need every bit")
         return calls
 
     def further(self, bench: Bench, directory: str, replies: list[Reply]) -> list[Call]:
@@ -86,5 +82,5 @@ class MantissaJob(ExactJob):
             return self.check(Status.FAILED, f"{self.against} gave {z.dtype}, expected {self.dtype}")
         self.note = fill.note
         judged = self._judged(ours.value, difference(y, z), y, z)
-        where = f"{fill.label}.{fill.role}" if fill.label else fill.role
+        where = f"{fill.label}: {fill.role}" if fill.label else fill.role
         return msgspec.structs.replace(judged, detail=f"{where} long: {judged.detail}")
