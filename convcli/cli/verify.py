@@ -29,6 +29,9 @@ def verify(
         ),
     ] = None,
     grad: Annotated[bool, typer.Option("--grad", help="Check every gradient against torch's autograd too.")] = False,
+    prove: Annotated[
+        bool, typer.Option("--prove", help="Prove macs_nonpad by running layers of ones, on both sides.")
+    ] = False,
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", help="Layers checked at once.", show_default=False)
     ] = None,
@@ -75,6 +78,7 @@ def verify(
             seed=seed,
             dtypes=dtypes,
             grad=grad,
+            prove=prove,
             jobs=jobs,
             only=tuple(only or ()),
             fail_fast=fail_fast,

@@ -14,6 +14,7 @@ from convcli.verifier.facts import FactsJob
 from convcli.verifier.gradient import AdjointJob, BoundGradientJob, ExactGradientJob
 from convcli.verifier.job import Job
 from convcli.verifier.mantissa import MantissaJob
+from convcli.verifier.prove import ProveJob
 
 if TYPE_CHECKING:
     from convcli.plan import Step
@@ -28,12 +29,21 @@ class Wanted(msgspec.Struct, frozen=True):
     dtypes: tuple[str, ...]
     seed: int = 0
     grad: bool = False
+    prove: bool = False
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What the command line must say for the checks that are not always made."""
+        asked = {"--grad": self.grad, "--prove": self.prove}
+        return tuple(flag for flag, given in asked.items() if given)
 
 
 def jobs(step: Step, wanted: Wanted) -> Iterator[Job]:
     """Every check of one layer, in the order of the report."""
     seed, against, dtypes = wanted.seed, wanted.against, wanted.dtypes
     yield FactsJob(step, seed, against)
+    if wanted.prove:
+        yield ProveJob(step, seed, against)
     if dtypes and step.layer.counts(step.x, step.images).macs <= LOOPS_MACS:
         yield MethodsJob(step, seed, against, dtypes[0])
     for dtype in dtypes:

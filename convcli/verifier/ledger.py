@@ -139,7 +139,7 @@ class Ledger:
             type=step.type,
             status=status,
             checks=checks,
-            repro=command(step, subject.source, seed=self.wanted.seed, dtype=fault, grad=self.wanted.grad),
+            repro=command(step, subject.source, seed=self.wanted.seed, dtype=fault, also=self.wanted.flags),
             source=subject.source,
             line=UNSET if step.line is None else step.line,
             reason=reason,

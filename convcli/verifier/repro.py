@@ -13,10 +13,10 @@ from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Laye
 from convcli.plan import Step
 
 
-def command(step: Step, source: str, *, seed: int, dtype: str = "", grad: bool = False) -> str:
+def command(step: Step, source: str, *, seed: int, dtype: str = "", also: tuple[str, ...] = ()) -> str:
     """`convcli verify FILE --only NAME` for a layer of a file, else its spelling; with seed and the dtype at fault.
 
-    grad: the gradients were checked too.
+    also: the flags of further checks.
     """
     if source and step.line is not None and Path(source).is_file():
         words = [source, "--only", step.name]
@@ -27,9 +27,7 @@ def command(step: Step, source: str, *, seed: int, dtype: str = "", grad: bool =
     words += ["--seed", str(seed)]
     if dtype:
         words += ["--dtype", dtype]
-    if grad:
-        words += ["--grad"]
-    return shlex.join(["convcli", "verify", *words])
+    return shlex.join(["convcli", "verify", *words, *also])
 
 
 def spelling(step: Step) -> str:

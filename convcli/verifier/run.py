@@ -28,6 +28,7 @@ def verify(  # noqa: PLR0913 - each is one option of the command
     seed: int = 0,
     dtypes: Sequence[str] = DTYPES,
     grad: bool = False,
+    prove: bool = False,
     jobs: int | None = None,
     only: Sequence[str] = (),
     fail_fast: bool = False,
@@ -40,7 +41,7 @@ def verify(  # noqa: PLR0913 - each is one option of the command
     """Every layer of the networks against another implementation: shape, parameters, MACs, exact and bounded values.
 
     seed: the data depend on it and on each layer's configuration, on nothing else. dtypes: float64, float32, float16.
-    grad: every gradient as well, and the adjoint identity.
+    grad: every gradient as well, and the adjoint identity. prove: the products off the padding by executing ones.
     jobs: layers worked on at a time, each by one process for either side. only: names or patterns (`layer1.*`) of the
     layers to check. fail_fast: skip what comes after a failure. max_memory: bytes; a layer that needs more is skipped;
     half of what is free when left out. timeout: seconds for one call of one side. against: "torch", or a backend of
@@ -58,7 +59,7 @@ def verify(  # noqa: PLR0913 - each is one option of the command
             raise SpecError(f"dtype={dtype!r} is not known", field="dtype", allowed=", ".join(BITS))
     if not timeout > 0:
         raise SpecError(f"timeout={timeout} is too short", field="timeout", allowed="more than 0 seconds")
-    wanted = Wanted(against, tuple(dict.fromkeys(dtypes)), whole("seed", seed, least=0), grad=grad)
+    wanted = Wanted(against, tuple(dict.fromkeys(dtypes)), whole("seed", seed, least=0), grad=grad, prove=prove)
     ledger = Ledger(chosen(plans, only), wanted, fail_fast=fail_fast)
     ledger.progress, ledger.on_verdict = progress, on_verdict
     require(against)

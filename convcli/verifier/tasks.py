@@ -17,6 +17,7 @@ from convcli.layers import DeformConvPack, Layer, Shape
 from convcli.verifier import full_mantissa
 from convcli.verifier.exchange import Sample, load, save
 from convcli.verifier.fills import UNITS
+from convcli.verifier.influence import unseen
 
 CAN_ROUND = "ROUNDS"
 BLOCK = 2**16
@@ -35,12 +36,14 @@ class Exact(msgspec.Struct, frozen=True):
     """Our side of an exact check. bits: log2 of the largest S/q, the part it occurs in included.
 
     live: outputs with at least one product that is not 0. silent: how many of them show nothing but the bias.
+    unseen: what influences no output, in words.
     """
 
     file: str
     bits: float
     live: int
     silent: int
+    unseen: str = ""
 
 
 class ExactGradient(msgspec.Struct, frozen=True):
@@ -96,7 +99,7 @@ def exact(  # noqa: PLR0913 - what a message holds
     magnitudes = ours.magnitudes(layer, arrays if dtype == "float16" else sample.load("float32"))
     largest = max(float(np.max(s, initial=0)) / quanta[part] for part, s in magnitudes.items())
     live, silent = _signal(layer, arrays, y, list(magnitudes.items())[-1])
-    return Exact(save(directory, f"{label}.ours", y), float(np.log2(largest)) if largest else 0.0, live, silent)
+    return Exact(save(directory, f"{label}.ours", y), float(np.log2(largest)) if largest else 0.0, live, silent, unseen(layer, arrays))
 
 
 def reference(layer: Layer, sample: Sample, dtype: str, coarse: str, directory: str, label: str) -> Reference:
