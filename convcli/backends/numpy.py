@@ -117,9 +117,7 @@ def _conv_transpose(layer: ConvTranspose, arrays: Arrays, method: str) -> Array:
 
 
 def _conv_transpose_gradients(layer: ConvTranspose, arrays: Arrays, dy: Array) -> dict[str, Array]:
-    found = kernels.conv_transpose_backward(
-        dy, arrays["x"], arrays["weight"], **_sliding(layer), **_transposed(layer)
-    )
+    found = kernels.conv_transpose_backward(dy, arrays["x"], arrays["weight"], **_sliding(layer), **_transposed(layer))
     return dict(zip(("x", "weight", "bias"), found, strict=True))
 
 

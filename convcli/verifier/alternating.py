@@ -24,14 +24,18 @@ def long_fills(case: Case, bits: int) -> dict[str, Fill]:
     if case.x[0] < 2:
         return {role: full_mantissa(case, bits, role) for role in ROLES}
     first, second = (full_mantissa(case, bits, role) for role in ROLES)
-    scale = first.scales["x"]
+    scale, whole = first.scales["x"], np.int32 if first.scales["x"] < 1 << 31 else np.int64
     even = np.arange(case.x[0]) % 2 == 0
     spread = even.reshape(-1, *(1,) * len(case.layer.axes))
-    x = np.where(spread, first.arrays["x"], np.multiply(second.arrays["x"], scale, dtype=np.int32))
+    x = np.where(spread, first.arrays["x"], np.multiply(second.arrays["x"], scale, dtype=whole))
     of_weight = even[_channels(case)]
-    weight = np.where(of_weight, np.multiply(first.arrays["weight"], scale, dtype=np.int32), second.arrays["weight"])
+    weight = np.where(of_weight, np.multiply(first.arrays["weight"], scale, dtype=whole), second.arrays["weight"])
     scales = {**first.scales, **dict.fromkeys(ROLES, scale)}
-    return {BOTH: Fill({**first.arrays, "x": x, "weight": weight}, scales, first.quanta, first.note)}
+    return {
+        BOTH: Fill(
+            {**first.arrays, "x": x.astype(whole), "weight": weight.astype(whole)}, scales, first.quanta, first.note
+        )
+    }
 
 
 def _channels(case: Case) -> Array:

@@ -37,11 +37,10 @@ BELOW = 15  # the numbers are below 2**-15, where float16 has 9 bits left: fewer
 
 
 def full_mantissa(case: Case, bits: int, role: str) -> Fill:
-    """The operand `role` ("x" or "weight") long, the other of ones: exact where `bits` bits of mantissa, a key of
-    WIDTHS, are kept.
+    """The operand `role` ("x" or "weight") long, the other of ones: exact where `bits` bits of mantissa are kept.
 
-    Biases are long in both. Offsets are whole and masks 0 or 1, so that every sample is a cell. For layers without
-    parts. Raises Unfillable.
+    bits: a key of WIDTHS. Biases are long in both. Offsets are whole and masks 0 or 1, so that every sample is a cell.
+    For layers without parts. Raises Unfillable.
     """
     width = WIDTHS[bits]
     scale = 1 << (width + BELOW) if bits >= 24 else 1

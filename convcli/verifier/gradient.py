@@ -16,8 +16,8 @@ from convcli.verifier.estimate import backward_bytes
 from convcli.verifier.exact import common_bits
 from convcli.verifier.exchange import load, store
 from convcli.verifier.facts import UNCOUNTED
-from convcli.verifier.gradient_fills import ordinary_gradients, structural_gradients
 from convcli.verifier.fills import UNITS
+from convcli.verifier.gradient_fills import ordinary_gradients, structural_gradients
 from convcli.verifier.job import Bench, Job, NothingToDo, primitives, seconds_of
 from convcli.verifier.verdict import Check, Status
 

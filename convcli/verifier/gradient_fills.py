@@ -27,9 +27,9 @@ from convcli.verifier.fills import (
     _coordinates_fit,
     _integers,
     _largest_bias,
+    _weight,
     ordinary,
     terms,
-    _weight,
 )
 
 if TYPE_CHECKING:
@@ -223,7 +223,7 @@ def _pack(case: Case, bits: int) -> Fill:
 
 
 def _predictor(case: Case, offsets: int) -> tuple[Array, Array]:
-    """(weight, bias) in quarters: rows of offsets have one weight of 1 and a bias of 1/4 to 3/4, those of masks none."""
+    """(weight, bias) in quarters: a row of offsets has one weight of 1 and a bias of 1/4 to 3/4, one of masks none."""
     shape = case.shape("weight")
     rows, products = shape[0], prod(shape[1:])
     rng = case.draw("predictor of gradients")

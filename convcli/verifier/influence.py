@@ -20,7 +20,7 @@ NAMED = 3
 
 
 def unseen(layer: Layer, arrays: Arrays) -> str:
-    """"tap (0, 1)", "input channels 3, 4 of depthwise": what no output depends on; "" when there is none.
+    """What no output depends on: `tap (0, 1)`, `input channels 3, 4 of depthwise`; "" when there is no such thing.
 
     A pack's predictor is sparse: its parts are checked with data of their own.
     """

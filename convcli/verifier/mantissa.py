@@ -39,7 +39,7 @@ class MantissaJob(ExactJob):
         """Each part, its operands long in turn."""
         self.no_elements()
         self._fills: list[Long] = []
-        calls = []
+        calls: list[Call] = []
         for label, layer, x in primitives(self.step.layer, self.step.x):
             for role, fill in long_fills(self.case.part(layer, x), common_bits(self.dtype)).items():
                 name = f"mantissa.{label}.{len(calls)}"

@@ -15,12 +15,13 @@ from convcli.backends import numpy as ours
 from convcli.errors import SpecError
 from convcli.layers import DeformConvPack, Layer, Shape
 from convcli.verifier import full_mantissa
+from convcli.verifier.bounds import BITS
 from convcli.verifier.exchange import Sample, load, save
 from convcli.verifier.fills import UNITS
 from convcli.verifier.influence import unseen
 
 CAN_ROUND = "ROUNDS"
-BLOCK = 2**16
+BLOCK = 2**12  # what an int64 can add up of the products there are
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -47,7 +48,7 @@ class Exact(msgspec.Struct, frozen=True):
 
 
 class ExactGradient(msgspec.Struct, frozen=True):
-    """One gradient of our side. bits: log2 of the largest S/q. live: elements with a product; silent: 0 all the same."""
+    """One gradient of our side. bits: log2 of the largest S/q. live: elements with a product, silent: that are 0."""
 
     file: str
     bits: float
@@ -86,9 +87,7 @@ def result(name: str, layer: Layer, sample: Sample, dtype: str, directory: str, 
     return save(directory, label, _forward(backend(name), layer, sample.load(dtype)))
 
 
-def exact(  # noqa: PLR0913 - what a message holds
-    layer: Layer, sample: Sample, quanta: dict[str, float], dtype: str, directory: str, label: str
-) -> Exact:
+def exact(layer: Layer, sample: Sample, quanta: dict[str, float], dtype: str, directory: str, label: str) -> Exact:
     """Our forward with the proof that nothing in it can round.
 
     S is computed in single precision, whose 24 bits float64's data keep to as well, or in half: sums of non-negative
@@ -99,7 +98,8 @@ def exact(  # noqa: PLR0913 - what a message holds
     magnitudes = ours.magnitudes(layer, arrays if dtype == "float16" else sample.load("float32"))
     largest = max(float(np.max(s, initial=0)) / quanta[part] for part, s in magnitudes.items())
     live, silent = _signal(layer, arrays, y, list(magnitudes.items())[-1])
-    return Exact(save(directory, f"{label}.ours", y), float(np.log2(largest)) if largest else 0.0, live, silent, unseen(layer, arrays))
+    bits = float(np.log2(largest)) if largest else 0.0
+    return Exact(save(directory, f"{label}.ours", y), bits, live, silent, unseen(layer, arrays))
 
 
 def reference(layer: Layer, sample: Sample, dtype: str, coarse: str, directory: str, label: str) -> Reference:
@@ -197,10 +197,11 @@ def input_precision(layer: Layer, sample: Sample, dtype: str, file: str) -> str:
     known = full_mantissa.input_precision(layer, arrays, y)
     if known:
         return known
-    for bits in range(full_mantissa.WIDTH - 1, 0, -1):
+    for bits in range(full_mantissa.WIDTHS[BITS["float32"]] - 1, 0, -1):
         for way, rounded in (("rounded", np.rint), ("cut off", np.trunc)):
-            short = {n: a if n in {"offset", "mask"} else full_mantissa.cut(a, bits, rounded) for n, a in arrays.items()}
-            if np.array_equal(ours.forward(layer, short), y):
+            kept = {name: array for name, array in arrays.items() if name in {"offset", "mask"}}
+            short = {name: full_mantissa.cut(array, bits, rounded) for name, array in arrays.items()}
+            if np.array_equal(ours.forward(layer, {**short, **kept}), y):
                 return f"inputs of {bits - 1} bits after the point, {way}"
     return ""
 

@@ -116,7 +116,7 @@ def worst(checks: tuple[Check, ...]) -> Status:
 
     A layer whose shape and parameters were checked, but none of its values or of its gradients, has not passed.
     """
-    values = ({c.status for c in checks if c.name == "forward"}, {c.status for c in checks if c.name.startswith("grad")})
+    values = [{check.status for check in checks if check.name.startswith(name)} for name in ("forward", "grad")]
     for pick in (
         {check.status for check in checks if check.status.bad},
         {status for found in values if not any(status.good for status in found) for status in found if status.idle},
