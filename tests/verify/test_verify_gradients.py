@@ -11,7 +11,7 @@ from drawn import cases
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from verify_fakes import WRONG
-from verify_layers import DEFORMABLE, Named, check, planned, statuses
+from verify_layers import DEFORMABLE, SMALL, Named, check, planned, statuses
 
 from convcli.axis import axes
 from convcli.backends import numpy as ours
@@ -175,6 +175,22 @@ def test_a_backend_without_gradients_is_unsupported() -> None:
     assert outcome.exit_code == 3
     assert check(outcome.layers[0], "grad_weight", "exact", "float32").detail.endswith("it has no gradients")
     assert check(outcome.layers[0], "forward", "exact", "float32").status is Status.PASSED
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("named", SMALL, ids=lambda named: named[0].kind)
+def test_they_are_autograds_on_ordinary_data_too(named: Named) -> None:
+    """A pack as a whole, its masks between 0 and 1: no bound is known for that, but float64 has digits to spare."""
+    torch = pytest.importorskip("convcli.backends.torch")
+    (step,) = planned(named).steps
+    case, rng = Case(step.layer, step.x, step.batch), np.random.default_rng(0)
+    names = ("x", *step.layer.side_inputs(step.x), *step.layer.tensors(step.x))
+    arrays = {name: rng.standard_normal(case.shape(name)) for name in names}
+    dy = rng.standard_normal((*step.batch, *step.y))
+    theirs = torch.backward(step.layer, arrays, dy)
+    assert theirs.keys() == arrays.keys()
+    for name, gradient in ours.backward(step.layer, arrays, dy).items():
+        assert gradient == pytest.approx(theirs[name], rel=1e-9, abs=1e-9), name
 
 
 @settings(max_examples=60)
