@@ -12,7 +12,7 @@ from msgspec import UNSET
 from convcli.errors import SpecError
 from convcli.verifier.fills import Case
 from convcli.verifier.job import Job
-from convcli.verifier.jobs import jobs
+from convcli.verifier.jobs import Wanted, jobs
 from convcli.verifier.repro import command
 from convcli.verifier.verdict import Check, LayerVerdict, Status, worst
 
@@ -62,25 +62,25 @@ class Ledger:
     Layers of one configuration have the same data and so the same checks: they are made once.
     """
 
-    def __init__(self, subjects: list[Subject], seed: int, *, fail_fast: bool = False):
-        self.subjects, self.seed, self.fail_fast = subjects, seed, fail_fast
+    def __init__(self, subjects: list[Subject], wanted: Wanted, *, fail_fast: bool = False):
+        self.subjects, self.wanted, self.fail_fast = subjects, wanted, fail_fast
         self.progress: Progress | None = None
         self.on_verdict: Callable[[LayerVerdict], None] | None = None
         self.rounds = False
         self.failed = False
         self.verdicts: list[LayerVerdict] = []
         first: dict[bytes, int] = {}
-        keys = [Case(subject.step.layer, subject.step.x, subject.step.batch, seed).key for subject in subjects]
+        keys = [Case(subject.step.layer, subject.step.x, subject.step.batch, wanted.seed).key for subject in subjects]
         self._twin = [first.setdefault(key, index) for index, key in enumerate(keys)]
         self._checks: dict[int, dict[int, tuple[Check, ...]]] = {}
         self._expected: dict[int, int] = {}
 
-    def jobs(self, dtypes: tuple[str, ...], against: str) -> Iterator[tuple[Place, Job]]:
+    def jobs(self) -> Iterator[tuple[Place, Job]]:
         """What is to be done, in order; nothing more after a failure when that is wanted."""
         for index, subject in enumerate(self.subjects):
             if self._twin[index] != index:
                 continue
-            found = list(jobs(subject.step, seed=self.seed, dtypes=dtypes, against=against))
+            found = list(jobs(subject.step, self.wanted))
             self._checks[index], self._expected[index] = {}, len(found)
             for position, job in enumerate(found):
                 if self.failed:
@@ -139,7 +139,7 @@ class Ledger:
             type=step.type,
             status=status,
             checks=checks,
-            repro=command(step, subject.source, seed=self.seed, dtype=fault),
+            repro=command(step, subject.source, seed=self.wanted.seed, dtype=fault, also=self.wanted.flags),
             source=subject.source,
             line=UNSET if step.line is None else step.line,
             reason=reason,
@@ -149,15 +149,20 @@ class Ledger:
 
 def settled(checks: tuple[Check, ...], *, rounds: bool) -> tuple[Check, ...]:
     """A side that rounds by nature (Winograd, FFT) may fail the exact stage when it holds the bound: INEXACT."""
-    bound = {check.dtype for check in checks if check.method == "bound" and check.status is Status.PASSED}
     if not rounds:
         return checks
-    failed = [
-        c for c in checks if (c.name, c.method, c.status) == ("forward", "exact", Status.FAILED) and c.dtype in bound
-    ]
+    bounds = [check for check in checks if check.method == "bound"]
+    bad = {_held(check) for check in bounds if check.status is not Status.PASSED}
+    held = {_held(check) for check in bounds} - bad
+    failed = [c for c in checks if (c.method, c.status) == ("exact", Status.FAILED) and _held(c) in held]
     return tuple(
         msgspec.structs.replace(check, status=Status.INEXACT, detail=f"rounds, within the bound; {check.detail}")
         if check in failed
         else check
         for check in checks
     )
+
+
+def _held(check: Check) -> tuple[bool, str]:
+    """What a bound speaks for: the values or all the gradients, in one precision."""
+    return check.name.startswith("grad"), check.dtype

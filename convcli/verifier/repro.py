@@ -13,8 +13,11 @@ from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Laye
 from convcli.plan import Step
 
 
-def command(step: Step, source: str, *, seed: int, dtype: str = "") -> str:
-    """`convcli verify FILE --only NAME` for a layer of a file, else its spelling; with seed and the dtype at fault."""
+def command(step: Step, source: str, *, seed: int, dtype: str = "", also: tuple[str, ...] = ()) -> str:
+    """`convcli verify FILE --only NAME` for a layer of a file, else its spelling; with seed and the dtype at fault.
+
+    also: the flags of further checks.
+    """
     if source and step.line is not None and Path(source).is_file():
         words = [source, "--only", step.name]
     elif isinstance(step.layer, Conv) and _crops(step.layer):
@@ -24,7 +27,7 @@ def command(step: Step, source: str, *, seed: int, dtype: str = "") -> str:
     words += ["--seed", str(seed)]
     if dtype:
         words += ["--dtype", dtype]
-    return shlex.join(["convcli", "verify", *words])
+    return shlex.join(["convcli", "verify", *words, *also])
 
 
 def spelling(step: Step) -> str:
