@@ -6,15 +6,13 @@ summation can round them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from math import prod
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli import kernels
-from convcli.layers import Conv, ConvTranspose, DeformConv, Layer
+from convcli.backends import numpy as ours
+from convcli.layers import DeformConv, Layer
 from convcli.verifier.fills import QUARTERS, Case, Fill, Unfillable, structural
 
 if TYPE_CHECKING:
@@ -22,13 +20,14 @@ if TYPE_CHECKING:
 
     Gradients = dict[str, Array]
 
+KINDS = ("conv", "conv_transpose", "deform_conv")
 FORWARD_BITS = 16  # of 24: what a gradient sums over beyond an output's products needs the rest
 LARGEST_DY = (31, 7, 3, 1)
 
 
 def gradients(layer: Layer, arrays: Arrays) -> Gradients:
     """By name, the gradient in each array of the layer, for the output's gradient `dy`; for layers without parts."""
-    return BACKWARD[layer.kind](layer, arrays)
+    return ours.backward(layer, {name: array for name, array in arrays.items() if name != "dy"}, arrays["dy"])
 
 
 def gradient_fill(case: Case, bits: int) -> Fill:
@@ -65,38 +64,3 @@ def largest_sum(case: Case, fill: Fill) -> float:
         sums.append(2 * case.x[0] // layer.offset_groups * outs * x * w * dy)
         mask = max(1.0, np.max(fill.arrays["mask"], initial=0) / QUARTERS) if "mask" in fill.arrays else 1.0
     return float(max(sums) * mask / fill.quanta[""])
-
-
-def _sliding(layer: Layer, **more: Any) -> dict[str, Any]:
-    return {
-        "stride": tuple(axis.stride for axis in layer.axes),
-        "padding": tuple((axis.before, axis.after) for axis in layer.axes),
-        "dilation": tuple(axis.dilation for axis in layer.axes),
-        **more,
-    }
-
-
-def _conv(layer: Conv, arrays: Arrays) -> Gradients:
-    sliding = _sliding(layer, groups=layer.groups or 1, padding_mode=layer.padding_mode)
-    return _named(arrays, kernels.conv_backward(arrays["dy"], arrays["x"], arrays["weight"], **sliding))
-
-
-def _conv_transpose(layer: ConvTranspose, arrays: Arrays) -> Gradients:
-    sliding = _sliding(layer, groups=layer.groups, output_padding=tuple(axis.output_padding for axis in layer.axes))
-    return _named(arrays, kernels.conv_transpose_backward(arrays["dy"], arrays["x"], arrays["weight"], **sliding))
-
-
-def _deform_conv(layer: Layer, arrays: Arrays) -> Gradients:
-    given = (arrays["dy"], arrays["x"], arrays["offset"], arrays["weight"], arrays.get("mask"))
-    dx, doffset, dw, db, dmask = kernels.deform_conv2d_backward(*given, **_sliding(layer))
-    found = {**_named(arrays, (dx, dw, db)), "offset": doffset}
-    return found if dmask is None else {**found, "mask": dmask}
-
-
-def _named(arrays: Arrays, found: tuple[Array, Array, Array]) -> Gradients:
-    return {name: g for name, g in zip(("x", "weight", "bias"), found, strict=True) if name in arrays}
-
-
-BACKWARD: Mapping[str, Callable[[Any, Arrays], Gradients]] = MappingProxyType(
-    {"conv": _conv, "conv_transpose": _conv_transpose, "deform_conv": _deform_conv}
-)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convcli.backends import numpy as ours
-from convcli.verifier.backward import BACKWARD, gradient_fill, gradients
+from convcli.verifier.backward import KINDS, gradient_fill, gradients
 from convcli.verifier.bounds import BITS
 from convcli.verifier.fills import Case, Fill, Unfillable
 from convcli.verifier.full_mantissa import CUTS, ROLES, WIDTHS, both_roles, cut, full_mantissa, input_precision
@@ -121,7 +121,7 @@ def test_views_are_equal_and_not_contiguous() -> None:
 def test_gradients_cannot_round_on_their_fill(drawn: Drawn, seed: int) -> None:
     """Single precision, double precision and Python's own numbers, in another order, agree bit for bit."""
     for _, layer, x in primitives(drawn.layer, drawn.x):
-        assert layer.kind in BACKWARD
+        assert layer.kind in KINDS
         fill = gradient_fill(Case(layer, x, drawn.input[:1], seed), 24)
         wide, narrow = (gradients(layer, values(fill, dtype)) for dtype in ("float64", "float32"))
         assert set(wide) == set(fill.arrays) - {"dy"}

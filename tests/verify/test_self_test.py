@@ -12,7 +12,8 @@ from convcli.backends import backend
 from convcli.backends import numpy as ours
 from convcli.errors import SpecError
 from convcli.layers import KINDS
-from convcli.verifier.backward import BACKWARD, gradient_fill, gradients
+from convcli.verifier.backward import KINDS as DIFFERENTIABLE
+from convcli.verifier.backward import gradient_fill, gradients
 from convcli.verifier.fills import Case, ordinary, structural
 from convcli.verifier.mutants import MUTANTS, Mutant, planned
 from convcli.verifier.rounding import CORRECT
@@ -32,7 +33,7 @@ from convcli.verifier.self_test import (
 from convcli.verifier.verdict import Check, Status
 
 FORWARD = [mutant for mutant in MUTANTS.values() if not mutant.gradient]
-BACKWARDS = [mutant for mutant in MUTANTS.values() if mutant.gradient]
+DIFFERENTIABLES = [mutant for mutant in MUTANTS.values() if mutant.gradient]
 SMALL = 5_000  # products
 
 
@@ -50,9 +51,9 @@ def outcome(told: list[tuple[int, int, str]]) -> SelfTest:
 
 def test_the_catalogue_is_large_and_covers_every_kind() -> None:
     assert len(FORWARD) >= 45
-    assert len(BACKWARDS) >= 15
+    assert len(DIFFERENTIABLES) >= 15
     assert {kind for mutant in FORWARD for kind in mutant.kinds} == {kind.kind for kind in KINDS}
-    assert {kind for mutant in BACKWARDS for kind in mutant.kinds} == set(BACKWARD)
+    assert {kind for mutant in DIFFERENTIABLES for kind in mutant.kinds} == set(DIFFERENTIABLE)
     assert len({mutant.says for mutant in MUTANTS.values()}) >= len(MUTANTS) - 3  # a few show at two kinds alike
 
 
@@ -69,7 +70,8 @@ def test_it_is_caught(name: str) -> None:
 def test_it_is_what_it_says(name: str) -> None:
     """A backend by name, with a phrase, on a small layer of one of its kinds; refused only for what a layer may be."""
     mutant = MUTANTS[name]
-    assert backend(f"convcli.verifier.mutants:{name}") is mutant
+    found: object = backend(f"convcli.verifier.mutants:{name}")
+    assert found is mutant
     assert mutant.name == name
     assert mutant.says
     assert "\n" not in mutant.says
@@ -87,7 +89,7 @@ def test_it_runs_on_any_layer(name: str) -> None:
     mutant = MUTANTS[name]
     for spelling, shape in LAYERS:
         step = planned(spelling, shape)
-        if mutant.gradient and step.layer.kind not in BACKWARD:
+        if mutant.gradient and step.layer.kind not in DIFFERENTIABLE:
             continue
         case = Case(step.layer, step.x, step.batch)
         arrays = loaded(gradient_fill(case, 24) if mutant.gradient else structural(case, 24), "float32")
