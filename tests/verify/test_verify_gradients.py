@@ -135,7 +135,10 @@ def test_a_thinned_dy_says_so() -> None:
     dy = np.moveaxis(fill.arrays["dy"], 1, 0).reshape(8, 800)
     kept = np.count_nonzero(dy, axis=0)
     outs, positions = int(kept.max()), int(np.count_nonzero(kept))
-    assert fill.note == f"dy thinned to {outs} of 8 channels at {positions} of 800 positions"
+    dy_note = f"dy thinned to {outs} of 8 channels at {positions} of 800 positions"
+    assert fill.note == f"weights thinned to 18 of 144 products; {dy_note}"
+    assert np.count_nonzero(fill.arrays["deform_conv.weight"]) == 8 * 18
+    assert np.all(np.any(fill.arrays["deform_conv.weight"] != 0, axis=0))
     assert set(kept) == {0, outs}
 
 
