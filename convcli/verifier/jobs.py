@@ -1,4 +1,4 @@
-"""The checks of one layer. To come: gradients, a second fill, the user's own kernel are jobs of their own."""
+"""The checks of one layer. To come: gradients, a second fill are jobs of their own."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from convcli.verifier.bound import BoundJob
 from convcli.verifier.exact import ExactJob, MethodsJob
 from convcli.verifier.facts import FactsJob
 from convcli.verifier.job import Job
+from convcli.verifier.kernel_job import KernelJob
 
 if TYPE_CHECKING:
+    from convcli.backends.kernel import Target
     from convcli.plan import Step
 
 LOOPS_MACS = 100_000  # our slowest method takes about 0.2 s for them
@@ -24,3 +26,9 @@ def jobs(step: Step, *, seed: int, dtypes: tuple[str, ...], against: str) -> Ite
     for dtype in dtypes:
         yield ExactJob(step, seed, against, dtype)
         yield BoundJob(step, seed, against, dtype)
+
+
+def kernel_jobs(step: Step, *, seed: int, dtypes: tuple[str, ...], target: Target) -> Iterator[Job]:
+    """Every check of one layer on the user's own kernel."""
+    for number, dtype in enumerate(dtypes):
+        yield KernelJob(step, seed, target, dtype, others=not number)

@@ -12,11 +12,12 @@ from msgspec import UNSET
 from convcli.errors import SpecError
 from convcli.verifier.fills import Case
 from convcli.verifier.job import Job
-from convcli.verifier.jobs import jobs
+from convcli.verifier.jobs import jobs, kernel_jobs
 from convcli.verifier.repro import command
 from convcli.verifier.verdict import Check, LayerVerdict, Status, worst
 
 if TYPE_CHECKING:
+    from convcli.backends.kernel import Target
     from convcli.plan import Plan, Step
 
 Progress = Callable[[int, int, str], None]
@@ -67,6 +68,7 @@ class Ledger:
         self.progress: Progress | None = None
         self.on_verdict: Callable[[LayerVerdict], None] | None = None
         self.rounds = False
+        self.kernel: Target | None = None
         self.failed = False
         self.verdicts: list[LayerVerdict] = []
         first: dict[bytes, int] = {}
@@ -80,7 +82,10 @@ class Ledger:
         for index, subject in enumerate(self.subjects):
             if self._twin[index] != index:
                 continue
-            found = list(jobs(subject.step, seed=self.seed, dtypes=dtypes, against=against))
+            if self.kernel:
+                found = list(kernel_jobs(subject.step, seed=self.seed, dtypes=dtypes, target=self.kernel))
+            else:
+                found = list(jobs(subject.step, seed=self.seed, dtypes=dtypes, against=against))
             self._checks[index], self._expected[index] = {}, len(found)
             for position, job in enumerate(found):
                 if self.failed:
@@ -139,7 +144,7 @@ class Ledger:
             type=step.type,
             status=status,
             checks=checks,
-            repro=command(step, subject.source, seed=self.seed, dtype=fault),
+            repro=command(step, subject.source, seed=self.seed, dtype=fault, kernel=self.kernel),
             source=subject.source,
             line=UNSET if step.line is None else step.line,
             reason=reason,
