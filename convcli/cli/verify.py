@@ -85,6 +85,8 @@ def verify(
             raise SpecError(f"--dtype {name} is not known", allowed="float64, float32")
     if kernel and against != "torch":
         raise SpecError("--kernel and --against exclude each other: a kernel is checked against convcli itself")
+    if arrays != "numpy" and kernel is None:
+        raise SpecError(f"--arrays {arrays} says what --kernel is given, and there is none")
     plans = plans_of(layer)
     from convcli.verifier.own import target
     from convcli.verifier.run import verify as verify_plans

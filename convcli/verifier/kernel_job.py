@@ -173,7 +173,10 @@ class KernelJob(BoundJob):
         return found
 
     def checks(self, replies: list[Reply]) -> tuple[Check, ...]:
-        """Shape, exact and bounded values, conduct, and the inputs of other sizes."""
+        """Shape, exact and bounded values, conduct, and the inputs of other sizes; one when it does not answer."""
+        broken = self.broken(replies[:1], [self.against])
+        if broken:
+            return (msgspec.structs.replace(broken, method="exact"),)
         asked = len(self._calls)
         theirs, ours = replies[:asked], replies[asked:]
         parts = asked - 1 - len(self.variants)
@@ -189,17 +192,12 @@ class KernelJob(BoundJob):
         if not self.others:
             return ()
         shape = (*self.step.batch, *self.step.y)
-        if reply.status:
-            return (Check("shape", "equal", reply.status, detail=f"{self.against}: {reply.reason}"),)
         found = load(reply.value.files[0]).shape
         words = f"{shape}" if found == shape else f"convcli {shape}, {self.against} {found}"
         return (Check("shape", "equal", Status.PASSED if found == shape else Status.SHAPE_MISMATCH, detail=words),)
 
     def _exact_check(self, reply: Reply, ours: list[Reply]) -> Check:
         job = _Exact(self.step, self.seed, self.against, self.dtype)
-        broken = job.broken([reply], [self.against])
-        if broken:
-            return broken
         trial: Trial = reply.value
         first, second = (job.judged(ours[turn], trial.files[turn]) for turn in (0, 1))
         check = first if first.status.bad else second
@@ -231,11 +229,8 @@ class KernelJob(BoundJob):
         )
 
     def _conduct(self, theirs: list[Reply]) -> tuple[Check, ...]:
-        """What it did beside computing; nothing when it never answered."""
-        trials = [reply.value for reply in theirs if not reply.status]
-        if not trials:
-            return ()
-        faults = dict.fromkeys(fault for trial in trials for fault in trial.faults)
+        """What it did beside computing."""
+        faults = dict.fromkeys(fault for reply in theirs if not reply.status for fault in reply.value.faults)
         status = Status.FAILED if faults else Status.PASSED
         fine = "inputs unchanged, results its own, the same answer again, nothing replaced"
         return (Check("conduct", "equal", status, self.dtype, detail="; ".join(faults) or fine),)
