@@ -65,7 +65,9 @@ def verify(
     against: Annotated[
         str,
         typer.Option(
-            "--against", metavar="BACKEND", help="The other side: torch, or a backend of your own as module:name."
+            "--against",
+            metavar="BACKEND",
+            help="The other side: torch, onnxruntime, onnx-reference, jax, or a backend of your own as module:name.",
         ),
     ] = "torch",
     timeout: Annotated[

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from convcli.backends.kernel import Target
 
 
-def command(step: Step, source: str, *, seed: int, dtype: str = "", kernel: Target | None = None) -> str:
-    """`convcli verify FILE --only NAME` for a layer of a file, else its spelling; with seed and the dtype at fault."""
+def command(
+    step: Step, source: str, *, seed: int, dtype: str = "", against: str = "torch", kernel: Target | None = None
+) -> str:
+    """`convcli verify FILE --only NAME` for a layer of a file, else its spelling; with seed, the dtype at fault, the other side."""
     if source and step.line is not None and Path(source).is_file():
         words = [source, "--only", step.name]
     elif isinstance(step.layer, Conv) and _crops(step.layer):
@@ -32,6 +34,8 @@ def command(step: Step, source: str, *, seed: int, dtype: str = "", kernel: Targ
         options = f"seed={seed}" + (f", dtypes=({dtype!r},)" if dtype else "")
         options += f", arrays={kernel.arrays!r}" if kernel.arrays != "numpy" else ""
         return f"convcli.verify_kernel({kernel.place}, {words[0]!r}, {shape}, {options})"
+    if against != "torch" and not kernel:
+        words += ["--against", against]
     if kernel:
         words += ["--kernel", kernel.place, *(["--arrays", kernel.arrays] if kernel.arrays != "numpy" else [])]
     return shlex.join(["convcli", "verify", *words])

@@ -44,9 +44,10 @@ def verify(  # noqa: PLR0913 - each is one option of the command
     seed: the data depend on it and on each layer's configuration, on nothing else. dtypes: float64, float32, float16.
     jobs: layers worked on at a time, each by one process for either side. only: names or patterns (`layer1.*`) of the
     layers to check. fail_fast: skip what comes after a failure. max_memory: bytes; a layer that needs more is skipped;
-    half of what is free when left out. timeout: seconds for one call of one side. against: "torch", or a backend of
-    one's own as `module` or `module:name`. kernel: a function of the user's to be tested instead (`verify_kernel`).
-    progress: told (layers done, layers in all, name). on_verdict: told each verdict, in order, as soon as it is there.
+    half of what is free when left out. timeout: seconds for one call of one side. against: "torch", "onnxruntime",
+    "onnx-reference", "jax", or a backend of one's own as `module` or `module:name`. kernel: a function of the user's to
+    be tested instead (`verify_kernel`). progress: told (layers done, layers in all, name). on_verdict: told each
+    verdict, in order, as soon as it is there.
 
     Raises BackendMissing before any work when the other side cannot run, SpecError for arguments that make no sense.
     Ctrl-C ends it: the outcome then holds what was finished and is `interrupted`.
@@ -61,7 +62,7 @@ def verify(  # noqa: PLR0913 - each is one option of the command
         raise SpecError(f"timeout={timeout} is too short", field="timeout", allowed="more than 0 seconds")
     ledger = Ledger(chosen(plans, only), whole("seed", seed, least=0), fail_fast=fail_fast)
     ledger.progress, ledger.on_verdict = progress, on_verdict
-    ledger.kernel = kernel
+    ledger.kernel, ledger.against = kernel, against
     require(kernel.arrays if kernel else against)
     against = kernel.name if kernel else against
     count = _width(jobs, len(ledger.subjects))
@@ -84,6 +85,7 @@ def verify(  # noqa: PLR0913 - each is one option of the command
         ):
             environment = {**workshop.begin(), **environment}
             ledger.rounds = environment.pop("rounds")
+            ledger.environment = environment
             _work(ledger, workshop, tuple(dict.fromkeys(dtypes)), against)
     except KeyboardInterrupt:
         interrupted = True

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from convcli.backends import OURS, REGISTERED
+from convcli.backends import OURS
 from convcli.errors import BackendMissing, SpecError
 from convcli.verifier import trial
 from convcli.verifier.estimate import gigabytes
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from convcli.backends.kernel import Target
     from convcli.verifier.ledger import Place
 
+WARM = "torch"  # what the fork server preloads
 MOMENT = 0.2  # seconds between two looks for a Ctrl-C
 Checked = tuple["Place", tuple[Check, ...]]
 
@@ -58,10 +59,10 @@ class Workshop:
         self._root = tempfile.TemporaryDirectory(prefix="convcli-", ignore_cleanup_errors=True)
         ours = Workers(OURS, count=count, threads=threads, timeout=timeout, warm=False)
         if kernel:
-            warm = kernel.arrays in REGISTERED
+            warm = kernel.arrays == WARM
             theirs = Workers("", count=count, threads=threads, timeout=timeout, warm=warm, run=trial.run)
         else:
-            theirs = Workers(against, count=count, threads=threads, timeout=timeout, warm=against in REGISTERED)
+            theirs = Workers(against, count=count, threads=threads, timeout=timeout, warm=against == WARM)
         self._described = kernel or against
         self._bench = Bench(against, ours, theirs)
 
