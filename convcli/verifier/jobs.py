@@ -31,4 +31,4 @@ def jobs(step: Step, *, seed: int, dtypes: tuple[str, ...], against: str) -> Ite
 def kernel_jobs(step: Step, *, seed: int, dtypes: tuple[str, ...], target: Target) -> Iterator[Job]:
     """Every check of one layer on the user's own kernel."""
     for number, dtype in enumerate(dtypes):
-        yield KernelJob(step, seed, target, dtype, others=not number)
+        yield KernelJob(step, seed, target, dtype, others=number == len(dtypes) - 1)

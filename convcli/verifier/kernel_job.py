@@ -188,7 +188,7 @@ class KernelJob(BoundJob):
         return (*self._shape(theirs[0]), exact, bound, *self._conduct(theirs), *others)
 
     def _shape(self, reply: Reply) -> tuple[Check, ...]:
-        """Told once, with the first dtype."""
+        """Told once."""
         if not self.others:
             return ()
         shape = (*self.step.batch, *self.step.y)
@@ -253,7 +253,7 @@ class KernelJob(BoundJob):
             bad = bad or (check if check.status.bad else None)
         words = [reason(right, wrong)] if wrong else ["right on " + _list(right)] if right else []
         words += refused
-        status = bad.status if bad else Status.PASSED
+        status = bad.status if bad else exact.status if wrong else Status.PASSED
         if len(refused) == len(self.variants):
             status = Status.SKIPPED
         detail = "; ".join([*words, bad.detail] if bad else words)  # the first of the bad ones

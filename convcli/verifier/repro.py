@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 def command(
     step: Step, source: str, *, seed: int, dtype: str = "", against: str = "torch", kernel: Target | None = None
 ) -> str:
-    """`convcli verify FILE --only NAME` for a layer of a file, else its spelling; with seed, the dtype at fault, the other side."""
+    """`convcli verify FILE --only NAME` for a layer of a file, else its spelling; with all that its data depend on.
+
+    That is the seed, the dtype at fault and the other side; for a kernel without a place, the call from Python.
+    """
     if source and step.line is not None and Path(source).is_file():
         words = [source, "--only", step.name]
     elif isinstance(step.layer, Conv) and _crops(step.layer):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import sys
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -48,14 +50,14 @@ def test_a_right_kernel_passes_every_check() -> None:
     assert outcome.exit_code == 0
     made = [(c.name, c.method, c.dtype, str(c.status)) for c in verdict.checks]
     assert made == [
-        ("shape", "equal", "", "passed"),
         ("forward", "exact", "float64", "passed"),
         ("forward", "bound", "float64", "passed"),
         ("conduct", "equal", "float64", "passed"),
-        ("other_inputs", "exact", "float64", "passed"),
+        ("shape", "equal", "", "passed"),
         ("forward", "exact", "float32", "passed"),
         ("forward", "bound", "float32", "passed"),
         ("conduct", "equal", "float32", "passed"),
+        ("other_inputs", "exact", "float32", "passed"),
     ]
     assert found(verdict, "forward").detail.startswith("exact: proven")
     assert found(verdict, "other_inputs").detail == "right on 9x9, 6x6, 6x9, 2 of 6x6, 68x70"
@@ -145,13 +147,41 @@ def test_a_kernel_that_cheats_is_caught_by_name(fake: str, check: str, words: st
     assert words in caught.detail
 
 
+@pytest.mark.parametrize(
+    ("fake", "shape", "words"),
+    [
+        ("small_only", (1, 3, 40, 41), "right on small inputs only: right on 6x6, 6x9, 2 of 6x6, wrong on 40x41"),
+        ("square_only", (1, 3, 9, 8), "right on square inputs only: right on 6x6, 2 of 6x6, wrong on 9x8, 6x9"),
+    ],
+)
+def test_what_is_wrong_on_the_layers_own_input_is_tried_on_others(
+    fake: str, shape: tuple[int, ...], words: str
+) -> None:
+    (verdict,) = outcome_of(fake, LAYER, shape).layers
+    assert str(found(verdict, "forward").status) == "failed"
+    assert str(found(verdict, "other_inputs").status) == "failed"
+    assert words in found(verdict, "other_inputs").detail
+
+
+def test_a_kernel_of_one_precision_is_tried_in_that_one() -> None:
+    (verdict,) = outcome_of("single", dtypes=("float64", "float32")).layers
+    assert str(verdict.status) == "passed"
+    found_ones = {(c.name, c.dtype): str(c.status) for c in verdict.checks}
+    assert found_ones[("forward", "float64")] == "unsupported"
+    assert found_ones[("other_inputs", "float32")] == "passed"
+
+
 def test_the_reference_itself_is_no_kernel() -> None:
     verdict = verdict_of("reference")
     assert str(verdict.status) == "mistrusted"
     assert "it calls convcli.kernels, the reference itself" in found(verdict, "forward").detail
 
 
-def test_nothing_expected_is_where_the_kernel_could_read_it() -> None:
+def test_nothing_expected_is_where_the_kernel_could_read_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder for temporary files of this test's own: other runs have theirs."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        monkeypatch.setenv(name, str(tmp_path))
     assert statuses(outcome_of("peeking")) == ["passed"]
 
 
@@ -338,7 +368,7 @@ except convcli.SpecError as error:
 def test_a_function_of_a_script_without_a_guard(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
-    paths = ":".join(sys.path)
+    paths = os.pathsep.join(sys.path)
     ran = subprocess.run(
         [sys.executable, str(script)], capture_output=True, text=True, env={"PYTHONPATH": paths}, check=False
     )

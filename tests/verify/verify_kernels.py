@@ -117,6 +117,12 @@ def talking(*arrays: Array, **keywords: Any) -> Array:
     return right(*arrays, **keywords)
 
 
+def single(x: Array, *rest: Array, **keywords: Any) -> Array:
+    if x.dtype != np.float32:
+        raise NotImplementedError("float32 alone")
+    return right(x, *rest, **keywords)
+
+
 def missing(x: Array, weight: Array, bias: Array, tile: int, **keywords: Any) -> Array:
     return right(x, weight, bias, **keywords)
 
