@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from convcli.backends import Array, Arrays
 
 KINDS_OF_ARRAYS = ("numpy", "torch")
+OPTIONS = frozenset({"stride", "padding", "dilation", "output_padding", "groups", "padding_mode"})
 POSITIONAL: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "conv": ("x", "weight", "bias"),
@@ -136,6 +137,9 @@ def _accepted(parameters: Mapping[str, inspect.Parameter], given: dict[str, Any]
     named = {name for name, p in parameters.items() if p.kind is not inspect.Parameter.POSITIONAL_ONLY}
     for name in given.keys() - named:
         _refuse_unless_default(name, given[name])
+    for name in sorted(OPTIONS & named - given.keys()):
+        if parameters[name].default is inspect.Parameter.empty:
+            raise Unsupported(f"it asks for {name}, which this kind of layer has not")
     return {name: value for name, value in given.items() if name in named}
 
 
@@ -144,8 +148,7 @@ def _positional(parameters: Mapping[str, inspect.Parameter], names: tuple[str, .
     if any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters.values()):
         return inputs
     positions = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
-    options = {"stride", "padding", "dilation", "output_padding", "groups", "padding_mode"}
-    room = sum(p.kind in positions and name not in options for name, p in parameters.items())
+    room = sum(p.kind in positions and name not in OPTIONS for name, p in parameters.items())
     for name, array in zip(names[room:], inputs[room:], strict=True):
         if array is not None:
             raise Unsupported(f"it takes no {name}, and the layer has one")

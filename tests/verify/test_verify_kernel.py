@@ -313,6 +313,16 @@ def test_a_function_without_a_signature_is_asked_by_calling_it() -> None:
         Kernel(Builtin()).forward(grouped, arrays)
 
 
+def test_a_function_for_another_kind_of_layer_is_not_called() -> None:
+    def conv(x: object, weight: object, bias: object, *, groups: int) -> object:
+        raise AssertionError("it is called")
+
+    layer = DeformConv(axes=axes((3, 3)), out_channels=4, bias=False).settled((2, 9, 9))
+    arrays = {"x": np.zeros(1), "offset": np.zeros(1), "weight": np.zeros(1)}
+    with pytest.raises(convcli.backends.Unsupported, match="it asks for groups, which this kind of layer has not"):
+        Kernel(conv).forward(layer, arrays)
+
+
 @pytest.mark.parametrize(
     ("right", "wrong", "words"),
     [
