@@ -1,6 +1,6 @@
 """Implementations behind one small contract, imported by name and only in the process that runs them.
 
-A backend is a module, or an object in one, with the three names of `Backend`.
+A backend is a module, or an object in one, with the names of `Backend`.
 """
 
 from __future__ import annotations
@@ -48,6 +48,9 @@ class Backend(Protocol):
         Raises Unsupported; any other exception means that the backend refuses the layer.
         """
 
+    def backward(self, layer: Layer, arrays: Arrays, dy: Array) -> dict[str, Array]:
+        """The gradient of each of `arrays`, by its name, for the output's gradient `dy`. A backend may lack it."""
+
     def facts(self, layer: Layer, shape: Shape) -> Facts:
         """The facts for an input of `shape`, (N, C, *space) or (C, *space), without touching its elements."""
 
@@ -93,3 +96,8 @@ def part_arrays(part: str, arrays: Arrays) -> dict[str, Array]:
     """The tensors of one part of a composite, under the part's own names."""
     prefix = f"{part}."
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def named_by_part(part: str, gradients: Arrays) -> dict[str, Array]:
+    """A part's gradients under the composite's names, that of its input left out: it is the whole's to pass on."""
+    return {f"{part}.{name}": gradient for name, gradient in gradients.items() if name != "x"}

@@ -6,7 +6,8 @@ The only module that imports torch; only worker processes import it.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -54,19 +55,40 @@ def set_threads(threads: int) -> None:
 
 def forward(layer: Layer, arrays: Arrays) -> Array:
     """y of `layer`: its module with these parameters, run on these inputs."""
+    with torch.no_grad():
+        y, _ = _output(layer, arrays)
+    return cast("Array", y.numpy())
+
+
+def backward(layer: Layer, arrays: Arrays, dy: Array) -> dict[str, Array]:
+    """The gradient of every array, by autograd."""
+    with _refusals():
+        y, leaves = _output(layer, arrays)
+        found = torch.autograd.grad(y, list(leaves.values()), torch.from_numpy(dy), materialize_grads=True)
+    return {name: gradient.numpy() for name, gradient in zip(leaves, found, strict=True)}
+
+
+def _output(layer: Layer, arrays: Arrays) -> tuple[Tensor, dict[str, Tensor]]:
+    """(y, the inputs and parameters that it depends on)"""
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    inputs = {name: tensors.pop(name) for name in INPUTS & set(tensors)}
+    inputs = {name: tensors.pop(name).requires_grad_() for name in INPUTS & set(tensors)}
     _, x = split_batch(tuple(inputs["x"].shape), len(layer.axes))
     network = module(layer, x)
-    try:
+    with _refusals():
         network.load_state_dict(tensors, assign=True)
-        with torch.no_grad():
-            y = RUN[layer.kind](layer, network, inputs)
+        leaves: dict[str, Tensor] = {**inputs, **dict(network.named_parameters())}
+        return RUN[layer.kind](layer, network, inputs), leaves
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What torch lacks is Unsupported; what it refuses is its own error."""
+    try:
+        yield
     except (RuntimeError, NotImplementedError) as error:
         if isinstance(error, NotImplementedError) or any(words in str(error) for words in LACKING):
             raise Unsupported(str(error).splitlines()[0]) from None
         raise
-    return cast("Array", y.numpy())
 
 
 def facts(layer: Layer, shape: Shape) -> Facts:

@@ -28,6 +28,10 @@ def verify(
             "--dtype", metavar="DTYPE", help="float64 or float32; repeatable. Both, if left out.", show_default=False
         ),
     ] = None,
+    grad: Annotated[bool, typer.Option("--grad", help="Check every gradient against torch's autograd too.")] = False,
+    prove: Annotated[
+        bool, typer.Option("--prove", help="Prove macs_nonpad by running layers of ones, on both sides.")
+    ] = False,
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", help="Layers checked at once.", show_default=False)
     ] = None,
@@ -98,6 +102,8 @@ def verify(
             plans,
             seed=seed,
             dtypes=dtypes,
+            grad=grad,
+            prove=prove,
             jobs=jobs,
             only=tuple(only or ()),
             fail_fast=fail_fast,

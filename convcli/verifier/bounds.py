@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
-from convcli.layers import DeformConv, Layer, Shape
+from math import prod
+
+from convcli.layers import Conv, ConvTranspose, DeformConv, Layer, Shape
 from convcli.verifier.fills import terms
 
 BITS = {"float64": 53, "float32": 24, "float16": 11}  # of the mantissa, the hidden one included
 INTERPOLATION = 4  # roundings of one bilinear sample: a product, three sums; the shares themselves are exact
 MODULATION = 1
+SLOPE = 3  # roundings of a sample's slope: a difference, a product, a sum
 
 
 def gamma(n: int, dtype: str) -> float | None:
@@ -37,3 +40,36 @@ def roundings(layer: Layer, x: Shape) -> int:
     if isinstance(layer, DeformConv):
         count += INTERPOLATION + MODULATION * layer.modulated
     return count
+
+
+def gradient_roundings(layer: Layer, x: Shape, images: int) -> dict[str, int]:
+    """For every array's gradient the most roundings that one of its products suffers. For layers without parts.
+
+    dW and db add up all samples and positions; dx the output channels and taps, once more for every padding cell that
+    copies the same input cell; with offsets, at worst every sample of the image falls on the one cell.
+    """
+    channels, *space = layer.output(x)
+    taps, positions = prod(axis.kernel for axis in layer.axes), images * prod(space)
+    outs = channels // _groups(layer)
+    if isinstance(layer, DeformConv):
+        column, mixed = outs, x[0] // layer.offset_groups
+        found = {
+            "x": column + taps * prod(space) + 1 + MODULATION,
+            "weight": positions + INTERPOLATION + MODULATION,
+            "offset": column + SLOPE + MODULATION + mixed,
+            "mask": column + INTERPOLATION + mixed,
+        }
+    else:
+        copies = 1
+        if isinstance(layer, Conv) and layer.padding_mode != "zeros":
+            copies = prod(1 + max(0, axis.before) + max(0, axis.after) for axis in layer.axes)
+        cells = images * prod(x[1:])
+        found = {
+            "x": outs * taps * copies,
+            "weight": min(positions, cells) if isinstance(layer, ConvTranspose) else positions,
+        }
+    return {**found, "bias": positions}
+
+
+def _groups(layer: Layer) -> int:
+    return layer.groups or 1 if isinstance(layer, Conv | ConvTranspose) else 1

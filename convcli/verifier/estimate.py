@@ -25,11 +25,26 @@ def forward_bytes(layer: Layer, batch: Shape, x: Shape, dtype: str) -> int:
 
 def _elements(layer: Layer, images: int, x: Shape) -> int:
     space = prod(layer.output(x)[1:])
-    inputs = images * (prod(x) + sum(map(prod, layer.side_inputs(x).values())))
-    weights = sum(map(prod, layer.tensors(x).values()))
+    inputs, weights = images * (prod(x) + _side(layer, x)), _weights(layer, x)
     taps = prod(axis.kernel for axis in layer.axes)
     columns = images * taps * (layer.output(x)[0] * prod(x[1:]) if layer.kind == "conv_transpose" else x[0] * space)
     return 5 * (inputs + weights) + 8 * images * prod(layer.output(x)) + (columns if taps > 1 else 0)
+
+
+def backward_bytes(layer: Layer, batch: Shape, x: Shape, dtype: str) -> int:
+    """As much for the gradients: every input and weight has one, on both sides, with its S."""
+    parts = [(part.layer, part.x) for part in layer.parts(x)] or [(layer, x)]
+    return 2 * forward_bytes(layer, batch, x, dtype) + ITEM[dtype] * max(
+        8 * (prod(batch) * (prod(shape) + _side(part, shape)) + _weights(part, shape)) for part, shape in parts
+    )
+
+
+def _side(layer: Layer, x: Shape) -> int:
+    return sum(map(prod, layer.side_inputs(x).values()))
+
+
+def _weights(layer: Layer, x: Shape) -> int:
+    return sum(map(prod, layer.tensors(x).values()))
 
 
 def memory_limit() -> int:

@@ -24,6 +24,7 @@ class ExactJob(Job):
 
     method = "exact"
     note = ""
+    whole = True  # these data alone must show everything
 
     @property
     def memory(self) -> int:
@@ -37,7 +38,7 @@ class ExactJob(Job):
         self.note = fill.note
         sample = store(directory, "exact", fill)
         return [
-            bench.ours.call("exact", self.step.layer, sample, fill.quanta, self.dtype, directory),
+            bench.ours.call("exact", self.step.layer, sample, fill.quanta, self.dtype, directory, "exact"),
             bench.theirs.call("result", self.against, self.step.layer, sample, self.dtype, directory, "exact.theirs"),
         ]
 
@@ -66,6 +67,8 @@ class ExactJob(Job):
                 Status.MISTRUSTED,
                 f"equal, but {proof.silent} of {proof.live} outputs show nothing but the bias",
             )
+        elif proof.unseen and self.whole:
+            status, detail = Status.MISTRUSTED, f"equal, but nothing checked depends on {proof.unseen}"
         elif not proof.live and self.step.layer.counts(self.step.x, self.step.images).macs_nonpad:
             status, detail = Status.MISTRUSTED, "equal, but no output holds a product"
         return self.check(status, "; ".join(filter(None, (detail, self.note))), max_abs_error=0.0)

@@ -25,6 +25,7 @@ LARGEST = 127  # one byte holds it
 NEAR, QUARTERS = 8, 4  # exact offsets: most within 8 quarters of a cell, so two cells, around their tap
 PACK_X = 4  # a pack's input: its predictor turns two of these into an offset
 LOGIT = 1024  # the sigmoid of a multiple of it is 0, 1/2 or 1 in every precision
+UNITS = 1 << 10  # no exact data are finer than 1 / UNITS, nor are their products
 FRACTION_BITS = 10  # ordinary offsets: coordinates and bilinear shares stay exact
 
 
@@ -139,6 +140,7 @@ def _deform(case: Case, bits: int) -> Fill:
     if masked:
         side["mask"] = case.draw("mask").integers(0, 16, case.shape("mask"), dtype=np.int8)
         side["mask"] = np.where(side["mask"] == 0, 0, side["mask"] % 5 + 1).astype(np.int8)
+    _one_sample_each(case, side)
     return Fill({**plain.arrays, **side}, dict.fromkeys(side, QUARTERS), {"": q}, plain.note)
 
 
@@ -225,10 +227,21 @@ def _rows(case: Case, outs: int, products: int, a: int, keep: int) -> Array:
     """(outs, products): one row for each output channel."""
     rows = _integers(case, "weight", (outs, products), a)
     if keep < products:
-        rng = case.draw("kept")
-        for row in rows:
-            row[rng.permutation(products)[keep:]] = 0
+        order = _spread(case, products)
+        for number, row in enumerate(rows):
+            row[np.roll(order, -number * keep)[keep:]] = 0
     return rows
+
+
+def _spread(case: Case, products: int) -> Array:
+    """Every product once, in an order that comes to all channels and all taps as soon as it can."""
+    taps = prod(axis.kernel for axis in case.layer.axes)
+    channels, rng = products // taps, case.draw("kept")
+    many, few = max(channels, taps), min(channels, taps)
+    turn, first = np.divmod(np.arange(products), many)
+    first, second = rng.permutation(many)[first], rng.permutation(few)[(first + turn) % few]
+    channel, tap = (first, second) if channels >= taps else (second, first)
+    return np.asarray(channel * taps + tap)
 
 
 def _largest_bias(count: int, room: float) -> int:
@@ -249,6 +262,36 @@ def _quarters(case: Case) -> Array:
     offsets = rng.integers(-NEAR, NEAR + 1, shape, dtype=np.int32)
     anywhere = rng.integers(-far, far + 1, shape, dtype=np.int32)
     return np.where(rng.random(shape, dtype=np.float32) < 1 / 16, anywhere, offsets)
+
+
+def _one_sample_each(case: Case, side: dict[str, Array]) -> None:
+    """Give every tap of every group of offsets a sample inside the input: where it has none, at its first position."""
+    seen = seen_taps(case.layer, side["offset"] / QUARTERS, side.get("mask"), case.x)
+    offset = side["offset"].reshape(-1, *side["offset"].shape[-3:])
+    kernel = tuple(axis.kernel for axis in case.layer.axes)
+    for tap in np.flatnonzero(~seen):
+        for direction, (axis, size) in enumerate(zip(case.layer.axes, case.x[1:], strict=True)):
+            there = int(np.unravel_index(tap % prod(kernel), kernel)[direction]) * axis.dilation - axis.before
+            offset[0, 2 * tap + direction, 0, 0] = QUARTERS * (size // 2 - there)
+        if "mask" in side:
+            side["mask"].reshape(-1, *side["mask"].shape[-3:])[0, tap, 0, 0] = QUARTERS
+
+
+def seen_taps(layer: Layer, offset: Array, mask: Array | None, x: Shape) -> Array:
+    """(og * T,): whether a tap of a group of offsets samples the input anywhere, with a mask that is not 0.
+
+    offset (N, 2*og*T, *out) in cells, or without N.
+    """
+    kernel, out = tuple(axis.kernel for axis in layer.axes), offset.shape[-2:]
+    moves = offset.reshape(-1, offset.shape[-3] // (2 * prod(kernel)), prod(kernel), 2, *out)
+    tap, position = np.indices(kernel).reshape(2, -1, 1, 1), np.indices(out)
+    inside = np.ones((*moves.shape[:3], *out), bool)
+    for direction, (axis, size) in enumerate(zip(layer.axes, x[1:], strict=True)):
+        there = position[direction] * axis.stride - axis.before + tap[direction] * axis.dilation
+        inside &= np.abs(2 * (moves[:, :, :, direction] + there) - (size - 1)) < size + 1  # in (-1, size)
+    if mask is not None:
+        inside &= mask.reshape(inside.shape) != 0
+    return np.asarray(inside.any(axis=(0, 3, 4)).reshape(-1))
 
 
 def _thinned(products: int, keep: int) -> str:

@@ -49,6 +49,11 @@ class Job:
         """Write the data into `directory`, send the calls off. Raises NothingToDo, Unfillable."""
         raise NotImplementedError
 
+    def further(self, bench: Bench, directory: str, replies: list[Reply]) -> list[Call]:
+        """What the replies make worth asking, once: a failure's explanation, say."""
+        del bench, directory, replies
+        return []
+
     def checks(self, replies: list[Reply]) -> tuple[Check, ...]:
         """The verdict on the replies, in the order of the calls."""
         raise NotImplementedError

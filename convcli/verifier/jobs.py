@@ -1,15 +1,21 @@
-"""The checks of one layer. To come: gradients, a second fill are jobs of their own."""
+"""The checks of one layer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from convcli.verifier.bound import BoundJob
+from convcli.verifier.bounds import BITS
 from convcli.verifier.exact import ExactJob, MethodsJob
 from convcli.verifier.facts import FactsJob
+from convcli.verifier.gradient import AdjointJob, BoundGradientJob, ExactGradientJob
 from convcli.verifier.job import Job
 from convcli.verifier.kernel_job import KernelJob
+from convcli.verifier.mantissa import MantissaJob
+from convcli.verifier.prove import ProveJob
 
 if TYPE_CHECKING:
     from convcli.backends.kernel import Target
@@ -18,17 +24,50 @@ if TYPE_CHECKING:
 LOOPS_MACS = 100_000  # our slowest method takes about 0.2 s for them
 
 
-def jobs(step: Step, *, seed: int, dtypes: tuple[str, ...], against: str) -> Iterator[Job]:
+class Wanted(msgspec.Struct, frozen=True):
+    """Which checks are to be made, and on what data."""
+
+    against: str
+    dtypes: tuple[str, ...]
+    seed: int = 0
+    grad: bool = False
+    prove: bool = False
+    kernel: Target | None = None
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What the command line must say beyond the layer, its data and their dtype."""
+        asked = {"--grad": self.grad, "--prove": self.prove}
+        flags = [flag for flag, given in asked.items() if given]
+        if self.kernel:
+            flags += ["--kernel", self.kernel.place]
+            flags += ["--arrays", self.kernel.arrays] if self.kernel.arrays != "numpy" else []
+        elif self.against != "torch":
+            flags += ["--against", self.against]
+        return tuple(flags)
+
+
+def jobs(step: Step, wanted: Wanted) -> Iterator[Job]:
     """Every check of one layer, in the order of the report."""
+    seed, against, dtypes = wanted.seed, wanted.against, wanted.dtypes
     yield FactsJob(step, seed, against)
+    if wanted.prove:
+        yield ProveJob(step, seed, against)
     if dtypes and step.layer.counts(step.x, step.images).macs <= LOOPS_MACS:
         yield MethodsJob(step, seed, against, dtypes[0])
     for dtype in dtypes:
         yield ExactJob(step, seed, against, dtype)
         yield BoundJob(step, seed, against, dtype)
+    if dtypes:
+        yield MantissaJob(step, seed, against, min(dtypes, key=lambda dtype: BITS[dtype]))
+    if wanted.grad:
+        yield AdjointJob(step, seed, against, "float64")
+        for dtype in dtypes:
+            yield ExactGradientJob(step, seed, against, dtype)
+            yield BoundGradientJob(step, seed, against, dtype)
 
 
-def kernel_jobs(step: Step, *, seed: int, dtypes: tuple[str, ...], target: Target) -> Iterator[Job]:
+def kernel_jobs(step: Step, wanted: Wanted, target: Target) -> Iterator[Job]:
     """Every check of one layer on the user's own kernel."""
-    for number, dtype in enumerate(dtypes):
-        yield KernelJob(step, seed, target, dtype, others=number == len(dtypes) - 1)
+    for dtype in wanted.dtypes:
+        yield KernelJob(step, wanted.seed, target, dtype, others=dtype == wanted.dtypes[-1])

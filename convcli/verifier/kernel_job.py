@@ -131,7 +131,7 @@ class KernelJob(BoundJob):
 
     def _expected(self, bench: Bench, layer: Layer, sample: Sample, quanta: Any, directory: Path) -> Any:
         directory.mkdir()
-        return partial(bench.ours.call, "exact", layer, sample, quanta, self.dtype, str(directory))
+        return partial(bench.ours.call, "exact", layer, sample, quanta, self.dtype, str(directory), "exact")
 
     def _case(self, stage: str) -> Case:
         """Every stage and every dtype has data of its own: nothing said in one of them is of use in another."""
@@ -264,6 +264,7 @@ class KernelJob(BoundJob):
         y = self.step.layer.output(variant.x)
         step = msgspec.structs.replace(self.step, batch=variant.batch, x=variant.x, y=y)
         job = _Exact(step, self.seed, self.against, self.dtype)
+        job.whole = False
         return job.broken([reply], [self.against]) or job.judged(mine, reply.value.files[0])
 
 

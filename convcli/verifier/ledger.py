@@ -13,12 +13,11 @@ from convcli.backends.known import difference_known
 from convcli.errors import SpecError
 from convcli.verifier.fills import Case
 from convcli.verifier.job import Job
-from convcli.verifier.jobs import jobs, kernel_jobs
+from convcli.verifier.jobs import Wanted, jobs, kernel_jobs
 from convcli.verifier.repro import command
 from convcli.verifier.verdict import Check, LayerVerdict, Status, worst
 
 if TYPE_CHECKING:
-    from convcli.backends.kernel import Target
     from convcli.plan import Plan, Step
 
 Progress = Callable[[int, int, str], None]
@@ -64,30 +63,27 @@ class Ledger:
     Layers of one configuration have the same data and so the same checks: they are made once.
     """
 
-    def __init__(self, subjects: list[Subject], seed: int, *, fail_fast: bool = False):
-        self.subjects, self.seed, self.fail_fast = subjects, seed, fail_fast
+    def __init__(self, subjects: list[Subject], wanted: Wanted, *, fail_fast: bool = False):
+        self.subjects, self.wanted, self.fail_fast = subjects, wanted, fail_fast
         self.progress: Progress | None = None
         self.on_verdict: Callable[[LayerVerdict], None] | None = None
         self.rounds = False
-        self.kernel: Target | None = None
-        self.against, self.environment = "torch", dict[str, Any]()
+        self.environment: dict[str, Any] = {}
         self.failed = False
         self.verdicts: list[LayerVerdict] = []
         first: dict[bytes, int] = {}
-        keys = [Case(subject.step.layer, subject.step.x, subject.step.batch, seed).key for subject in subjects]
+        keys = [Case(subject.step.layer, subject.step.x, subject.step.batch, wanted.seed).key for subject in subjects]
         self._twin = [first.setdefault(key, index) for index, key in enumerate(keys)]
         self._checks: dict[int, dict[int, tuple[Check, ...]]] = {}
         self._expected: dict[int, int] = {}
 
-    def jobs(self, dtypes: tuple[str, ...], against: str) -> Iterator[tuple[Place, Job]]:
+    def jobs(self) -> Iterator[tuple[Place, Job]]:
         """What is to be done, in order; nothing more after a failure when that is wanted."""
         for index, subject in enumerate(self.subjects):
             if self._twin[index] != index:
                 continue
-            if self.kernel:
-                found = list(kernel_jobs(subject.step, seed=self.seed, dtypes=dtypes, target=self.kernel))
-            else:
-                found = list(jobs(subject.step, seed=self.seed, dtypes=dtypes, against=against))
+            kernel = self.wanted.kernel
+            found = list(kernel_jobs(subject.step, self.wanted, kernel) if kernel else jobs(subject.step, self.wanted))
             self._checks[index], self._expected[index] = {}, len(found)
             for position, job in enumerate(found):
                 if self.failed:
@@ -137,7 +133,7 @@ class Ledger:
 
     def _excused(self, step: Step, checks: tuple[Check, ...]) -> tuple[Check, ...]:
         """What the other side is known to get wrong; not to get it wrong is then a fault."""
-        reason = difference_known(self.against, self.environment, step.layer, step.x)
+        reason = difference_known(self.wanted.against, self.environment, step.layer, step.x)
         return tuple(excused(check, reason) if check.name == "forward" else check for check in checks)
 
     def _skipped(self, index: int) -> LayerVerdict:
@@ -152,7 +148,14 @@ class Ledger:
             type=step.type,
             status=status,
             checks=checks,
-            repro=command(step, subject.source, seed=self.seed, dtype=fault, against=self.against, kernel=self.kernel),
+            repro=command(
+                step,
+                subject.source,
+                seed=self.wanted.seed,
+                dtype=fault,
+                also=self.wanted.flags,
+                kernel=self.wanted.kernel,
+            ),
             source=subject.source,
             line=UNSET if step.line is None else step.line,
             reason=reason,
@@ -175,15 +178,20 @@ def excused(check: Check, reason: str) -> Check:
 
 def settled(checks: tuple[Check, ...], *, rounds: bool) -> tuple[Check, ...]:
     """A side that rounds by nature (Winograd, FFT) may fail the exact stage when it holds the bound: INEXACT."""
-    bound = {check.dtype for check in checks if check.method == "bound" and check.status is Status.PASSED}
     if not rounds:
         return checks
-    failed = [
-        c for c in checks if (c.name, c.method, c.status) == ("forward", "exact", Status.FAILED) and c.dtype in bound
-    ]
+    bounds = [check for check in checks if check.method == "bound"]
+    bad = {_held(check) for check in bounds if check.status is not Status.PASSED}
+    held = {_held(check) for check in bounds} - bad
+    failed = [c for c in checks if (c.method, c.status) == ("exact", Status.FAILED) and _held(c) in held]
     return tuple(
         msgspec.structs.replace(check, status=Status.INEXACT, detail=f"rounds, within the bound; {check.detail}")
         if check in failed
         else check
         for check in checks
     )
+
+
+def _held(check: Check) -> tuple[bool, str]:
+    """What a bound speaks for: the values or all the gradients, in one precision."""
+    return check.name.startswith("grad"), check.dtype

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 def command(
-    step: Step, source: str, *, seed: int, dtype: str = "", against: str = "torch", kernel: Target | None = None
+    step: Step, source: str, *, seed: int, dtype: str = "", also: tuple[str, ...] = (), kernel: Target | None = None
 ) -> str:
-    """`convcli verify FILE --only NAME` for a layer of a file, else its spelling; with all that its data depend on.
+    """`convcli verify FILE --only NAME` for a layer of a file, else its spelling; with seed and the dtype at fault.
 
-    That is the seed, the dtype at fault and the other side; for a kernel without a place, the call from Python.
+    also: the flags of further checks and of the other side; a kernel without a place makes it a call from Python.
     """
     if source and step.line is not None and Path(source).is_file():
         words = [source, "--only", step.name]
@@ -37,11 +37,7 @@ def command(
         options = f"seed={seed}" + (f", dtypes=({dtype!r},)" if dtype else "")
         options += f", arrays={kernel.arrays!r}" if kernel.arrays != "numpy" else ""
         return f"convcli.verify_kernel({kernel.place}, {words[0]!r}, {shape}, {options})"
-    if against != "torch" and not kernel:
-        words += ["--against", against]
-    if kernel:
-        words += ["--kernel", kernel.place, *(["--arrays", kernel.arrays] if kernel.arrays != "numpy" else [])]
-    return shlex.join(["convcli", "verify", *words])
+    return shlex.join(["convcli", "verify", *words, *also])
 
 
 def spelling(step: Step) -> str:

@@ -13,6 +13,7 @@ from convcli.plan import Network, Plan, plan
 from convcli.verifier.bounds import BITS
 from convcli.verifier.estimate import memory_limit
 from convcli.verifier.interrupt import Interrupt
+from convcli.verifier.jobs import Wanted
 from convcli.verifier.ledger import Ledger, Progress, chosen
 from convcli.verifier.verdict import LayerVerdict, Outcome, outcome
 from convcli.verifier.workshop import Workshop, cores
@@ -29,6 +30,8 @@ def verify(  # noqa: PLR0913 - each is one option of the command
     *,
     seed: int = 0,
     dtypes: Sequence[str] = DTYPES,
+    grad: bool = False,
+    prove: bool = False,
     jobs: int | None = None,
     only: Sequence[str] = (),
     fail_fast: bool = False,
@@ -42,6 +45,7 @@ def verify(  # noqa: PLR0913 - each is one option of the command
     """Every layer of the networks against another implementation: shape, parameters, MACs, exact and bounded values.
 
     seed: the data depend on it and on each layer's configuration, on nothing else. dtypes: float64, float32, float16.
+    grad: every gradient as well, and the adjoint identity. prove: the products off the padding by executing ones.
     jobs: layers worked on at a time, each by one process for either side. only: names or patterns (`layer1.*`) of the
     layers to check. fail_fast: skip what comes after a failure. max_memory: bytes; a layer that needs more is skipped;
     half of what is free when left out. timeout: seconds for one call of one side. against: "torch", "onnxruntime",
@@ -60,9 +64,12 @@ def verify(  # noqa: PLR0913 - each is one option of the command
             raise SpecError(f"dtype={dtype!r} is not known", field="dtype", allowed=", ".join(BITS))
     if not timeout > 0:
         raise SpecError(f"timeout={timeout} is too short", field="timeout", allowed="more than 0 seconds")
-    ledger = Ledger(chosen(plans, only), whole("seed", seed, least=0), fail_fast=fail_fast)
+    if kernel and (grad or prove):
+        raise SpecError("a kernel is asked for its forward values alone: neither grad nor prove", field="kernel")
+    different = tuple(dict.fromkeys(dtypes))
+    wanted = Wanted(against, different, whole("seed", seed, least=0), grad=grad, prove=prove, kernel=kernel)
+    ledger = Ledger(chosen(plans, only), wanted, fail_fast=fail_fast)
     ledger.progress, ledger.on_verdict = progress, on_verdict
-    ledger.kernel, ledger.against = kernel, against
     require(kernel.arrays if kernel else against)
     against = kernel.name if kernel else against
     count = _width(jobs, len(ledger.subjects))
@@ -86,7 +93,7 @@ def verify(  # noqa: PLR0913 - each is one option of the command
             environment = {**workshop.begin(), **environment}
             ledger.rounds = environment.pop("rounds")
             ledger.environment = environment
-            _work(ledger, workshop, tuple(dict.fromkeys(dtypes)), against)
+            _work(ledger, workshop)
     except KeyboardInterrupt:
         interrupted = True
     ledger.close()
@@ -99,8 +106,8 @@ def verify(  # noqa: PLR0913 - each is one option of the command
     )
 
 
-def _work(ledger: Ledger, workshop: Workshop, dtypes: tuple[str, ...], against: str) -> None:
-    for place, job in ledger.jobs(dtypes, against):
+def _work(ledger: Ledger, workshop: Workshop) -> None:
+    for place, job in ledger.jobs():
         while not workshop.has_room(job):
             for finished in workshop.finished():
                 ledger.note(*finished)

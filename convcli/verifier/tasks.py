@@ -9,21 +9,37 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from convcli.backends import Backend, backend, part_arrays
+from convcli.backends import Backend, Unsupported, backend, part_arrays
 from convcli.backends import numpy as ours
 from convcli.errors import SpecError
-from convcli.layers import Layer, Shape
+from convcli.layers import DeformConvPack, Layer, Shape
+from convcli.verifier import full_mantissa
+from convcli.verifier.bounds import BITS
 from convcli.verifier.done import Done, attempted
-from convcli.verifier.exchange import Sample, save
+from convcli.verifier.exchange import Sample, load, save
+from convcli.verifier.fills import UNITS
+from convcli.verifier.influence import unseen
 
 CAN_ROUND = "ROUNDS"
+BLOCK = 2**12  # what an int64 can add up of the products there are
 
 
 class Exact(msgspec.Struct, frozen=True):
     """Our side of an exact check. bits: log2 of the largest S/q, the part it occurs in included.
 
     live: outputs with at least one product that is not 0. silent: how many of them show nothing but the bias.
+    unseen: what influences no output, in words.
     """
+
+    file: str
+    bits: float
+    live: int
+    silent: int
+    unseen: str = ""
+
+
+class ExactGradient(msgspec.Struct, frozen=True):
+    """One gradient of our side. bits: log2 of the largest S/q. live: elements with a product, silent: that are 0."""
 
     file: str
     bits: float
@@ -55,7 +71,7 @@ def result(name: str, layer: Layer, sample: Sample, dtype: str, directory: str, 
     return save(directory, label, _forward(backend(name), layer, sample.load(dtype)))
 
 
-def exact(layer: Layer, sample: Sample, quanta: dict[str, float], dtype: str, directory: str) -> Exact:
+def exact(layer: Layer, sample: Sample, quanta: dict[str, float], dtype: str, directory: str, label: str) -> Exact:
     """Our forward with the proof that nothing in it can round.
 
     S is computed in single precision, whose 24 bits float64's data keep to as well, or in half: sums of non-negative
@@ -66,7 +82,8 @@ def exact(layer: Layer, sample: Sample, quanta: dict[str, float], dtype: str, di
     magnitudes = ours.magnitudes(layer, arrays if dtype == "float16" else sample.load("float32"))
     largest = max(float(np.max(s, initial=0)) / quanta[part] for part, s in magnitudes.items())
     live, silent = _signal(layer, arrays, y, list(magnitudes.items())[-1])
-    return Exact(save(directory, "exact.ours", y), float(np.log2(largest)) if largest else 0.0, live, silent)
+    bits = float(np.log2(largest)) if largest else 0.0
+    return Exact(save(directory, f"{label}.ours", y), bits, live, silent, unseen(layer, arrays))
 
 
 def reference(layer: Layer, sample: Sample, dtype: str, coarse: str, directory: str, label: str) -> Reference:
@@ -78,6 +95,99 @@ def reference(layer: Layer, sample: Sample, dtype: str, coarse: str, directory: 
     rough = {name: array.astype(coarse, copy=False) for name, array in arrays.items()}
     (magnitude,) = ours.magnitudes(layer, rough).values()
     return Reference(file, truth, save(directory, f"{label}.magnitude", magnitude))
+
+
+def gradients(name: str, layer: Layer, sample: Sample, dtype: str, directory: str, label: str) -> dict[str, str]:
+    """The files of a backend's gradients, by the arrays' names."""
+    backward = getattr(backend(name), "backward", None)
+    if backward is None:
+        raise Unsupported("it has no gradients")
+    arrays = sample.load(dtype)
+    found = backward(layer, arrays, arrays.pop("dy"))
+    return {array: save(directory, f"{label}.{array}", _numbers(gradient)) for array, gradient in found.items()}
+
+
+def exact_gradients(
+    layer: Layer, sample: Sample, quanta: dict[str, float], dtype: str, directory: str
+) -> dict[str, ExactGradient]:
+    """Our gradients, each with the proof that nothing in it can round: as `exact` proves the forward pass."""
+    arrays = sample.load(dtype)
+    dy = arrays.pop("dy")
+    proved = {}
+    found = ours.backward(layer, arrays, dy)
+    narrow = dtype if dtype == "float16" else "float32"
+    magnitudes = ours.gradient_magnitudes(layer, {k: a.astype(narrow) for k, a in arrays.items()}, dy.astype(narrow))
+    for name, gradient in found.items():
+        largest = float(np.max(magnitudes[name], initial=0)) / quanta[name]
+        live = magnitudes[name] != 0
+        proved[name] = ExactGradient(
+            save(directory, f"grad.ours.{name}", gradient),
+            float(np.log2(largest)) if largest else 0.0,
+            int(np.count_nonzero(live)),
+            int(np.count_nonzero(live & (gradient == 0))),
+        )
+    return proved
+
+
+def reference_gradients(
+    layer: Layer, sample: Sample, dtype: str, coarse: str, directory: str, label: str
+) -> dict[str, Reference]:
+    """Our gradients in the dtype and, on the same data, in float64, each with its S in the precision `coarse`."""
+    arrays = sample.load(dtype)
+    narrow, wide, rough = (
+        {name: array.astype(kind, copy=False) for name, array in arrays.items()} for kind in (dtype, "float64", coarse)
+    )
+    found = ours.backward(layer, narrow, narrow.pop("dy"))
+    truth = found if dtype == "float64" else ours.backward(layer, wide, wide.pop("dy"))
+    magnitudes = ours.gradient_magnitudes(layer, rough, rough.pop("dy"))
+    references = {}
+    for name, gradient in found.items():
+        file = save(directory, f"{label}.ours.{name}", gradient)
+        exact = file if dtype == "float64" else save(directory, f"{label}.truth.{name}", truth[name])
+        references[name] = Reference(file, exact, save(directory, f"{label}.magnitude.{name}", magnitudes[name]))
+    return references
+
+
+def inner_products(layer: Layer, sample: Sample) -> dict[str, int]:
+    """<y, dy> without its bias, and <a, gradient of a> for every array `a` that y is then linear in; in UNITS.
+
+    A pack is linear in the weight of its deformable part alone: its offsets are predicted.
+    """
+    arrays = sample.load("float64")
+    dy = arrays.pop("dy")
+    pack = isinstance(layer, DeformConvPack)
+    for name, array in arrays.items():
+        if name.endswith("bias") and not (pack and name.startswith("offset_conv")):
+            array[...] = 0
+    found = ours.backward(layer, arrays, dy)
+    names = ["deform_conv.weight"] if pack else [n for n in arrays if n != "offset" and not n.endswith("bias")]
+    products = {"y, dy": inner(ours.forward(layer, arrays), dy)}
+    return products | {f"{name}, its gradient": inner(arrays[name], found[name]) for name in names}
+
+
+def inner(x: Any, y: Any) -> int:
+    """The sum of x * y, whole numbers over UNITS, without a limit."""
+    x, y = np.ravel(x), np.ravel(y)
+    blocks = (slice(first, first + BLOCK) for first in range(0, x.size, BLOCK))
+    return sum(int((x[block] * y[block] * UNITS).astype(np.int64).sum()) for block in blocks)
+
+
+def input_precision(layer: Layer, sample: Sample, dtype: str, file: str) -> str:
+    """How many bits the inputs must have been cut to for another side's result, a file; "" when that explains nothing.
+
+    What known formats do to numbers is tried first, then every length, the longest first.
+    """
+    arrays, y = sample.load(dtype), load(file)
+    known = full_mantissa.input_precision(layer, arrays, y)
+    if known:
+        return known
+    for bits in range(full_mantissa.WIDTHS[BITS["float32"]] - 1, 0, -1):
+        for way, rounded in (("rounded", np.rint), ("cut off", np.trunc)):
+            kept = {name: array for name, array in arrays.items() if name in {"offset", "mask"}}
+            short = {name: full_mantissa.cut(array, bits, rounded) for name, array in arrays.items()}
+            if np.array_equal(ours.forward(layer, {**short, **kept}), y):
+                return f"inputs of {bits - 1} bits after the point, {way}"
+    return ""
 
 
 def disagreeing(layer: Layer, sample: Sample, dtype: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -108,7 +218,11 @@ def executed_macs(name: str, layer: Layer, batch: Shape, x: Shape) -> int:
 
 
 def _forward(found: Backend, layer: Layer, arrays: dict[str, Any]) -> Any:
-    y = np.asarray(found.forward(layer, arrays))
+    return _numbers(found.forward(layer, arrays))
+
+
+def _numbers(result: Any) -> Any:
+    y = np.asarray(result)
     if y.dtype.kind not in "fiub":
         raise TypeError(f"the result is an array of {y.dtype}")
     return y
@@ -134,6 +248,11 @@ TASKS: dict[str, Callable[..., Any]] = {
     "result": result,
     "exact": exact,
     "reference": reference,
+    "gradients": gradients,
+    "exact_gradients": exact_gradients,
+    "reference_gradients": reference_gradients,
+    "inner_products": inner_products,
+    "input_precision": input_precision,
     "disagreeing": disagreeing,
     "facts": facts,
     "executed_macs": executed_macs,

@@ -114,12 +114,12 @@ _SEVERITY = list(Status)
 def worst(checks: tuple[Check, ...]) -> Status:
     """The layer's status: its worst bad check; else why its values were not compared; else INEXACT, PASSED or SKIPPED.
 
-    A layer whose shape and parameters were checked, but none of its values, has not passed.
+    A layer whose shape and parameters were checked, but none of its values or of its gradients, has not passed.
     """
-    values = {check.status for check in checks if check.name == "forward"}
+    values = [{check.status for check in checks if check.name.startswith(name)} for name in ("forward", "grad")]
     for pick in (
         {check.status for check in checks if check.status.bad},
-        {status for status in values if status.idle} if not any(status.good for status in values) else set(),
+        {status for found in values if not any(status.good for status in found) for status in found if status.idle},
         {check.status for check in checks if check.status.good},
     ):
         if pick:

@@ -34,6 +34,7 @@ class _Running(msgspec.Struct):
     job: Job
     calls: list[Call]
     directory: Any
+    replies: list[Reply] | None = None
 
 
 class Workshop:
@@ -120,8 +121,11 @@ class Workshop:
         """The checks of the jobs that are done; waits until there is one."""
         while True:
             done = [running for running in self._running if all(call.done for call in running.calls)]
+            checked = [self._checked(running) for running in done if not self._asks_further(running)]
+            if checked:
+                return checked
             if done:
-                return [self._checked(running) for running in done]
+                continue
             self._wait([call for running in self._running for call in running.calls])
 
     def _wait(self, calls: list[Call]) -> None:
@@ -130,9 +134,19 @@ class Workshop:
         wait([call.future for call in calls if not call.future.done()], MOMENT, FIRST_COMPLETED)
         self._check()
 
+    def _asks_further(self, running: _Running) -> bool:
+        """A job's second round of calls has begun."""
+        if running.replies is not None:
+            return False
+        replies = [call.reply for call in running.calls]
+        further = running.job.further(self._bench, running.directory.name, replies)
+        if further:
+            running.calls, running.replies = further, replies
+        return bool(further)
+
     def _checked(self, running: _Running) -> Checked:
         self._running.remove(running)
-        replies: list[Reply] = [call.reply for call in running.calls]
+        replies: list[Reply] = [*(running.replies or []), *[call.reply for call in running.calls]]
         try:
             checks = running.job.checks(replies)
         except MemoryError as error:

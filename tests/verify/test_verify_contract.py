@@ -7,6 +7,7 @@ from verify_layers import SMALL, planned
 
 from convcli.backends import numpy as ours
 from convcli.layers import KINDS
+from convcli.verifier.gradient_fills import GRADIENTS
 from convcli.verifier.run import verify
 from convcli.verifier.verdict import LayerVerdict, Outcome
 
@@ -18,7 +19,7 @@ NAMES = [step.name for step in LAYERS.steps]
 @pytest.fixture(scope="module")
 def outcome() -> Outcome:
     """One run over all of them."""
-    return verify(LAYERS)
+    return verify(LAYERS, grad=True, prove=True)
 
 
 @pytest.mark.parametrize("kind", KINDS_BY_NAME)
@@ -26,6 +27,8 @@ def test_every_kind_is_covered(kind: str) -> None:
     """A new kind needs a small layer here, and an adapter on our side."""
     assert kind in {layer.kind for layer, _ in SMALL}, f"add a {kind} to verify_layers.SMALL"
     assert kind in ours.FORWARD, f"convcli.backends.numpy has no {kind}"
+    assert kind in ours.BACKWARD, f"convcli.backends.numpy has no gradients of {kind}"
+    assert kind in GRADIENTS, f"convcli.verifier.gradient_fills has no {kind}"
 
 
 @pytest.mark.torch
@@ -42,16 +45,38 @@ def test_it_passes_against_torch(outcome: Outcome, name: str) -> None:
     verdict: LayerVerdict = next(layer for layer in outcome.layers if layer.name == name)
     assert str(verdict.status) == "passed", "\n".join(f"{c.name} {c.status} {c.detail}" for c in verdict.checks)
     made = {(c.name, c.dtype) for c in verdict.checks}
-    assert made >= {("shape", ""), ("params", ""), ("macs", "")}
+    assert made >= {("shape", ""), ("params", ""), ("macs", ""), ("macs_nonpad", "")}
     assert made >= {("forward", dtype) for dtype in ("float64", "float32")}
+    assert made >= {("mantissa", "float32"), ("adjoint", "float64")}
     for c in verdict.checks:
         assert str(c.status) == "passed", (c.name, c.detail)
-        if c.method == "exact" and c.name == "forward":
+        if c.method == "exact" and c.name.startswith(("forward", "grad")):
             assert c.detail.startswith("exact: proven")
             assert c.max_abs_error == 0
         if c.method == "bound":
             assert c.bound_ratio is not None
             assert 0 <= c.bound_ratio <= 1
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_every_array_has_a_gradient_that_is_checked(outcome: Outcome, name: str, dtype: str) -> None:
+    """The whole layer's bit for bit, each part's within their bounds."""
+    verdict = next(layer for layer in outcome.layers if layer.name == name)
+    step = next(step for step in LAYERS.steps if step.name == name)
+    found = {
+        method: {c.name for c in verdict.checks if (c.method, c.dtype) == (method, dtype) and c.name.startswith("grad")}
+        for method in ("exact", "bound")
+    }
+    arrays = ("input", *step.layer.side_inputs(step.x), *step.layer.tensors(step.x))
+    assert found["exact"] == {f"grad_{array}" for array in arrays}
+    parts = [(f"{part.name}.", part.layer, part.x) for part in step.layer.parts(step.x)] or [("", step.layer, step.x)]
+    assert found["bound"] == {
+        f"grad_{prefix}{array}"
+        for prefix, layer, x in parts
+        for array in ("input", *layer.side_inputs(x), *layer.tensors(x))
+    }
 
 
 @pytest.mark.torch

@@ -56,7 +56,7 @@ def exact(directory: Path, weight: list[int], x: list[int]) -> Check:
     """The exact check's verdict on a result that is our own, with these data."""
     arrays = {"x": np.array([[x]]), "weight": np.array([[weight]]), "bias": np.array([3])}
     sample = store(str(directory), "a", Fill(arrays))
-    proof = tasks.exact(STEP.layer, sample, {"": 1.0}, "float32", str(directory))
+    proof = tasks.exact(STEP.layer, sample, {"": 1.0}, "float32", str(directory), "exact")
     y = load(proof.file)
     return ExactJob(STEP, 0, "torch", "float32")._judged(proof, difference(y, y), y, y)
 

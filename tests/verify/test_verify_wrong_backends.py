@@ -43,7 +43,7 @@ def test_each_becomes_its_row(fake: str, status: str, words: str) -> None:
     outcome = verify(LAYERS, against=f"verify_fakes:{fake}", dtypes=("float32",), timeout=timeout)
     assert statuses(outcome) == ["passed", status, "passed"]
     details = [c.detail for c in outcome.layers[1].checks if str(c.status) == status]
-    assert len(details) == 2  # the exact stage and the bound stage
+    assert len(details) == 3  # the exact stage, twice, and the bound stage
     assert words in " ".join(details)
     assert outcome.exit_code == (3 if status == "unsupported" else 1)
 
@@ -64,9 +64,13 @@ def test_one_wrong_element_is_found_and_named() -> None:
 
 @pytest.mark.parametrize("fake", ["half", "bfloat"])
 def test_inputs_cut_to_fewer_bits_do_not_pass(fake: str) -> None:
-    """Small integers do not notice; the bound of ordinary floats does."""
+    """Small integers do not notice; long ones do, and the bound of ordinary floats does."""
     outcome = verify(LAYERS, against=f"verify_fakes:{fake}")
     assert statuses(outcome) == ["passed", "failed", "passed"]
+    mantissa = check(outcome.layers[1], "mantissa", "exact", "float32")
+    assert mantissa.status is Status.FAILED
+    named = {"half": "float16", "bfloat": "bfloat16 (7 bits after the point), cut off"}[fake]
+    assert mantissa.detail.endswith(f"verify_fakes:{fake}: x and weight and bias cut to {named}")
     for dtype in ("float64", "float32"):
         assert check(outcome.layers[1], "forward", "bound", dtype).status is Status.FAILED
 

@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 
 WRONG = 5
 Forward = Callable[["Layer", "Arrays"], Any]
+Gradient = Callable[["Layer", "Arrays", "Array"], dict[str, Any]]
 
 
 class Fake:
     """Our own kernels, but for what `wrong` does with them."""
 
-    def __init__(self, wrong: Forward = ours.forward, *, rounds: bool = False):
-        self.wrong, self.ROUNDS = wrong, rounds
+    def __init__(self, wrong: Forward = ours.forward, *, rounds: bool = False, gradient: Gradient = ours.backward):
+        self.wrong, self.ROUNDS, self.gradient = wrong, rounds, gradient
 
     def versions(self) -> dict[str, str]:
         """Nothing of note, and whether anything of torch is in this process."""
@@ -37,6 +38,11 @@ class Fake:
         """Right or wrong."""
         result: Array = (self.wrong if getattr(layer, "out_channels", 0) == WRONG else ours.forward)(layer, arrays)
         return result
+
+    def backward(self, layer: Layer, arrays: Arrays, dy: Array) -> dict[str, Any]:
+        """Right or wrong."""
+        wrong = getattr(layer, "out_channels", 0) == WRONG
+        return self.gradient(layer, arrays, dy) if wrong else ours.backward(layer, arrays, dy)
 
     def facts(self, layer: Layer, shape: Shape) -> Facts:
         """What we say ourselves."""
@@ -134,6 +140,56 @@ def _bfloat(layer: Layer, arrays: Arrays) -> Any:
     return ours.forward(layer, {name: cut(array) for name, array in arrays.items()})
 
 
+class Forgetful(Fake):
+    """It has no gradients."""
+
+    backward = None  # type: ignore[assignment]
+
+
+def _turned(layer: Layer, arrays: Arrays, dy: Array) -> dict[str, Any]:
+    """The kernel's gradient upside down."""
+    found = ours.backward(layer, arrays, dy)
+    return {**found, "weight": found["weight"][..., ::-1].copy()}
+
+
+def _swapped(layer: Layer, arrays: Arrays, dy: Array) -> dict[str, Any]:
+    """Down and right exchanged."""
+    found = ours.backward(layer, arrays, dy)
+    channel = found["offset"].ndim - 3
+    pairs = np.arange(found["offset"].shape[channel]).reshape(-1, 2)[:, ::-1].reshape(-1)
+    return {**found, "offset": found["offset"].take(pairs, axis=channel)}
+
+
+def _one_sample(layer: Layer, arrays: Arrays, dy: Array) -> dict[str, Any]:
+    """The bias sums over the first sample alone."""
+    return {**ours.backward(layer, arrays, dy), "bias": dy[0].sum(axis=tuple(range(1, dy.ndim - 1)))}
+
+
+def _unmasked(layer: Layer, arrays: Arrays, dy: Array) -> dict[str, Any]:
+    """The mask is left out of the input's gradient."""
+    ones = np.ones_like(arrays["mask"])
+    return {**ours.backward(layer, arrays, dy), "x": ours.backward(layer, {**arrays, "mask": ones}, dy)["x"]}
+
+
+def _last_bit(layer: Layer, arrays: Arrays, dy: Array) -> dict[str, Any]:
+    """One element of the input's gradient is off by its last bit."""
+    found = ours.backward(layer, arrays, dy)
+    dx = found["x"].copy()
+    dx.flat[5] = np.nextafter(dx.flat[5], np.asarray(np.inf, dx.dtype))
+    return {**found, "x": dx}
+
+
+def _without(layer: Layer, arrays: Arrays, dy: Array) -> dict[str, Any]:
+    """The weight has no gradient."""
+    return {name: gradient for name, gradient in ours.backward(layer, arrays, dy).items() if name != "weight"}
+
+
+def _short(layer: Layer, arrays: Arrays, dy: Array) -> dict[str, Any]:
+    """The input's gradient lacks a row."""
+    found = ours.backward(layer, arrays, dy)
+    return {**found, "x": found["x"][..., :-1]}
+
+
 def _rounding(layer: Layer, arrays: Arrays) -> Any:
     """A last bit wrong here and there, as Winograd and FFT have it."""
     y = ours.forward(layer, arrays)
@@ -146,3 +202,6 @@ refusing, quitting, lacking, starving = Fake(_refuse), Fake(_quit), Fake(_lack),
 misshapen, widened, one_off, nan, objects = Fake(_misshape), Fake(_widen), Fake(_one_off), Fake(_nan), Fake(_object)
 talking, scribbling, zeros = Fake(_talk), Fake(_scribble), Fake(_zeros)
 half, bfloat, rounding, owned = Fake(_half), Fake(_bfloat), Fake(_rounding), Fake(_rounding, rounds=True)
+turned, swapped, one_sample = Fake(gradient=_turned), Fake(gradient=_swapped), Fake(gradient=_one_sample)
+unmasked, last_bit, without, short = (Fake(gradient=wrong) for wrong in (_unmasked, _last_bit, _without, _short))
+forgetful = Forgetful()
