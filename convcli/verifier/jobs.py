@@ -38,13 +38,13 @@ class Wanted(msgspec.Struct, frozen=True):
     def flags(self) -> tuple[str, ...]:
         """What the command line must say beyond the layer, its data and their dtype."""
         asked = {"--grad": self.grad, "--prove": self.prove}
-        flags = [flag for flag, given in asked.items() if given]
+        flags: list[str] = []
         if self.kernel:
             flags += ["--kernel", self.kernel.place]
             flags += ["--arrays", self.kernel.arrays] if self.kernel.arrays != "numpy" else []
         elif self.against != "torch":
             flags += ["--against", self.against]
-        return tuple(flags)
+        return (*flags, *(flag for flag, given in asked.items() if given))
 
 
 def jobs(step: Step, wanted: Wanted) -> Iterator[Job]:

@@ -20,6 +20,7 @@ from convcli.verifier.verdict import Check, LayerVerdict, Status, worst
 if TYPE_CHECKING:
     from convcli.plan import Plan, Step
 
+VALUES = frozenset({"forward", "mantissa"})  # the checks that a known difference excuses
 Progress = Callable[[int, int, str], None]
 
 
@@ -134,7 +135,7 @@ class Ledger:
     def _excused(self, step: Step, checks: tuple[Check, ...]) -> tuple[Check, ...]:
         """What the other side is known to get wrong; not to get it wrong is then a fault."""
         reason = difference_known(self.wanted.against, self.environment, step.layer, step.x)
-        return tuple(excused(check, reason) if check.name == "forward" else check for check in checks)
+        return tuple(excused(check, reason) if check.name in VALUES else check for check in checks)
 
     def _skipped(self, index: int) -> LayerVerdict:
         return self._told(index, Status.SKIPPED, (), "a layer before it failed")
@@ -170,7 +171,7 @@ def excused(check: Check, reason: str) -> Check:
     if check.status.bad:
         detail = f"a known difference: {reason}; {check.detail}"
         return msgspec.structs.replace(check, status=Status.UNSUPPORTED, detail=detail)
-    if check.method == "bound":  # whether the list is right is for the exact stage to say
+    if (check.name, check.method) != ("forward", "exact"):  # whether the list is right is for this one to say
         return check
     detail = f"listed as a known difference, but equal; take it off the list: {reason}"
     return msgspec.structs.replace(check, status=Status.FAILED, detail=detail)
