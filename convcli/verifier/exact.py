@@ -67,10 +67,10 @@ class ExactJob(Job):
                 Status.MISTRUSTED,
                 f"equal, but {proof.silent} of {proof.live} outputs show nothing but the bias",
             )
-        elif proof.unseen and self.whole:
-            status, detail = Status.MISTRUSTED, f"equal, but nothing checked depends on {proof.unseen}"
         elif not proof.live and self.step.layer.counts(self.step.x, self.step.images).macs_nonpad:
             status, detail = Status.MISTRUSTED, "equal, but no output holds a product"
+        elif proof.unseen and self.whole:
+            status, detail = Status.MISTRUSTED, f"equal, but nothing checked depends on {proof.unseen}"
         return self.check(status, "; ".join(filter(None, (detail, self.note))), max_abs_error=0.0)
 
 

@@ -27,6 +27,7 @@ from convcli.verifier.fills import (
     _coordinates_fit,
     _integers,
     _largest_bias,
+    _thinned,
     _weight,
     ordinary,
     terms,
@@ -197,8 +198,8 @@ def _pack(case: Case, bits: int) -> Fill:
     }
 
     def units(size: Size) -> dict[str, float]:
-        column = size.outs * size.a * size.dy
-        slope = 2 * channels * column * PACK_X
+        column = min(size.outs * size.a, columns.max()) * size.dy
+        slope = 2 * PACK_X * min(channels * size.outs * size.a, _by_offset_group(columns, channels)) * size.dy
         sums = {
             "x": hits * column + strongest * slope,
             "offset_conv.weight": size.positions * slope * PACK_X,
@@ -206,20 +207,42 @@ def _pack(case: Case, bits: int) -> Fill:
             "deform_conv.weight": size.positions * size.dy * PACK_X,
             "deform_conv.bias": size.positions * size.dy,
         }
-        return {name: total * steps[name] for name, total in sums.items()}
+        return {name: float(total * steps[name]) for name, total in sums.items()}
 
-    size = largest_size(units, *_dense(case), 2.0**bits)
+    room, dense = 2.0**bits, Size(1, 1, *_dense(case))
+    keep = products = terms(deform.layer, deform.x)
+    columns = _columns(deform, keep)
+    while max(units(dense).values()) > room and keep * dense.outs >= 2 * products:  # each still has a weight somewhere
+        keep //= 2
+        columns = _columns(deform, keep)
+    if keep == products:
+        columns = columns * LARGEST  # any amplitude's
+    size = largest_size(units, *_dense(case), room)
     arrays = {
         "x": _integers(case, "x", case.shape("x"), PACK_X),
         "offset_conv.weight": weight,
         "offset_conv.bias": bias,
-        "deform_conv.weight": _all_weights(deform, size.a),
+        "deform_conv.weight": _weight(deform, size.a if keep == products else 1, keep),
     }
     if "bias" in deform.layer.tensors(deform.x):
         outs = deform.shape("bias")[0]
         arrays["deform_conv.bias"] = _biases(case, "deform_conv.bias", outs, _largest_bias(outs, 2.0**bits))
     scales = {"offset_conv.weight": QUARTERS, "offset_conv.bias": QUARTERS}
-    return _with_dy(case, arrays, scales, {name: 1 / steps[name] for name in arrays}, size)
+    thinned = _with_dy(case, arrays, scales, {name: 1 / steps[name] for name in arrays}, size)
+    words = "; ".join(filter(None, (_thinned(products, keep), thinned.note)))
+    return Fill(thinned.arrays, thinned.scales, thinned.quanta, words)
+
+
+def _columns(case: Case, keep: int) -> Array:
+    """(C, T): for each input channel and tap the sum of its weights, all 1 or -1, without their signs."""
+    shape, groups = case.shape("weight"), _groups(case.layer)
+    weight = np.abs(_weight(case, 1, keep)).reshape(groups, shape[0] // groups, shape[1], -1)
+    return np.asarray(weight.sum(axis=1, dtype=np.int64).reshape(case.x[0], -1))
+
+
+def _by_offset_group(columns: Array, channels: int) -> int:
+    """The largest sum of `columns` over the channels that one offset moves."""
+    return int(columns.reshape(-1, channels, columns.shape[1]).sum(axis=1).max())
 
 
 def _predictor(case: Case, offsets: int) -> tuple[Array, Array]:

@@ -152,7 +152,7 @@ def test_a_monstrous_layer_is_skipped_before_anything_is_allocated() -> None:
     outcome = verify(planned((huge, (2**20, 2**10, 10**5, 10**5)), (CONV, (2, 4, 7, 8))), against=FAITHFUL)
     assert statuses(outcome) == ["skipped", "passed"]
     skipped = [c for c in outcome.layers[0].checks if c.status is Status.SKIPPED]
-    assert len(skipped) == 4
+    assert len(skipped) == 5
     assert "--max-memory is" in skipped[0].detail
     little = verify(planned((CONV, (2, 4, 7, 8))), against=FAITHFUL, max_memory=1000).layers[0]
     assert check(little, "forward", "exact", "float32").status is Status.SKIPPED
