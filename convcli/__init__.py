@@ -18,15 +18,17 @@ if TYPE_CHECKING:
     from convcli import kernels
     from convcli.records import summarize
     from convcli.spec.load import load, parse
+    from convcli.verifier.own import verify_kernel
     from convcli.verifier.run import verify
 
-__all__ = ["Problem", "SpecError", "__version__", "kernels", "load", "parse", "summarize", "verify"]
+__all__ = ["Problem", "SpecError", "__version__", "kernels", "load", "parse", "summarize", "verify", "verify_kernel"]
 
 _HOMES = {
     "load": "convcli.spec.load",
     "parse": "convcli.spec.load",
     "summarize": "convcli.records",
     "verify": "convcli.verifier.run",
+    "verify_kernel": "convcli.verifier.own",
 }
 
 

@@ -65,6 +65,9 @@ class _Installed(msgspec.Struct, frozen=True):
 
 REGISTERED: Mapping[str, _Installed] = {
     "torch": _Installed("torch", "convcli.backends.torch", 'pip install "convcli[torch]"'),
+    "onnxruntime": _Installed("onnxruntime", "convcli.backends.onnxruntime", "pip install onnxruntime onnx"),
+    "onnx-reference": _Installed("onnx", "convcli.backends.onnx_reference", "pip install onnx"),
+    "jax": _Installed("jax", "convcli.backends.jax", "pip install jax"),
 }
 
 

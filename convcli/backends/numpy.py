@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from convcli import kernels
 from convcli.backends import named_by_part, part_arrays
+from convcli.backends.compose import image_shape, pack, predicted, separable
 from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Layer, Separable
 
 if TYPE_CHECKING:
@@ -134,10 +135,7 @@ def _deform_conv_gradients(layer: DeformConv, arrays: Arrays, dy: Array) -> dict
 
 
 def _separable(layer: Separable, arrays: Arrays, method: str) -> Array:
-    x = arrays["x"]
-    for part in layer.parts(_image_shape(layer, arrays)):
-        x = forward(part.layer, {"x": x, **part_arrays(part.name, arrays)}, method)
-    return x
+    return separable(layer, arrays, lambda part, given: forward(part, given, method))
 
 
 def _separable_gradients(layer: Separable, arrays: Arrays, dy: Array) -> dict[str, Array]:
@@ -150,21 +148,11 @@ def _separable_gradients(layer: Separable, arrays: Arrays, dy: Array) -> dict[st
 
 
 def _deform_conv_pack(layer: DeformConvPack, arrays: Arrays, method: str) -> Array:
-    _, deform = layer.parts(_image_shape(layer, arrays))
-    side = _predicted(layer, arrays, method)
-    return forward(deform.layer, {"x": arrays["x"], **side, **part_arrays(deform.name, arrays)}, method)
+    return pack(layer, arrays, lambda part, given: forward(part, given, method))
 
 
 def _predicted(layer: DeformConvPack, arrays: Arrays, method: str) -> dict[str, Array]:
-    """offset, and mask through a sigmoid, as the pack's own convolution predicts them."""
-    predictor, deform = layer.parts(_image_shape(layer, arrays))
-    y = forward(predictor.layer, {"x": arrays["x"], **part_arrays(predictor.name, arrays)}, method)
-    channel = y.ndim - 1 - len(layer.axes)
-    if not layer.modulated:
-        return {"offset": y}
-    count = deform.layer.side_inputs(deform.x)["offset"][0]
-    offset, logits = np.split(y, [count], axis=channel)
-    return {"offset": offset, "mask": sigmoid(logits)}
+    return predicted(layer, arrays, lambda part, given: forward(part, given, method))
 
 
 def _deform_conv_pack_gradients(layer: DeformConvPack, arrays: Arrays, dy: Array) -> dict[str, Array]:
@@ -198,14 +186,8 @@ def _through_the_predictor(layer: DeformConvPack, arrays: Arrays, side: Arrays, 
     }
 
 
-def sigmoid(x: Array) -> Array:
-    """1 / (1 + exp(-x)), by a form that cannot overflow: (1 + tanh(x/2)) / 2."""
-    half = x.dtype.type(0.5)
-    return cast("Array", half * (1 + np.tanh(half * x)))
-
-
 def _image_shape(layer: Layer, arrays: Arrays) -> tuple[int, ...]:
-    return arrays["x"].shape[-1 - len(layer.axes) :]
+    return image_shape(layer, arrays)
 
 
 def _sliding(layer: Layer) -> dict[str, Any]:

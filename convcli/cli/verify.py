@@ -1,4 +1,4 @@
-"""`verify`: the numpy implementations against torch, layer by layer; the exit code says whether all is well."""
+"""`verify`: the numpy implementations against torch, or a kernel of the user's, layer by layer; and the exit code."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -54,11 +54,31 @@ def verify(
             show_default=False,
         ),
     ] = None,
+    kernel: Annotated[
+        str | None,
+        typer.Option(
+            "--kernel",
+            metavar="PLACE:FUNCTION",
+            help="Test a function of your own instead: package.module:function or path/to/file.py:function.",
+            show_default=False,
+        ),
+    ] = None,
+    arrays: Annotated[
+        str, typer.Option("--arrays", metavar="LIBRARY", help="What --kernel is given: numpy arrays or torch tensors.")
+    ] = "numpy",
+    against: Annotated[
+        str,
+        typer.Option(
+            "--against",
+            metavar="BACKEND",
+            help="The other side: torch, onnxruntime, onnx-reference, jax, or a backend of your own as module:name.",
+        ),
+    ] = "torch",
     timeout: Annotated[
         float, typer.Option("--timeout", metavar="SECONDS", help="Longest that a backend may take over one layer.")
     ] = 60.0,
 ) -> None:
-    """Run the numpy implementations and cross-check them with torch.
+    """Run the numpy implementations and cross-check them with torch, or a kernel of your own with them.
 
     \b
     Example:
@@ -69,7 +89,12 @@ def verify(
     for name in dtypes:
         if name not in {"float64", "float32"}:
             raise SpecError(f"--dtype {name} is not known", allowed="float64, float32")
+    if kernel and against != "torch":
+        raise SpecError("--kernel and --against exclude each other: a kernel is checked against convcli itself")
+    if arrays != "numpy" and kernel is None:
+        raise SpecError(f"--arrays {arrays} says what --kernel is given, and there is none")
     plans = plans_of(layer)
+    from convcli.verifier.own import target
     from convcli.verifier.run import verify as verify_plans
 
     with _progress(quiet=report.quiet) as progress:
@@ -84,6 +109,8 @@ def verify(
             fail_fast=fail_fast,
             max_memory=None if max_memory is None else amount(max_memory),
             timeout=timeout,
+            against=against,
+            kernel=target(kernel, arrays) if kernel is not None else None,
             progress=progress,
         )
     sink.emit(outcome)

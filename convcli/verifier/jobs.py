@@ -13,10 +13,12 @@ from convcli.verifier.exact import ExactJob, MethodsJob
 from convcli.verifier.facts import FactsJob
 from convcli.verifier.gradient import AdjointJob, BoundGradientJob, ExactGradientJob
 from convcli.verifier.job import Job
+from convcli.verifier.kernel_job import KernelJob
 from convcli.verifier.mantissa import MantissaJob
 from convcli.verifier.prove import ProveJob
 
 if TYPE_CHECKING:
+    from convcli.backends.kernel import Target
     from convcli.plan import Step
 
 LOOPS_MACS = 100_000  # our slowest method takes about 0.2 s for them
@@ -30,12 +32,19 @@ class Wanted(msgspec.Struct, frozen=True):
     seed: int = 0
     grad: bool = False
     prove: bool = False
+    kernel: Target | None = None
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """What the command line must say for the checks that are not always made."""
+        """What the command line must say beyond the layer, its data and their dtype."""
         asked = {"--grad": self.grad, "--prove": self.prove}
-        return tuple(flag for flag, given in asked.items() if given)
+        flags: list[str] = []
+        if self.kernel:
+            flags += ["--kernel", self.kernel.place]
+            flags += ["--arrays", self.kernel.arrays] if self.kernel.arrays != "numpy" else []
+        elif self.against != "torch":
+            flags += ["--against", self.against]
+        return (*flags, *(flag for flag, given in asked.items() if given))
 
 
 def jobs(step: Step, wanted: Wanted) -> Iterator[Job]:
@@ -56,3 +65,9 @@ def jobs(step: Step, wanted: Wanted) -> Iterator[Job]:
         for dtype in dtypes:
             yield ExactGradientJob(step, seed, against, dtype)
             yield BoundGradientJob(step, seed, against, dtype)
+
+
+def kernel_jobs(step: Step, wanted: Wanted, target: Target) -> Iterator[Job]:
+    """Every check of one layer on the user's own kernel."""
+    for dtype in wanted.dtypes:
+        yield KernelJob(step, wanted.seed, target, dtype, others=dtype == wanted.dtypes[-1])

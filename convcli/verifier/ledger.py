@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import UNSET
 
+from convcli.backends.known import difference_known
 from convcli.errors import SpecError
 from convcli.verifier.fills import Case
 from convcli.verifier.job import Job
-from convcli.verifier.jobs import Wanted, jobs
+from convcli.verifier.jobs import Wanted, jobs, kernel_jobs
 from convcli.verifier.repro import command
 from convcli.verifier.verdict import Check, LayerVerdict, Status, worst
 
 if TYPE_CHECKING:
     from convcli.plan import Plan, Step
 
+VALUES = frozenset({"forward", "mantissa"})  # the checks that a known difference excuses
 Progress = Callable[[int, int, str], None]
 
 
@@ -67,6 +69,7 @@ class Ledger:
         self.progress: Progress | None = None
         self.on_verdict: Callable[[LayerVerdict], None] | None = None
         self.rounds = False
+        self.environment: dict[str, Any] = {}
         self.failed = False
         self.verdicts: list[LayerVerdict] = []
         first: dict[bytes, int] = {}
@@ -80,7 +83,8 @@ class Ledger:
         for index, subject in enumerate(self.subjects):
             if self._twin[index] != index:
                 continue
-            found = list(jobs(subject.step, self.wanted))
+            kernel = self.wanted.kernel
+            found = list(kernel_jobs(subject.step, self.wanted, kernel) if kernel else jobs(subject.step, self.wanted))
             self._checks[index], self._expected[index] = {}, len(found)
             for position, job in enumerate(found):
                 if self.failed:
@@ -117,6 +121,7 @@ class Ledger:
         twin = self._twin[index]
         found = self._checks[twin]
         checks = settled(tuple(check for position in sorted(found) for check in found[position]), rounds=self.rounds)
+        checks = self._excused(self.subjects[index].step, checks)
         again = twin != index
         if again:
             checks = tuple(msgspec.structs.replace(check, seconds=0.0) for check in checks)
@@ -126,6 +131,11 @@ class Ledger:
             checks,
             f"the same layer, and so the same data, as {self.subjects[twin].step.name}: checked once" if again else "",
         )
+
+    def _excused(self, step: Step, checks: tuple[Check, ...]) -> tuple[Check, ...]:
+        """What the other side is known to get wrong; not to get it wrong is then a fault."""
+        reason = difference_known(self.wanted.against, self.environment, step.layer, step.x)
+        return tuple(excused(check, reason) if check.name in VALUES else check for check in checks)
 
     def _skipped(self, index: int) -> LayerVerdict:
         return self._told(index, Status.SKIPPED, (), "a layer before it failed")
@@ -139,12 +149,32 @@ class Ledger:
             type=step.type,
             status=status,
             checks=checks,
-            repro=command(step, subject.source, seed=self.wanted.seed, dtype=fault, also=self.wanted.flags),
+            repro=command(
+                step,
+                subject.source,
+                seed=self.wanted.seed,
+                dtype=fault,
+                also=self.wanted.flags,
+                kernel=self.wanted.kernel,
+            ),
             source=subject.source,
             line=UNSET if step.line is None else step.line,
             reason=reason,
             seconds=sum(check.seconds for check in checks),
         )
+
+
+def excused(check: Check, reason: str) -> Check:
+    """A check of values for which a difference is known, for that reason."""
+    if not reason or check.status.idle:
+        return check
+    if check.status.bad:
+        detail = f"a known difference: {reason}; {check.detail}"
+        return msgspec.structs.replace(check, status=Status.UNSUPPORTED, detail=detail)
+    if (check.name, check.method) != ("forward", "exact"):  # whether the list is right is for this one to say
+        return check
+    detail = f"listed as a known difference, but equal; take it off the list: {reason}"
+    return msgspec.structs.replace(check, status=Status.FAILED, detail=detail)
 
 
 def settled(checks: tuple[Check, ...], *, rounds: bool) -> tuple[Check, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -12,11 +12,16 @@ from convcli.axis import AUTO_PADDING, Axis
 from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Layer, Separable, Shape
 from convcli.plan import Step
 
+if TYPE_CHECKING:
+    from convcli.backends.kernel import Target
 
-def command(step: Step, source: str, *, seed: int, dtype: str = "", also: tuple[str, ...] = ()) -> str:
+
+def command(
+    step: Step, source: str, *, seed: int, dtype: str = "", also: tuple[str, ...] = (), kernel: Target | None = None
+) -> str:
     """`convcli verify FILE --only NAME` for a layer of a file, else its spelling; with seed and the dtype at fault.
 
-    also: the flags of further checks.
+    also: the flags of further checks and of the other side; a kernel without a place makes it a call from Python.
     """
     if source and step.line is not None and Path(source).is_file():
         words = [source, "--only", step.name]
@@ -27,6 +32,11 @@ def command(step: Step, source: str, *, seed: int, dtype: str = "", also: tuple[
     words += ["--seed", str(seed)]
     if dtype:
         words += ["--dtype", dtype]
+    if kernel and kernel.pickled:  # there is no place that a command line could name
+        shape = (*step.batch, *step.x)
+        options = f"seed={seed}" + (f", dtypes=({dtype!r},)" if dtype else "")
+        options += f", arrays={kernel.arrays!r}" if kernel.arrays != "numpy" else ""
+        return f"convcli.verify_kernel({kernel.place}, {words[0]!r}, {shape}, {options})"
     return shlex.join(["convcli", "verify", *words, *also])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from convcli.axis import whole
 from convcli.backends import require
@@ -17,6 +17,9 @@ from convcli.verifier.jobs import Wanted
 from convcli.verifier.ledger import Ledger, Progress, chosen
 from convcli.verifier.verdict import LayerVerdict, Outcome, outcome
 from convcli.verifier.workshop import Workshop, cores
+
+if TYPE_CHECKING:
+    from convcli.backends.kernel import Target
 
 DTYPES = ("float64", "float32")
 MOST_JOBS = 4
@@ -35,6 +38,7 @@ def verify(  # noqa: PLR0913 - each is one option of the command
     max_memory: int | None = None,
     timeout: float = 60.0,
     against: str = "torch",
+    kernel: Target | None = None,
     progress: Progress | None = None,
     on_verdict: Callable[[LayerVerdict], None] | None = None,
 ) -> Outcome:
@@ -44,8 +48,9 @@ def verify(  # noqa: PLR0913 - each is one option of the command
     grad: every gradient as well, and the adjoint identity. prove: the products off the padding by executing ones.
     jobs: layers worked on at a time, each by one process for either side. only: names or patterns (`layer1.*`) of the
     layers to check. fail_fast: skip what comes after a failure. max_memory: bytes; a layer that needs more is skipped;
-    half of what is free when left out. timeout: seconds for one call of one side. against: "torch", or a backend of
-    one's own as `module` or `module:name`. progress: told (layers done, layers in all, name). on_verdict: told each
+    half of what is free when left out. timeout: seconds for one call of one side. against: "torch", "onnxruntime",
+    "onnx-reference", "jax", or a backend of one's own as `module` or `module:name`. kernel: a function of the user's to
+    be tested instead (`verify_kernel`). progress: told (layers done, layers in all, name). on_verdict: told each
     verdict, in order, as soon as it is there.
 
     Raises BackendMissing before any work when the other side cannot run, SpecError for arguments that make no sense.
@@ -59,22 +64,35 @@ def verify(  # noqa: PLR0913 - each is one option of the command
             raise SpecError(f"dtype={dtype!r} is not known", field="dtype", allowed=", ".join(BITS))
     if not timeout > 0:
         raise SpecError(f"timeout={timeout} is too short", field="timeout", allowed="more than 0 seconds")
-    wanted = Wanted(against, tuple(dict.fromkeys(dtypes)), whole("seed", seed, least=0), grad=grad, prove=prove)
+    if kernel and (grad or prove):
+        raise SpecError("a kernel is asked for its forward values alone: neither grad nor prove", field="kernel")
+    different = tuple(dict.fromkeys(dtypes))
+    wanted = Wanted(against, different, whole("seed", seed, least=0), grad=grad, prove=prove, kernel=kernel)
     ledger = Ledger(chosen(plans, only), wanted, fail_fast=fail_fast)
     ledger.progress, ledger.on_verdict = progress, on_verdict
-    require(against)
+    require(kernel.arrays if kernel else against)
+    against = kernel.name if kernel else against
     count = _width(jobs, len(ledger.subjects))
     threads = max(1, cores() // (2 * count))
     limit = memory_limit() if max_memory is None else whole("max_memory", max_memory, least=1)
-    environment: dict[str, Any] = {"threads": threads, "jobs": count, "against": against}
+    environment: dict[str, Any] = {"threads": threads, "jobs": count, "against": kernel.place if kernel else against}
     interrupted = False
     try:
         with (
             Interrupt() as interrupt,
-            Workshop(against, interrupt.check, count=count, threads=threads, timeout=timeout, limit=limit) as workshop,
+            Workshop(
+                against,
+                interrupt.check,
+                count=count,
+                threads=threads,
+                timeout=timeout,
+                limit=limit,
+                kernel=kernel,
+            ) as workshop,
         ):
             environment = {**workshop.begin(), **environment}
             ledger.rounds = environment.pop("rounds")
+            ledger.environment = environment
             _work(ledger, workshop)
     except KeyboardInterrupt:
         interrupted = True

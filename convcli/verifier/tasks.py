@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
-from time import perf_counter
 from typing import Any
 
 import msgspec
@@ -16,21 +15,13 @@ from convcli.errors import SpecError
 from convcli.layers import DeformConvPack, Layer, Shape
 from convcli.verifier import full_mantissa
 from convcli.verifier.bounds import BITS
+from convcli.verifier.done import Done, attempted
 from convcli.verifier.exchange import Sample, load, save
 from convcli.verifier.fills import UNITS
 from convcli.verifier.influence import unseen
 
 CAN_ROUND = "ROUNDS"
 BLOCK = 2**12  # what an int64 can add up of the products there are
-
-
-class Done(msgspec.Struct, frozen=True):
-    """A task that came to its end: its answer, or what was raised ("unsupported", "memory", "refused") and why."""
-
-    value: Any = None
-    raised: str = ""
-    reason: str = ""
-    seconds: float = 0.0
 
 
 class Exact(msgspec.Struct, frozen=True):
@@ -66,14 +57,7 @@ class Reference(msgspec.Struct, frozen=True):
 
 def run(function: str, *args: Any) -> Done:
     """The task of that name, with everything that it raises as data: nothing unpicklable may cross the border."""
-    start = perf_counter()
-    try:
-        return Done(TASKS[function](*args), seconds=perf_counter() - start)
-    except Unsupported as error:
-        return Done(raised="unsupported", reason=str(error), seconds=perf_counter() - start)
-    except BaseException as error:  # a backend may raise anything, SystemExit too
-        memory = isinstance(error, MemoryError) or "allocate memory" in str(error) or "No space left" in str(error)
-        return Done(raised="memory" if memory else "refused", reason=_one_line(error), seconds=perf_counter() - start)
+    return attempted(TASKS[function], *args)
 
 
 def describe(name: str) -> dict[str, Any]:
@@ -251,11 +235,6 @@ def _signal(layer: Layer, arrays: dict[str, Any], y: Any, last: tuple[str, Any])
     shown = np.zeros((), y.dtype) if bias is None else bias.reshape(-1, *(1,) * len(layer.axes))
     live = magnitude > np.abs(shown)
     return int(np.count_nonzero(live)), int(np.count_nonzero(live & (y == shown)))
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}"[:500] if text else type(error).__name__
 
 
 def environment() -> dict[str, Any]:

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, TimeoutError  # noqa: A004 - pebble raises this one
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -65,9 +65,19 @@ class Call:
 
 
 class Workers:
-    """`count` processes for one side."""
+    """`count` processes for one side. run: what carries a task out in them, `tasks.run` unless said."""
 
-    def __init__(self, backend: str, *, count: int, threads: int, timeout: float, warm: bool):
+    def __init__(
+        self,
+        backend: str,
+        *,
+        count: int,
+        threads: int,
+        timeout: float,
+        warm: bool,
+        run: Callable[..., Any] | None = None,
+    ):
+        self._run = run
         self._count, self._start, self._timeout = count, (backend, threads), timeout
         self._context = _warm_context() if warm else SpawnWorkers()
         self._pool = self._new_pool()
@@ -81,14 +91,16 @@ class Workers:
 
     def scheduled(self, task: tuple[Any, ...]) -> Future[Any]:
         """The future of one task; the pool is made anew when it broke."""
-        from convcli.verifier.tasks import run  # the initializer sets the threads before a worker imports numpy
+        if self._run is None:
+            from convcli.verifier.tasks import run  # the initializer sets the threads before a worker imports numpy
 
+            self._run = run
         try:
-            return self._pool.schedule(run, args=task, timeout=self._timeout)
+            return self._pool.schedule(self._run, args=task, timeout=self._timeout)
         except RuntimeError:
             self.stop()
             self._pool = self._new_pool()
-            return self._pool.schedule(run, args=task, timeout=self._timeout)
+            return self._pool.schedule(self._run, args=task, timeout=self._timeout)
 
     def stop(self) -> None:
         """End the processes, whatever they are doing."""
@@ -130,6 +142,8 @@ def prepare(backend: str, threads: int) -> None:
     _no_core_files()
     warnings.simplefilter("ignore")
     os.environ.update(dict.fromkeys(THREADS, str(threads)))
+    if not backend:  # the tasks import what they need
+        return
     from convcli.backends import backend as found
 
     try:

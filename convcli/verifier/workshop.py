@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from convcli.backends import OURS, REGISTERED
-from convcli.errors import BackendMissing
+from convcli.backends import OURS
+from convcli.errors import BackendMissing, SpecError
+from convcli.verifier import trial
 from convcli.verifier.estimate import gigabytes
 from convcli.verifier.fills import Unfillable
 from convcli.verifier.job import Bench, Job, NothingToDo
@@ -20,8 +21,10 @@ from convcli.verifier.verdict import Check, Status
 from convcli.verifier.workers import Call, Reply, Workers
 
 if TYPE_CHECKING:
+    from convcli.backends.kernel import Target
     from convcli.verifier.ledger import Place
 
+WARM = "torch"  # what the fork server preloads
 MOMENT = 0.2  # seconds between two looks for a Ctrl-C
 Checked = tuple["Place", tuple[Check, ...]]
 
@@ -41,14 +44,27 @@ class Workshop:
     """
 
     def __init__(
-        self, against: str, check: Callable[[], None], *, count: int, threads: int, timeout: float, limit: int
+        self,
+        against: str,
+        check: Callable[[], None],
+        *,
+        count: int,
+        threads: int,
+        timeout: float,
+        limit: int,
+        kernel: Target | None = None,
     ):
         self._check = check
         self.limit, self._most = limit, 2 * count + 1  # one job of each side waits while the others run
         self._running: list[_Running] = []
         self._root = tempfile.TemporaryDirectory(prefix="convcli-", ignore_cleanup_errors=True)
         ours = Workers(OURS, count=count, threads=threads, timeout=timeout, warm=False)
-        theirs = Workers(against, count=count, threads=threads, timeout=timeout, warm=against in REGISTERED)
+        if kernel:
+            warm = kernel.arrays == WARM
+            theirs = Workers("", count=count, threads=threads, timeout=timeout, warm=warm, run=trial.run)
+        else:
+            theirs = Workers(against, count=count, threads=threads, timeout=timeout, warm=against == WARM)
+        self._described = kernel or against
         self._bench = Bench(against, ours, theirs)
 
     def __enter__(self) -> Self:
@@ -63,12 +79,14 @@ class Workshop:
     def begin(self) -> dict[str, Any]:
         """Both sides' versions, and whether the other one `rounds`. Raises BackendMissing when it does not start."""
         ours = self._bench.ours.call("environment")
-        theirs = self._bench.theirs.call("describe", self._bench.against)
+        theirs = self._bench.theirs.call("describe", self._described)
         while not (ours.done and theirs.done):
             self._wait([ours, theirs])
         found = theirs.reply
         if found.status:
             raise BackendMissing(f"{self._bench.against} does not start: {found.reason}")
+        if "unusable" in found.value:
+            raise SpecError(problems=found.value["unusable"])
         return {**ours.reply.value, **found.value}
 
     @property

@@ -163,7 +163,7 @@ def test_a_wrong_gradient_is_found_and_no_other(fake: str, layer: Named, gradien
     assert exact.status is status
     assert words in exact.detail
     assert (bound.status is Status.PASSED) == (fake == "last_bit")  # that is less than rounding does
-    assert verdict.repro.endswith(" --dtype float32 --grad")
+    assert verdict.repro.endswith(f" --dtype float32 --against verify_fakes:{fake} --grad")
 
 
 def test_gradients_are_checked_when_they_are_asked_for() -> None:

@@ -1,0 +1,33 @@
+"""ONNX' own reference evaluator, in numpy, as a backend, forward only. Only worker processes import it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import onnx
+from onnx.reference import ReferenceEvaluator
+
+from convcli.backends import Facts, Unsupported, onnx_model
+from convcli.layers import Layer, Shape
+
+if TYPE_CHECKING:
+    from convcli.backends import Array, Arrays
+
+
+def versions() -> dict[str, str]:
+    """onnx' version."""
+    return {"onnx": onnx.__version__}
+
+
+def forward(layer: Layer, arrays: Arrays) -> Array:
+    """y of `layer`, a model of one operator for each of its parts."""
+    return onnx_model.forward(layer, arrays, _session)
+
+
+def facts(layer: Layer, shape: Shape) -> Facts:
+    """It states none."""
+    raise Unsupported(f"onnx.reference says nothing of a {layer.kind} on {shape} without running it")
+
+
+def _session(model: Any, inputs: dict[str, Any]) -> Array:
+    return cast("Array", ReferenceEvaluator(model).run(["y"], inputs)[0])

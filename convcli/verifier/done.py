@@ -1,0 +1,37 @@
+"""How a task in a worker came to its end: what it raises becomes data, nothing unpicklable crosses the border."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+import msgspec
+
+from convcli.backends import Unsupported
+
+
+class Done(msgspec.Struct, frozen=True):
+    """A task that came to its end: its answer, or what was raised ("unsupported", "memory", "refused") and why."""
+
+    value: Any = None
+    raised: str = ""
+    reason: str = ""
+    seconds: float = 0.0
+
+
+def attempted(task: Callable[..., Any], *args: Any) -> Done:
+    """The task's answer, or what it raised."""
+    start = perf_counter()
+    try:
+        return Done(task(*args), seconds=perf_counter() - start)
+    except Unsupported as error:
+        return Done(raised="unsupported", reason=str(error), seconds=perf_counter() - start)
+    except BaseException as error:  # a backend may raise anything, SystemExit too
+        memory = isinstance(error, MemoryError) or "allocate memory" in str(error) or "No space left" in str(error)
+        return Done(raised="memory" if memory else "refused", reason=_one_line(error), seconds=perf_counter() - start)
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}"[:500] if text else type(error).__name__

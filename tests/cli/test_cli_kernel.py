@@ -1,0 +1,82 @@
+"""`verify --kernel`: exit codes and messages of the flag."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cli_runs import run
+
+LAYER = ("Conv2d(1, 2, 3)", "-i", "1,1,5,6", "--dtype", "float32")
+KERNELS = """
+import os
+import numpy as np
+three = 3
+def right(x, weight, bias, **_):
+    windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), axis=(2, 3))
+    return np.einsum("nchwij,ocij->nohw", windows, weight) + bias[:, None, None]
+def wrong(x, weight, bias, **_):
+    return right(x, weight, bias) + 1
+def lacking(*_, **__):
+    raise NotImplementedError
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A file of kernels."""
+    path = tmp_path / "own.py"
+    path.write_text(KERNELS)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [
+        ("right", 0, "1 passed"),
+        ("wrong", 1, "0 passed, 1 failed"),
+        ("lacking", 3, "NotImplementedError"),
+        ("nothing", 2, "there is no nothing in"),
+        ("three", 2, "three is not a function but int"),
+    ],
+)
+def test_the_exit_code_says_how_it_went(file: Path, name: str, code: int, words: str) -> None:
+    ran = run("verify", *LAYER, "--kernel", f"{file}:{name}")
+    assert ran.code == code
+    assert words in ran.out + ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_a_file_with_a_mistake_in_it(file: Path) -> None:
+    file.write_text("def conv(:\n")
+    ran = run("verify", *LAYER, "--kernel", f"{file}:conv")
+    assert (ran.code, ran.out) == (2, "")
+    assert "SyntaxError: invalid syntax (own.py, line 1)" in ran.err
+
+
+def test_a_file_that_ends_the_process_could_not_be_checked(file: Path) -> None:
+    file.write_text("import os\nos._exit(4)\n")
+    ran = run("verify", *LAYER, "--kernel", f"{file}:conv")
+    assert ran.code == 3
+    assert "does not start: the process left with code 4" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--kernel", "a:b", "--against", "numpy"), "exclude each other"),
+        (("--kernel", "a:b", "--arrays", "cupy"), "--arrays cupy is not known"),
+        (("--arrays", "torch"), "there is none"),
+        (("--kernel", ""), "names no function"),
+    ],
+)
+def test_flags_that_make_no_sense(flags: tuple[str, ...], words: str) -> None:
+    ran = run("verify", *LAYER, *flags)
+    assert ran.code == 2
+    assert words in ran.err
+
+
+def test_another_side_by_its_module() -> None:
+    ran = run("verify", *LAYER, "--against", "no.such:thing")
+    assert ran.code == 3
+    assert "there is no backend 'no.such:thing'" in ran.err
