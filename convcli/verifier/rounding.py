@@ -16,6 +16,7 @@ import numpy as np
 
 from convcli.backends import Facts, part_arrays
 from convcli.backends import numpy as ours
+from convcli.backends.compose import sigmoid
 from convcli.kernels.windows import last
 from convcli.layers import Conv, DeformConvPack, Layer, Separable, Shape
 from convcli.verifier.mutants.mutant import biased, products
@@ -57,7 +58,7 @@ class Correct(msgspec.Struct, frozen=True):
             predicted = self.primitive(predictor.layer, {"x": x, **part_arrays(predictor.name, arrays)})
             count = deform.layer.side_inputs(deform.x)["offset"][0]
             offset, logits = np.split(predicted, [count], axis=-3)
-            side = {"offset": offset, "mask": ours.sigmoid(logits)} if layer.modulated else {"offset": offset}
+            side = {"offset": offset, "mask": sigmoid(logits)} if layer.modulated else {"offset": offset}
             return self.primitive(deform.layer, {"x": x, **side, **part_arrays(deform.name, arrays)})
         return self.primitive(layer, arrays)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from convcli.backends import numpy as ours
 from convcli.backends import part_arrays
+from convcli.backends.compose import sigmoid
 from convcli.layers import DeformConv, DeformConvPack
 from convcli.verifier.mutants.mutant import biased, by_channel, mutant, without_bias
 
@@ -261,13 +262,13 @@ def pack_mask_without_sigmoid(layer: DeformConvPack, arrays: Arrays) -> Array:
 @mutant("deform_conv_pack", "DeformConv2dPack(1, 1, 1, modulated=True)", (1, 1, 2, 2))
 def pack_sigmoid_twice(layer: DeformConvPack, arrays: Arrays) -> Array:
     """a pack's mask through two sigmoids"""
-    return _packed(layer, arrays, lambda offset, logits: (offset, ours.sigmoid(ours.sigmoid(logits))))
+    return _packed(layer, arrays, lambda offset, logits: (offset, sigmoid(sigmoid(logits))))
 
 
 @mutant("deform_conv_pack", "DeformConv2dPack(1, 1, 1, modulated=True)", (1, 1, 5, 4))
 def pack_mask_doubled(layer: DeformConvPack, arrays: Arrays) -> Array:
     """a pack's mask as 2 * sigmoid"""
-    return _packed(layer, arrays, lambda offset, logits: (offset, 2 * ours.sigmoid(logits)))
+    return _packed(layer, arrays, lambda offset, logits: (offset, 2 * sigmoid(logits)))
 
 
 @mutant("deform_conv_pack", "DeformConv2dPack(6, 1, 1)", (1, 6, 3, 3))
@@ -276,7 +277,7 @@ def pack_offsets_as_x_y(layer: DeformConvPack, arrays: Arrays) -> Array:
 
     def swapped(offset: Array, logits: Array) -> tuple[Array, Array]:
         pairs = offset.reshape(*offset.shape[:-3], -1, 2, *offset.shape[-2:])
-        return np.flip(pairs, -3).reshape(offset.shape), ours.sigmoid(logits)
+        return np.flip(pairs, -3).reshape(offset.shape), sigmoid(logits)
 
     return _packed(layer, arrays, swapped)
 
