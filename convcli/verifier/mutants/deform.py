@@ -232,7 +232,7 @@ def mask_squared(layer: DeformConv, arrays: Arrays) -> Array:
 @mutant("deform_conv", "DeformConv2d(1, 1, 1, modulated=True)", (1, 1, 3, 3))
 def mask_through_a_sigmoid(layer: DeformConv, arrays: Arrays) -> Array:
     """a sigmoid of the mask instead of the mask as given"""
-    return _mask(layer, arrays, ours.sigmoid)
+    return _mask(layer, arrays, sigmoid)
 
 
 @mutant("deform_conv", "DeformConv2d(1, 1, (1, 2), modulated=True)", (1, 1, 3, 3))
