@@ -33,8 +33,16 @@ class Form(msgspec.Struct, frozen=True):
     preset: dict[str, Any] = {}
 
 
-def _axes(fields: Any, rank: int) -> tuple[Axis, ...]:
-    extra = fields.output_padding if isinstance(fields, f.TransposedFields) else 0
+def _axes(fields: Any, rank: int) -> tuple[Axis, ...]:  # any of the structs that have a kernel
+    extra: int | tuple[int, ...] = 0
+    if isinstance(fields, f.TransposedFields):
+        extra = fields.output_padding
+        if isinstance(fields.padding, str) and fields.padding.lower() == "same":
+            raise SpecError(
+                "padding='same' is not for transposed layers, as in PyTorch",
+                field="padding",
+                allowed="numbers, valid, same_upper, same_lower",
+            )
     return _axes_of(fields.kernel_size, rank, fields.stride, fields.padding, fields.dilation, extra)
 
 
@@ -56,109 +64,41 @@ def _axes_of(
     )
 
 
-def conv(fields: f.ConvFields, rank: int) -> Layer:
-    """Standard, grouped, dilated and pointwise layers."""
-    return Conv(
-        axes=_axes(fields, rank),
-        in_channels=fields.in_channels,
-        out_channels=fields.out_channels,
-        groups=fields.groups,
-        bias=fields.bias,
-        padding_mode=fields.padding_mode,
-    )
+def _makes(layer: type[Layer], fields: FieldsType, **fixed: Any) -> Callable[[Any, int], Layer]:
+    """The function from fields and a rank to a layer: what both name alike is handed over, `fixed` is as it says."""
+    names = [name for name in layer.__struct_fields__ if name in fields.__struct_fields__ and name not in fixed]
+
+    def make(said: Any, rank: int) -> Layer:
+        return layer(axes=_axes(said, rank), **{name: getattr(said, name) for name in names}, **fixed)
+
+    return make
 
 
-def depthwise(fields: f.DepthwiseFields, rank: int) -> Layer:
-    """As many groups as input channels."""
-    return Conv(
-        axes=_axes(fields, rank),
-        in_channels=fields.in_channels,
-        out_channels=fields.out_channels,
-        groups=None,
-        depth_multiplier=fields.depth_multiplier,
-        bias=fields.bias,
-        padding_mode=fields.padding_mode,
-    )
-
-
-def transposed(fields: f.TransposedFields, rank: int) -> Layer:
-    """Transposed layers."""
-    if isinstance(fields.padding, str) and fields.padding.lower() == "same":
-        raise SpecError(
-            "padding='same' is not for transposed layers, as in PyTorch",
-            field="padding",
-            allowed="numbers, valid, same_upper, same_lower",
-        )
-    return ConvTranspose(
-        axes=_axes(fields, rank),
-        in_channels=fields.in_channels,
-        out_channels=fields.out_channels,
-        groups=fields.groups,
-        bias=fields.bias,
-    )
-
-
-def separable(fields: f.SeparableFields, rank: int) -> Layer:
-    """Depthwise, then pointwise."""
-    return Separable(
-        axes=_axes(fields, rank),
-        in_channels=fields.in_channels,
-        out_channels=fields.out_channels,
-        depth_multiplier=fields.depth_multiplier,
-        bias=fields.bias,
-        pointwise_bias=fields.pointwise_bias,
-    )
-
-
-def deform(fields: f.DeformFields, rank: int) -> Layer:
-    """Deformable, the offsets (and masks) being inputs."""
-    return DeformConv(
-        axes=_axes(fields, rank),
-        in_channels=fields.in_channels,
-        out_channels=fields.out_channels,
-        groups=fields.groups,
-        bias=fields.bias,
-        offset_groups=fields.offset_groups,
-        modulated=fields.modulated,
-    )
-
-
-def deform_pack(fields: f.DeformFields, rank: int) -> Layer:
-    """Deformable, the offsets (and masks) predicted inside."""
-    return DeformConvPack(
-        axes=_axes(fields, rank),
-        in_channels=fields.in_channels,
-        out_channels=fields.out_channels,
-        groups=fields.groups,
-        bias=fields.bias,
-        offset_groups=fields.offset_groups,
-        modulated=fields.modulated,
-    )
-
-
-def _ranked(
-    type_: str, fields: type[f.LayerFields], layer: Callable[[Any, int], Layer], order: tuple[str, ...]
-) -> list[Form]:
+def _ranked(type_: str, layer: type[Layer], fields: FieldsType, order: tuple[str, ...], **fixed: Any) -> list[Form]:
     """A type in 1-D, 2-D and 3-D, and without a rank."""
-    named = [Form(f"{type_}{rank}d", rank, fields, layer, order) for rank in (1, 2, 3)]
-    return [*named, Form(f"{type_}*d", None, fields, layer, order)]
+    make = _makes(layer, fields, **fixed)
+    named = [Form(f"{type_}{rank}d", rank, fields, make, order) for rank in (1, 2, 3)]
+    return [*named, Form(f"{type_}*d", None, fields, make, order)]
 
 
 FORMS: tuple[Form, ...] = (
-    *_ranked("Conv", f.ConvFields, conv, CONV_ORDER),
-    *_ranked("DepthwiseConv", f.DepthwiseFields, depthwise, COMMON_ORDER),
-    *_ranked("PointwiseConv", f.PointwiseFields, conv, CONV_ORDER),
-    *_ranked("ConvTranspose", f.TransposedFields, transposed, TRANSPOSED_ORDER),
-    *_ranked("SeparableConv", f.SeparableFields, separable, COMMON_ORDER),
-    Form("DeformConv2d", 2, f.DeformFields, deform, DEFORM_ORDER),
-    Form("DeformConv2dPack", 2, f.DeformFields, deform_pack, DEFORM_ORDER),
+    *_ranked("Conv", Conv, f.ConvFields, CONV_ORDER),
+    *_ranked("DepthwiseConv", Conv, f.DepthwiseFields, COMMON_ORDER, groups=None),
+    *_ranked("PointwiseConv", Conv, f.PointwiseFields, CONV_ORDER),
+    *_ranked("ConvTranspose", ConvTranspose, f.TransposedFields, TRANSPOSED_ORDER),
+    *_ranked("SeparableConv", Separable, f.SeparableFields, COMMON_ORDER),
+    Form("DeformConv2d", 2, f.DeformFields, _makes(DeformConv, f.DeformFields), DEFORM_ORDER),
+    Form("DeformConv2dPack", 2, f.DeformFields, _makes(DeformConvPack, f.DeformFields), DEFORM_ORDER),
 )
 _MODULATED = {"modulated": True}
 _EXTRA: dict[str, Form] = {
-    "grouped": Form("Conv*d", None, f.GroupedFields, conv, CONV_ORDER),
-    "dilated": Form("Conv*d", None, f.DilatedFields, conv, CONV_ORDER),
-    "ModulatedDeformConv2d": Form("DeformConv2d", 2, f.DeformFields, deform, DEFORM_ORDER, _MODULATED),
-    "ModulatedDeformConv2dPack": Form("DeformConv2dPack", 2, f.DeformFields, deform_pack, DEFORM_ORDER, _MODULATED),
+    "grouped": Form("Conv*d", None, f.GroupedFields, _makes(Conv, f.GroupedFields), CONV_ORDER),
+    "dilated": Form("Conv*d", None, f.DilatedFields, _makes(Conv, f.DilatedFields), CONV_ORDER),
+    **{
+        f"Modulated{form.type}": msgspec.structs.replace(form, preset=_MODULATED)
+        for form in FORMS
+        if form.type.startswith("Deform")
+    },
 }
 # Keras', TensorFlow's, mmcv's and the textbooks' words; {} is a rank, or nothing.
 _ALIASES: dict[str, tuple[str, ...]] = {
