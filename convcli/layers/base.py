@@ -158,6 +158,8 @@ def split_batch(shape: Shape, rank: int) -> tuple[Shape, Shape]:
 
 def check_groups(in_channels: int, out_channels: int, groups: int) -> None:
     """Refuse channels that do not divide into the groups, as torch's kernels do."""
+    if groups >= 1 and 1 <= out_channels <= LARGEST and not in_channels % groups and not out_channels % groups:
+        return
     whole("out_channels", out_channels, least=1)
     whole("groups", groups, least=1)
     for field, channels in (("in_channels", in_channels), ("out_channels", out_channels)):

@@ -29,10 +29,11 @@ class Conv(Layer, frozen=True, kw_only=True):
         out_channels = channels * self.depth_multiplier if self.out_channels is None else self.out_channels
         check_groups(channels, out_channels, groups)
         axes = self.axes
-        if any(axis.auto for axis in axes):
+        if [axis for axis in axes if axis.auto]:
             axes = tuple(axis.settled(size) for axis, size in zip(axes, x[1:], strict=True))
-        for axis, size in zip(axes, x[1:], strict=True):
-            axis.check_padding_mode(self.padding_mode, size)
+        if self.padding_mode != "zeros":
+            for axis, size in zip(axes, x[1:], strict=True):
+                axis.check_padding_mode(self.padding_mode, size)
         return Conv(
             axes=axes,
             in_channels=channels,
