@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import msgspec
 
-from convcli.errors import BackendMissing
+from convcli.errors import BackendMissing, SpecError
 from convcli.layers import Layer, Shape
 
 if TYPE_CHECKING:
@@ -77,12 +77,24 @@ def module_of(name: str) -> str:
 
 
 def require(name: str) -> None:
-    """Raise BackendMissing when the backend's library is not there; nothing of it is imported."""
+    """Raise BackendMissing when the backend's library is not installed, SpecError when nothing has that name.
+
+    Nothing of it is imported.
+    """
     known = REGISTERED.get(name)
     if known and importlib.util.find_spec(known.needs) is None:
         raise BackendMissing(f"{known.needs} is not installed; {known.install}")
-    if not known and importlib.util.find_spec(name.partition(":")[0].partition(".")[0]) is None:
-        raise BackendMissing(f"there is no backend {name!r}; known: {', '.join(REGISTERED)}")
+    package = name.partition(":")[0].partition(".")[0]
+    if not known and not (package.isidentifier() and importlib.util.find_spec(package)):
+        from difflib import get_close_matches  # a slow import that only errors need
+
+        near = get_close_matches(name, REGISTERED, n=1)
+        raise SpecError(
+            f"there is no backend {name!r}",
+            field="--against",
+            allowed=f"{', '.join(REGISTERED)}, or a module:name of your own",
+            repair=near[0] if near else "",
+        )
 
 
 def backend(name: str) -> Backend:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from convcli.errors import BackendMissing, SpecError
 
 MOST_SHOWN = 100  # problems; a file with more has one cause
-FAILED, WRONG_INPUT, UNCHECKED, INTERRUPTED = 1, 2, 3, 130
+WRONG_INPUT, UNCHECKED, INTERRUPTED = 2, 3, 130
 
 
 class Ended(Exception):  # noqa: N818 - not an error

@@ -107,7 +107,7 @@ def verify(
             jobs=jobs,
             only=tuple(only or ()),
             fail_fast=fail_fast,
-            max_memory=None if max_memory is None else amount(max_memory),
+            max_memory=None if max_memory is None else _bytes(max_memory),
             timeout=timeout,
             against=against,
             kernel=target(kernel, arrays) if kernel is not None else None,
@@ -129,3 +129,10 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[int, int, str], None] | None
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("starting", total=None)
         yield lambda done, total, name: bar.update(task, completed=done, total=total, description=name)
+
+
+def _bytes(typed: str) -> int:
+    try:
+        return amount(typed)
+    except SpecError as error:
+        raise error.at("--max-memory") from None

@@ -17,7 +17,6 @@ from convcli.errors import Problem, SpecError
 from convcli.spec.forms import form
 
 LONGEST = 10_000  # characters of one layer; a real one has a few hundred at the most
-SPELLED = re.compile(r"\s*[A-Za-z_][\w.]*\s*\(")
 
 
 class Spelled(msgspec.Struct, frozen=True):

@@ -76,7 +76,15 @@ def test_flags_that_make_no_sense(flags: tuple[str, ...], words: str) -> None:
     assert words in ran.err
 
 
-def test_another_side_by_its_module() -> None:
-    ran = run("verify", *LAYER, "--against", "no.such:thing")
-    assert ran.code == 3
-    assert "there is no backend 'no.such:thing'" in ran.err
+@pytest.mark.parametrize("name", ["no.such:thing", "torhc", "", ".hidden:x", "two words"])
+def test_another_side_that_nothing_is_called(name: str) -> None:
+    ran = run("verify", *LAYER, "--against", name)
+    assert ran.code == 2
+    assert f"--against: there is no backend {name!r}" in ran.err
+    assert ("try: torch" in ran.err) == (name == "torhc")
+
+
+def test_an_amount_of_memory_that_is_none() -> None:
+    ran = run("verify", *LAYER, "--max-memory", "much")
+    assert ran.code == 2
+    assert "--max-memory: 'much' is not an amount" in ran.err

@@ -132,7 +132,7 @@ def test_arguments_that_make_no_sense(wrong: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("against", ["nowhere", "nowhere.at_all:nothing"])
 def test_a_backend_that_is_not_there(against: str) -> None:
-    with pytest.raises(BackendMissing, match="no backend"):
+    with pytest.raises(SpecError, match="no backend"):
         verify(planned(SMALL[0]), against=against)
 
 
