@@ -1,0 +1,100 @@
+"""Both sides' workers, kept for as many ledgers as one likes: a run has one ledger, shrinking and fuzzing have many."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Self
+
+from convcli.axis import whole
+from convcli.backends import require
+from convcli.errors import SpecError
+from convcli.verifier.bounds import BITS
+from convcli.verifier.estimate import memory_limit
+from convcli.verifier.interrupt import Interrupt
+from convcli.verifier.workshop import Workshop, cores
+
+if TYPE_CHECKING:
+    from convcli.verifier.jobs import Wanted
+    from convcli.verifier.ledger import Ledger
+
+MOST_JOBS = 4
+TIMEOUT = 60.0
+
+
+class Session:
+    """A context: entering it starts the workers, leaving it ends them. Ctrl-C raises KeyboardInterrupt in `work`.
+
+    environment: versions, threads, jobs, and which other side; complete once the context is entered.
+
+    Raises BackendMissing when the other side cannot run, SpecError for what makes no sense, both before any work.
+    """
+
+    def __init__(
+        self,
+        wanted: Wanted,
+        *,
+        layers: int,
+        jobs: int | None = None,
+        max_memory: int | None = None,
+        timeout: float = TIMEOUT,
+    ):
+        for dtype in wanted.dtypes:
+            if dtype not in BITS:
+                raise SpecError(f"dtype={dtype!r} is not known", field="dtype", allowed=", ".join(BITS))
+        if not timeout > 0:
+            raise SpecError(f"timeout={timeout} is too short", field="timeout", allowed="more than 0 seconds")
+        kernel = wanted.kernel
+        if kernel and (wanted.grad or wanted.prove):
+            raise SpecError("a kernel is asked for its forward values alone: neither grad nor prove", field="kernel")
+        require(kernel.arrays if kernel else wanted.against)
+        self._count = _width(jobs, layers)
+        self._threads = max(1, cores() // (2 * self._count))
+        self._limit = memory_limit() if max_memory is None else whole("max_memory", max_memory, least=1)
+        self._wanted, self._timeout = wanted, timeout
+        other = kernel.place if kernel else wanted.against
+        self.environment: dict[str, Any] = {"threads": self._threads, "jobs": self._count, "against": other}
+        self._rounds = False
+
+    def __enter__(self) -> Self:
+        kernel = self._wanted.kernel
+        with ExitStack() as stack:
+            interrupt = stack.enter_context(Interrupt())
+            self._workshop = stack.enter_context(
+                Workshop(
+                    kernel.name if kernel else self._wanted.against,
+                    interrupt.check,
+                    count=self._count,
+                    threads=self._threads,
+                    timeout=self._timeout,
+                    limit=self._limit,
+                    kernel=kernel,
+                )
+            )
+            self.environment = {**self._workshop.begin(), **self.environment}
+            self._rounds = self.environment.pop("rounds")
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def work(self, ledger: Ledger) -> None:
+        """Make every check of a ledger and note it there."""
+        workshop = self._workshop
+        ledger.rounds, ledger.environment = self._rounds, self.environment
+        for place, job in ledger.jobs():
+            while not workshop.has_room(job):
+                for finished in workshop.finished():
+                    ledger.note(*finished)
+            for at_once in workshop.start(place, job):
+                ledger.note(*at_once)
+        while not workshop.idle:
+            for finished in workshop.finished():
+                ledger.note(*finished)
+
+
+def _width(jobs: int | None, layers: int) -> int:
+    """As many layers at a time as there are pairs of cores: one for either side."""
+    if jobs is not None:
+        return whole("jobs", jobs, least=1)
+    return max(1, min(cores() // 2, layers, MOST_JOBS))
