@@ -8,7 +8,7 @@ from __future__ import annotations
 from math import prod
 
 from convcli.layers import Conv, ConvTranspose, DeformConv, Layer, Shape
-from convcli.verifier.fills import terms
+from convcli.verifier.draws import terms
 
 BITS = {"float64": 53, "float32": 24, "float16": 11}  # of the mantissa, the hidden one included
 INTERPOLATION = 4  # roundings of one bilinear sample: a product, three sums; the shares themselves are exact

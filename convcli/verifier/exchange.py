@@ -13,7 +13,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from convcli.backends import Array
-    from convcli.verifier.fills import Fill
+    from convcli.verifier.case import Fill
 
 
 class Sample(msgspec.Struct, frozen=True):

@@ -15,18 +15,8 @@ import numpy as np
 
 from convcli.backends import numpy as ours
 from convcli.layers import Layer
-from convcli.verifier.fills import (
-    QUARTERS,
-    Case,
-    Fill,
-    Unfillable,
-    _coordinates_fit,
-    _integers,
-    _thinned,
-    _weight,
-    amplitude,
-    terms,
-)
+from convcli.verifier.case import Case, Fill
+from convcli.verifier.draws import QUARTERS, amplitude, check_coordinates, integers, terms, thinned, weights
 
 if TYPE_CHECKING:
     from convcli.backends import Array, Arrays
@@ -48,15 +38,15 @@ def full_mantissa(case: Case, bits: int, role: str) -> Fill:
     longest = (1 << width) - 1
     products = terms(case.layer, case.x)
     _, keep = amplitude(products, lambda a: a * longest, longest if biased else 0, 2.0**bits)
-    arrays: dict[str, Array] = {"x": _integers(case, "x", case.shape("x"), 1), "weight": _weight(case, 1, keep)}
+    arrays: dict[str, Array] = {"x": integers(case, "x", case.shape("x"), 1), "weight": weights(case, 1, keep)}
     arrays[role] = arrays[role] * _odd(case, f"long {role}", case.shape(role), width)
     scales = {role: scale}
     if biased:
-        signs = _integers(case, "bias", case.shape("bias"), 1)
+        signs = integers(case, "bias", case.shape("bias"), 1)
         arrays["bias"], scales["bias"] = signs * _odd(case, "long bias", case.shape("bias"), width), scale
     for name, shape in case.layer.side_inputs(case.x).items():
         arrays[name], scales[name] = _whole_side(case, name, (*case.batch, *shape), bits), QUARTERS
-    return Fill(arrays, scales, {"": 1 / scale}, _thinned(products, keep))
+    return Fill(arrays, scales, {"": 1 / scale}, thinned(products, keep))
 
 
 def _odd(case: Case, name: str, shape: tuple[int, ...], width: int) -> Array:
@@ -69,7 +59,7 @@ def _whole_side(case: Case, name: str, shape: tuple[int, ...], bits: int) -> Arr
     """Offsets of up to two cells, masks mostly 1; in quarters, as the structural fill has them."""
     rng = case.draw(f"whole {name}")
     if name == "offset":
-        _coordinates_fit(case.x, bits)
+        check_coordinates(case.x, bits)
         return rng.integers(-2, 3, shape, dtype=np.int32) * QUARTERS
     return (rng.random(shape) < 3 / 4).astype(np.int32) * QUARTERS
 
@@ -108,14 +98,3 @@ def input_precision(layer: Layer, arrays: Arrays, y: Array) -> str:
             if chosen and np.array_equal(ours.forward(layer, changed), y):
                 return f"{' and '.join(chosen)} cut to {words}"
     return ""
-
-
-def both_roles(case: Case, bits: int) -> dict[str, Fill]:
-    """The fill in either role, as far as there are exact data."""
-    fills = {}
-    for role in ROLES:
-        try:
-            fills[role] = full_mantissa(case, bits, role)
-        except Unfillable:
-            continue
-    return fills

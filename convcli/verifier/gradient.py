@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from convcli.layers import Layer, Shape
-from convcli.verifier.bounds import BITS, coarse, gamma, gradient_roundings
-from convcli.verifier.compare import Difference, difference, within
+from convcli.verifier.bound import BoundStage
+from convcli.verifier.bounds import BITS, coarse, gradient_roundings
+from convcli.verifier.case import Fill
+from convcli.verifier.compare import Difference, difference
 from convcli.verifier.estimate import backward_bytes
 from convcli.verifier.exact import common_bits
 from convcli.verifier.exchange import load, store
-from convcli.verifier.facts import UNCOUNTED
 from convcli.verifier.fills import UNITS
 from convcli.verifier.gradient_fills import ordinary_gradients, structural_gradients
-from convcli.verifier.job import Bench, Job, NothingToDo, primitives, seconds_of
+from convcli.verifier.job import Bench, Job, primitives, seconds_of
 from convcli.verifier.verdict import Check, Status
 
 if TYPE_CHECKING:
-    from convcli.verifier.tasks import ExactGradient, Reference
+    from convcli.verifier.case import Case
+    from convcli.verifier.tasks import ExactGradient
     from convcli.verifier.workers import Call, Reply
 
 FEW = 8  # so few elements may all be 0 by chance
@@ -110,10 +112,10 @@ class ExactGradientJob(GradientJob):
         return self._named(name, status, "; ".join(filter(None, (detail, self.note))), max_abs_error=0.0)
 
 
-class BoundGradientJob(GradientJob):
-    """Ordinary floats, a composite part by part: each gradient within the bound of its own number of roundings."""
+class BoundGradientJob(GradientJob, BoundStage):
+    """Each gradient of each part within the bound of its own number of roundings."""
 
-    method = "bound"
+    label, ours, theirs = "grad.bound", "reference_gradients", "gradients"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -126,23 +128,13 @@ class BoundGradientJob(GradientJob):
         """The reference is in float64."""
         return backward_bytes(self.step.layer, self.step.batch, self.step.x, "float64")
 
-    def start(self, bench: Bench, directory: str) -> list[Call]:
-        """Each part's data to both."""
-        self.no_elements()
-        calls = []
-        for label, layer, x in primitives(self.step.layer, self.step.x):
-            n = max(gradient_roundings(layer, x, self.step.images).values())
-            if gamma(n, self.dtype) is None:
-                raise NothingToDo(f"{n} roundings have no bound in {self.dtype}")
-            if layer.kind in UNCOUNTED and BITS[self.dtype] < BITS["float32"]:
-                raise NothingToDo(f"no exact coordinates in {self.dtype}")
-            name = f"grad.bound.{label}" if label else "grad.bound"
-            sample = store(directory, name, ordinary_gradients(self.case.part(layer, x)))
-            calls += [
-                bench.ours.call("reference_gradients", layer, sample, self.dtype, coarse(n)[0], directory, name),
-                bench.theirs.call("gradients", self.against, layer, sample, self.dtype, directory, f"{name}.theirs"),
-            ]
-        return calls
+    def fill(self, case: Case) -> Fill:
+        """Normal floats, dy among them."""
+        return ordinary_gradients(case)
+
+    def roundings(self, layer: Layer, x: Shape) -> dict[str, int]:
+        """Those of every gradient."""
+        return gradient_roundings(layer, x, self.step.images)
 
     def checks(self, replies: list[Reply]) -> tuple[Check, ...]:
         """Every gradient of every part."""
@@ -152,40 +144,16 @@ class BoundGradientJob(GradientJob):
         checks: list[Check] = []
         parts = primitives(self.step.layer, self.step.x)
         for (label, layer, x), ours, theirs in zip(parts, replies[::2], replies[1::2], strict=True):
-            counts = gradient_roundings(layer, x, self.step.images)
-            case = self.case.part(layer, x)
+            counts, case = self.roundings(layer, x), self.case.part(layer, x)
+            factor = coarse(max(counts.values()))[1]
             for name in arrays_of(layer, x):
-                given = (ours.value[name], theirs.value.get(name), counts[name], coarse(max(counts.values()))[1])
-                checks.append(self._held(_of_part(label, name), case.shape(name), *given))
+                whole, gave = _of_part(label, name), theirs.value.get(name)
+                if gave is None:
+                    checks.append(self._named(whole, Status.FAILED, f"{self.against} gave no such gradient"))
+                    continue
+                held = self.held(case.shape(name), ours.value[name], gave, counts[name], factor)
+                checks.append(msgspec.structs.replace(held, name=check_name(whole)))
         return (msgspec.structs.replace(checks[0], seconds=seconds_of(replies)), *checks[1:])
-
-    def _held(self, name: str, shape: Shape, ours: Reference, theirs: str | None, n: int, factor: float) -> Check:
-        if theirs is None:
-            return self._named(name, Status.FAILED, f"{self.against} gave no such gradient")
-        y, z = load(ours.file), load(theirs)
-        misfit = self._misfit(name, shape, ("convcli", y), (self.against, z))
-        if misfit:
-            return misfit
-        truth, magnitude = load(ours.reference), load(ours.magnitude)
-        bound = ((gamma(n, self.dtype) or 0.0) + (gamma(n, "float64") or 0.0)) * factor * magnitude
-        sides = {self.against: within(truth, z, bound)}
-        if self.dtype != "float64":
-            sides["convcli"] = within(truth, y, bound)
-        words = ", ".join(f"{side} {found.ratio or 0.0:.3g}" for side, found in sides.items())
-        detail = f"{words} of the bound for {n} roundings"
-        side, worst = max(sides.items(), key=lambda item: item[1].ratio or 0.0)
-        if worst.wrong:
-            gave = z if side == self.against else y
-            detail += f"; expected {truth[worst.worst]:.9g}, {side} gave {gave[worst.worst]:.9g}; "
-            detail += f"{worst.wrong} elements beyond it, {worst.share:.1%}"
-        return self._named(
-            name,
-            Status.FAILED if worst.wrong else Status.PASSED,
-            detail,
-            max_abs_error=worst.max_abs_error,
-            bound_ratio=worst.ratio,
-            worst_index=worst.worst if worst.wrong else None,
-        )
 
 
 class AdjointJob(Job):

@@ -15,28 +15,24 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Layer, Shape
-from convcli.verifier.fills import (
+from convcli.verifier.case import Case, Fill, Unfillable
+from convcli.verifier.draws import (
     LARGEST,
     LOGIT,
-    NEAR,
     QUARTERS,
-    Case,
-    Fill,
-    Unfillable,
-    _biases,
-    _coordinates_fit,
-    _integers,
-    _largest_bias,
-    _thinned,
-    _weight,
-    ordinary,
+    biases,
+    check_coordinates,
+    integers,
+    largest_bias,
     terms,
+    thinned,
+    weights,
 )
+from convcli.verifier.fills import NEAR, ordinary
 
 if TYPE_CHECKING:
     from convcli.backends import Array
 
-LARGEST_DY = 3
 LARGEST_MASK = 5  # quarters
 PACK_X = 2  # a pack's input moves a sampling point by one of these and a fraction, so by less than 3 cells
 PACK_MOVE = 3
@@ -72,7 +68,7 @@ def ordinary_gradients(case: Case) -> Fill:
 def largest_size(units: Units, outs: int, positions: int, room: float) -> Size:
     """The largest amplitude whose sums have room; when not even ones have, dy is thinned to what fits."""
     for a in range(LARGEST, 0, -1):
-        size = Size(a, min(a, LARGEST_DY), outs, positions)
+        size = Size(a, a, outs, positions)
         if max(units(size).values()) <= room:
             return size
     while max(units(size).values()) > room:
@@ -103,7 +99,7 @@ def _conv(case: Case, bits: int) -> Fill:
 
 
 def _deform(case: Case, bits: int) -> Fill:
-    _coordinates_fit(case.x, bits)
+    check_coordinates(case.x, bits)
     masked = "mask" in case.layer.side_inputs(case.x)
     offset = _off_the_kinks(case)
     side, most, quarters = {"offset": offset}, 1.0, 1
@@ -137,9 +133,9 @@ def _filled(
 ) -> Fill:
     """x, weight and bias in the largest size, with what is there already. steps: 1/q of each gradient, or 1."""
     size = largest_size(units, *_dense(case), room)
-    arrays = {"x": _integers(case, "x", case.shape("x"), size.a), "weight": _all_weights(case, size.a), **side}
+    arrays = {"x": integers(case, "x", case.shape("x"), size.a), "weight": _all_weights(case, size.a), **side}
     if "bias" in case.layer.tensors(case.x):
-        arrays["bias"] = _biases(case, "bias", case.shape("bias")[0], _largest_bias(case.shape("bias")[0], room))
+        arrays["bias"] = biases(case, "bias", case.shape("bias")[0], largest_bias(case.shape("bias")[0], room))
     return _with_dy(case, arrays, scales or {}, {name: 1 / (steps or {}).get(name, 1) for name in arrays}, size)
 
 
@@ -148,7 +144,7 @@ def _separable(case: Case, bits: int) -> Fill:
     first, second = (case.part(part.layer, part.x) for part in case.layer.parts(case.x))
     names, taps, inner = case.layer.tensors(case.x), terms(first.layer, first.x), terms(first.layer, first.x)
     middle, outs = first.shape("weight")[0], second.shape("weight")[0]
-    most = _largest_bias(middle, 64) if "depthwise.bias" in names else 0
+    most = largest_bias(middle, 64) if "depthwise.bias" in names else 0
 
     def units(size: Size) -> dict[str, float]:
         between = size.outs * size.a * size.dy
@@ -162,14 +158,14 @@ def _separable(case: Case, bits: int) -> Fill:
 
     size = largest_size(units, *_dense(case), 2.0**bits)
     arrays = {
-        "x": _integers(case, "x", case.shape("x"), size.a),
+        "x": integers(case, "x", case.shape("x"), size.a),
         "depthwise.weight": _all_weights(first, size.a),
         "pointwise.weight": _all_weights(second, size.a),
     }
     if most:
-        arrays["depthwise.bias"] = _biases(case, "depthwise.bias", middle, most)
+        arrays["depthwise.bias"] = biases(case, "depthwise.bias", middle, most)
     if "pointwise.bias" in names:
-        arrays["pointwise.bias"] = _biases(case, "pointwise.bias", outs, _largest_bias(outs, 2.0**bits))
+        arrays["pointwise.bias"] = biases(case, "pointwise.bias", outs, largest_bias(outs, 2.0**bits))
     return _with_dy(case, arrays, {}, dict.fromkeys(arrays, 1.0), size)
 
 
@@ -179,7 +175,7 @@ def _pack(case: Case, bits: int) -> Fill:
     Masks that hang on the input would send it a gradient times LOGIT, for which there is no room.
     """
     predictor, deform = (case.part(part.layer, part.x) for part in case.layer.parts(case.x))
-    _coordinates_fit(case.x, bits)
+    check_coordinates(case.x, bits)
     side = deform.layer.side_inputs(deform.x)
     weight, bias = _predictor(predictor, side["offset"][0])
     strongest = int(np.abs(weight).sum(axis=(0, *range(2, weight.ndim))).max()) // QUARTERS
@@ -219,24 +215,24 @@ def _pack(case: Case, bits: int) -> Fill:
         columns = columns * LARGEST  # any amplitude's
     size = largest_size(units, *_dense(case), room)
     arrays = {
-        "x": _integers(case, "x", case.shape("x"), PACK_X),
+        "x": integers(case, "x", case.shape("x"), PACK_X),
         "offset_conv.weight": weight,
         "offset_conv.bias": bias,
-        "deform_conv.weight": _weight(deform, size.a if keep == products else 1, keep),
+        "deform_conv.weight": weights(deform, size.a if keep == products else 1, keep),
     }
     if "bias" in deform.layer.tensors(deform.x):
         outs = deform.shape("bias")[0]
-        arrays["deform_conv.bias"] = _biases(case, "deform_conv.bias", outs, _largest_bias(outs, 2.0**bits))
+        arrays["deform_conv.bias"] = biases(case, "deform_conv.bias", outs, largest_bias(outs, 2.0**bits))
     scales = {"offset_conv.weight": QUARTERS, "offset_conv.bias": QUARTERS}
-    thinned = _with_dy(case, arrays, scales, {name: 1 / steps[name] for name in arrays}, size)
-    words = "; ".join(filter(None, (_thinned(products, keep), thinned.note)))
-    return Fill(thinned.arrays, thinned.scales, thinned.quanta, words)
+    found = _with_dy(case, arrays, scales, {name: 1 / steps[name] for name in arrays}, size)
+    words = "; ".join(filter(None, (thinned(products, keep), found.note)))
+    return Fill(found.arrays, found.scales, found.quanta, words)
 
 
 def _columns(case: Case, keep: int) -> Array:
     """(C, T): for each input channel and tap the sum of its weights, all 1 or -1, without their signs."""
     shape, groups = case.shape("weight"), _groups(case.layer)
-    weight = np.abs(_weight(case, 1, keep)).reshape(groups, shape[0] // groups, shape[1], -1)
+    weight = np.abs(weights(case, 1, keep)).reshape(groups, shape[0] // groups, shape[1], -1)
     return np.asarray(weight.sum(axis=1, dtype=np.int64).reshape(case.x[0], -1))
 
 
@@ -289,7 +285,7 @@ def _most_visits(case: Case, offset: Array) -> int:
 
 
 def _all_weights(case: Case, a: int) -> Array:
-    return _weight(case, a, terms(case.layer, case.x))
+    return weights(case, a, terms(case.layer, case.x))
 
 
 def _dense(case: Case) -> tuple[int, int]:
@@ -317,7 +313,7 @@ def _dy(case: Case, size: Size) -> Array:
     """(*batch, O, *out), small integers without 0 but for the thinned; no channel's sum is 0."""
     (outs, positions), groups = _dense(case), _groups(case.layer)
     shape: Shape = (*case.batch, *case.layer.output(case.x))
-    rows = _integers(case, "dy", (positions, groups, outs), size.dy)
+    rows = integers(case, "dy", (positions, groups, outs), size.dy)
     rng = case.draw("kept of dy")
     if size.outs < outs:
         kept = np.arange(outs) < size.outs

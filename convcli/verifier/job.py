@@ -7,7 +7,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from convcli.layers import Layer, Shape
-from convcli.verifier.fills import Case
+from convcli.verifier.case import Case
 from convcli.verifier.verdict import Check, Status
 
 if TYPE_CHECKING:

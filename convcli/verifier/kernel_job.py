@@ -16,13 +16,13 @@ import msgspec
 from convcli.backends.kernel import Target
 from convcli.errors import SpecError
 from convcli.layers import Layer, Shape
-from convcli.verifier.bound import BoundJob
-from convcli.verifier.bounds import BITS, coarse, gamma, roundings
+from convcli.verifier.bound import BoundJob, unbounded
+from convcli.verifier.bounds import coarse, roundings
+from convcli.verifier.case import Case, Unfillable
 from convcli.verifier.compare import difference
 from convcli.verifier.exact import ExactJob, common_bits
 from convcli.verifier.exchange import Sample, load, store
-from convcli.verifier.facts import UNCOUNTED
-from convcli.verifier.fills import Case, Unfillable, ordinary, structural
+from convcli.verifier.fills import ordinary, structural
 from convcli.verifier.job import SEVERITY, Bench, NothingToDo, primitives, seconds_of
 from convcli.verifier.sequence import After
 from convcli.verifier.verdict import Check, Status
@@ -141,11 +141,8 @@ class KernelJob(BoundJob):
     def _bounded(self) -> list[tuple[str, Layer, Shape]]:
         """The parts, when all of them have a bound; `no_bound` says why not."""
         parts = primitives(self.step.layer, self.step.x)
-        for _, layer, x in parts:
-            if gamma(roundings(layer, x), self.dtype) is None:
-                self.no_bound = f"{roundings(layer, x)} roundings have no bound in {self.dtype}"
-            elif layer.kind in UNCOUNTED and BITS[self.dtype] < BITS["float32"]:
-                self.no_bound = f"no exact coordinates in {self.dtype}"
+        reasons = (unbounded(layer, roundings(layer, x), self.dtype) for _, layer, x in parts)
+        self.no_bound = next(filter(None, reasons), "")
         return [] if self.no_bound else parts
 
     def _variants(self) -> list[Variant]:

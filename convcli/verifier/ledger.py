@@ -11,7 +11,7 @@ from msgspec import UNSET
 
 from convcli.backends.known import difference_known
 from convcli.errors import SpecError
-from convcli.verifier.fills import Case
+from convcli.verifier.case import Case
 from convcli.verifier.job import Job
 from convcli.verifier.jobs import Wanted, jobs, kernel_jobs
 from convcli.verifier.repro import command

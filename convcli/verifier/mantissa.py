@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from convcli.verifier.alternating import long_fills
+from convcli.verifier.bounds import BITS
 from convcli.verifier.compare import difference
-from convcli.verifier.exact import ExactJob, common_bits
+from convcli.verifier.exact import ExactJob
 from convcli.verifier.exchange import Sample, load, store
 from convcli.verifier.job import SEVERITY, Bench, primitives, seconds_of
 from convcli.verifier.verdict import Check, Status
@@ -40,14 +41,15 @@ class MantissaJob(ExactJob):
         self.no_elements()
         self._fills: list[Long] = []
         calls: list[Call] = []
+        sums = "float64" if self.dtype == "float64" else "float32"  # data of 53 bits need them for the proof as well
         for label, layer, x in primitives(self.step.layer, self.step.x):
-            for role, fill in long_fills(self.case.part(layer, x), common_bits(self.dtype)).items():
+            for role, fill in long_fills(self.case.part(layer, x), BITS[self.dtype]).items():
                 name = f"mantissa.{label}.{len(calls)}"
                 sample = store(directory, name, fill)
                 shape = (*self.step.batch, *layer.output(x))
                 self._fills.append(Long(label, role, layer, shape, sample, fill.note))
                 calls += [
-                    bench.ours.call("exact", layer, sample, fill.quanta, self.dtype, directory, name),
+                    bench.ours.call("exact", layer, sample, fill.quanta, self.dtype, directory, name, sums),
                     bench.theirs.call("result", self.against, layer, sample, self.dtype, directory, f"{name}.theirs"),
                 ]
         return calls

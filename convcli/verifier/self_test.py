@@ -13,15 +13,16 @@ import msgspec
 import numpy as np
 
 from convcli.backends import numpy as ours
-from convcli.verifier.backward import gradient_fill, gradients
 from convcli.verifier.bound import BoundJob
-from convcli.verifier.bounds import BITS
+from convcli.verifier.case import Case, Fill, Unfillable
 from convcli.verifier.compare import difference
 from convcli.verifier.exact import ExactJob, common_bits
-from convcli.verifier.fills import Case, Fill, Unfillable, ordinary, structural
-from convcli.verifier.full_mantissa import both_roles, input_precision
-from convcli.verifier.job import Bench, Job, NothingToDo, primitives
+from convcli.verifier.fills import ordinary, structural
+from convcli.verifier.gradient import ExactGradientJob
+from convcli.verifier.gradient_fills import ordinary_gradients
+from convcli.verifier.job import Bench, Job, NothingToDo
 from convcli.verifier.ledger import settled
+from convcli.verifier.mantissa import MantissaJob
 from convcli.verifier.mutants import MUTANTS, Mutant, planned
 from convcli.verifier.rounding import CORRECT, Correct
 from convcli.verifier.tasks import run
@@ -172,22 +173,24 @@ def accusations(right: Correct, seed: int) -> Iterator[Alarm]:
 
 def failures(mutant: Mutant, step: Step, seed: int, dtype: str) -> Iterator[Check]:
     """The checks of a wrong implementation, one by one, in the order of the report."""
+    name = f"{HERE}.mutants:{mutant.name}"
     if mutant.gradient:
-        return gradient_checks(mutant, step, seed, dtype)
-    return forward_checks(mutant, f"{HERE}.mutants:{mutant.name}", step, seed, dtype)
+        return gradient_checks(name, step, seed, dtype)
+    return forward_checks(mutant, name, step, seed, dtype)
 
 
 def stage(check: Check) -> str:
-    """What caught it: "shape", "refused", or the check's own method."""
+    """What caught it: "shape", "refused", "full mantissa", or the check's own method, of a gradient with its name."""
     special = {Status.SHAPE_MISMATCH: "shape", Status.ERROR_MISMATCH: "refused"}
-    return special.get(check.status, check.method)
+    named = {"mantissa": "full mantissa", "grad": f"{check.method} {check.name}"}
+    return special.get(check.status) or named.get(check.name.partition("_")[0], check.method)
 
 
 def forward_checks(found: Mutant | Correct, name: str, step: Step, seed: int, dtype: str) -> Iterator[Check]:
     """Exact, in full mantissa, in another layout, within the bound; one that rounds by nature only first and last."""
     yield from job_checks(ExactJob(step, seed, name, dtype))
     if not getattr(found, "ROUNDS", False):
-        yield from full_mantissa_checks(found, step, seed, dtype)
+        yield from job_checks(MantissaJob(step, seed, name, dtype))
         yield layout_check(found, step, seed, dtype)
     yield from job_checks(BoundJob(step, seed, name, dtype))
 
@@ -196,25 +199,12 @@ def job_checks(job: Job) -> tuple[Check, ...]:
     """A job of `verify`, done here and now."""
     here = cast("Workers", _Here())
     with tempfile.TemporaryDirectory(prefix="convcli-") as directory:
+        bench = Bench(job.against, here, here)
         try:
-            calls = job.start(Bench(job.against, here, here), directory)
+            replies = [call.reply for call in job.start(bench, directory)]
         except (NothingToDo, Unfillable) as reason:
             return (job.check(Status.SKIPPED, str(reason)),)
-        return job.checks([call.reply for call in calls])
-
-
-def full_mantissa_checks(found: Mutant | Correct, step: Step, seed: int, dtype: str) -> Iterator[Check]:
-    """Every part on data that need every bit, in both roles."""
-    for _, layer, x in primitives(step.layer, step.x):
-        case = Case(layer, x, step.batch, seed)
-        for role, fill in both_roles(case, BITS[dtype]).items():
-            arrays = loaded(fill, dtype)
-            y = ours.forward(layer, arrays)
-            check = compared(f"forward, {role} long", "full mantissa", y, lambda: found.forward(layer, arrays))  # noqa: B023
-            if check.status is Status.FAILED:
-                words = input_precision(layer, arrays, found.forward(layer, arrays))
-                check = msgspec.structs.replace(check, detail="; ".join(filter(None, (check.detail, words))))
-            yield check
+        return job.checks(replies + [call.reply for call in job.further(bench, directory, replies)])
 
 
 def layout_check(found: Mutant | Correct, step: Step, seed: int, dtype: str) -> Check:
@@ -224,13 +214,9 @@ def layout_check(found: Mutant | Correct, step: Step, seed: int, dtype: str) -> 
     return compared("forward, views", "layout", y, lambda: found.forward(step.layer, as_views(arrays)))
 
 
-def gradient_checks(mutant: Mutant, step: Step, seed: int, dtype: str) -> Iterator[Check]:
-    """Every gradient, exactly; and the forward pass, which is right."""
-    arrays = loaded(gradient_fill(Case(step.layer, step.x, step.batch, seed), common_bits(dtype)), dtype)
-    wrong = mutant.backward(step.layer, arrays)
-    for name, gradient in gradients(step.layer, arrays).items():
-        words = f"grad_{'input' if name == 'x' else name}"
-        yield compared(words, f"exact {words}", gradient, lambda: wrong[name])  # noqa: B023
+def gradient_checks(name: str, step: Step, seed: int, dtype: str) -> Iterator[Check]:
+    """Every gradient, exactly."""
+    yield from job_checks(ExactGradientJob(step, seed, name, dtype))
 
 
 def compared(name: str, method: str, y: Array, theirs: Callable[[], Array]) -> Check:
@@ -262,8 +248,9 @@ def passed_by(mutant: Mutant, step: Step, seed: int, dtype: str) -> tuple[str, .
     arrays = loaded(ordinary(case), dtype)
     try:
         if mutant.gradient:
-            arrays["dy"] = case.draw("ordinary dy").standard_normal((*step.batch, *step.y)).astype(dtype)
-            right, wrong = gradients(step.layer, arrays), mutant.backward(step.layer, arrays)
+            arrays = loaded(ordinary_gradients(case), dtype)
+            dy = arrays.pop("dy")
+            right, wrong = (found.backward(step.layer, arrays, dy) for found in (ours, mutant))
         else:
             right = {"y": ours.forward(step.layer, arrays)}
             wrong = {"y": mutant.forward(step.layer, arrays)}

@@ -71,15 +71,23 @@ def result(name: str, layer: Layer, sample: Sample, dtype: str, directory: str, 
     return save(directory, label, _forward(backend(name), layer, sample.load(dtype)))
 
 
-def exact(layer: Layer, sample: Sample, quanta: dict[str, float], dtype: str, directory: str, label: str) -> Exact:
+def exact(
+    layer: Layer,
+    sample: Sample,
+    quanta: dict[str, float],
+    dtype: str,
+    directory: str,
+    label: str,
+    sums: str = "float32",
+) -> Exact:
     """Our forward with the proof that nothing in it can round.
 
-    S is computed in single precision, whose 24 bits float64's data keep to as well, or in half: sums of non-negative
-    numbers round monotonically, so an S of up to 2**bits * q is the true one.
+    S is computed in the precision `sums`; mostly single, to whose 24 bits float64's data keep as well: sums of
+    non-negative numbers round monotonically, so an S of up to 2**bits * q is the true one.
     """
     arrays = sample.load(dtype)
     y = ours.forward(layer, arrays)
-    magnitudes = ours.magnitudes(layer, arrays if dtype == "float16" else sample.load("float32"))
+    magnitudes = ours.magnitudes(layer, sample.load(sums))
     largest = max(float(np.max(s, initial=0)) / quanta[part] for part, s in magnitudes.items())
     live, silent = _signal(layer, arrays, y, list(magnitudes.items())[-1])
     bits = float(np.log2(largest)) if largest else 0.0
@@ -115,8 +123,8 @@ def exact_gradients(
     dy = arrays.pop("dy")
     proved = {}
     found = ours.backward(layer, arrays, dy)
-    narrow = dtype if dtype == "float16" else "float32"
-    magnitudes = ours.gradient_magnitudes(layer, {k: a.astype(narrow) for k, a in arrays.items()}, dy.astype(narrow))
+    single = {name: array.astype(np.float32) for name, array in arrays.items()}
+    magnitudes = ours.gradient_magnitudes(layer, single, dy.astype(np.float32))
     for name, gradient in found.items():
         largest = float(np.max(magnitudes[name], initial=0)) / quanta[name]
         live = magnitudes[name] != 0

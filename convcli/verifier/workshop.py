@@ -14,8 +14,8 @@ import msgspec
 from convcli.backends import OURS
 from convcli.errors import BackendMissing, SpecError
 from convcli.verifier import trial
+from convcli.verifier.case import Unfillable
 from convcli.verifier.estimate import gigabytes
-from convcli.verifier.fills import Unfillable
 from convcli.verifier.job import Bench, Job, NothingToDo
 from convcli.verifier.verdict import Check, Status
 from convcli.verifier.workers import Call, Reply, Workers

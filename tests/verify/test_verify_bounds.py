@@ -16,8 +16,9 @@ from convcli.axis import axes
 from convcli.backends import numpy as ours
 from convcli.layers import Conv, DeformConv
 from convcli.verifier.bounds import BITS, coarse, gamma, roundings
+from convcli.verifier.case import Case
 from convcli.verifier.compare import difference, within
-from convcli.verifier.fills import Case, ordinary
+from convcli.verifier.fills import ordinary
 
 
 @given(st.integers(1, 10**6), st.sampled_from(sorted(BITS)))

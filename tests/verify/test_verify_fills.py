@@ -16,8 +16,10 @@ from convcli.axis import axes
 from convcli.backends import numpy as ours
 from convcli.layers import KINDS, Conv, Layer, Separable
 from convcli.verifier.bounds import BITS
+from convcli.verifier.case import Case, Fill, Unfillable
+from convcli.verifier.draws import amplitude
 from convcli.verifier.exchange import store
-from convcli.verifier.fills import STRUCTURAL, Case, Fill, Unfillable, amplitude, ordinary, structural
+from convcli.verifier.fills import STRUCTURAL, ordinary, structural
 
 if TYPE_CHECKING:
     from pathlib import Path

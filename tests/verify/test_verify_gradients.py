@@ -18,9 +18,11 @@ from convcli.backends import numpy as ours
 from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Layer, Separable
 from convcli.verifier import tasks
 from convcli.verifier.bounds import BITS, coarse, gamma, gradient_roundings
+from convcli.verifier.case import Case, Fill, Unfillable
 from convcli.verifier.compare import within
+from convcli.verifier.draws import QUARTERS
 from convcli.verifier.exchange import store
-from convcli.verifier.fills import QUARTERS, UNITS, Case, Fill, Unfillable
+from convcli.verifier.fills import UNITS
 from convcli.verifier.gradient import AdjointJob
 from convcli.verifier.gradient_fills import Size, largest_size, ordinary_gradients, structural_gradients
 from convcli.verifier.run import verify
@@ -115,7 +117,7 @@ def test_the_size_is_the_largest_that_fits(outs: int, positions: int, bits: int)
     size = largest_size(units, outs, positions, 2.0**bits)
     assert max(units(size).values()) <= 2**bits
     if (size.outs, size.positions) == (outs, positions):
-        larger = Size(size.a + 1, min(size.a + 1, 3), outs, positions)
+        larger = Size(size.a + 1, size.a + 1, outs, positions)
         assert size.a == 127 or max(units(larger).values()) > 2**bits
     else:
         assert size.a == size.dy == 1

@@ -16,8 +16,9 @@ from convcli.layers import Conv, ConvTranspose, DeformConv, Layer, Separable
 from convcli.verifier import tasks
 from convcli.verifier.alternating import long_fills
 from convcli.verifier.bounds import BITS
+from convcli.verifier.case import Case, Fill
 from convcli.verifier.exchange import save, store
-from convcli.verifier.fills import Case, Fill, structural
+from convcli.verifier.fills import structural
 from convcli.verifier.full_mantissa import cut, input_precision
 from convcli.verifier.influence import unseen
 

@@ -17,10 +17,10 @@ from convcli.axis import axes
 from convcli.backends import OURS
 from convcli.layers import Conv
 from convcli.verifier import tasks
+from convcli.verifier.case import Fill
 from convcli.verifier.compare import difference
 from convcli.verifier.exact import ExactJob
 from convcli.verifier.exchange import load, store
-from convcli.verifier.fills import Fill
 from convcli.verifier.ledger import settled
 from convcli.verifier.tasks import Exact
 from convcli.verifier.verdict import Check, Status
