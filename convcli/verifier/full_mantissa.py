@@ -7,7 +7,8 @@ still fit the mantissa.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -39,17 +40,17 @@ def full_mantissa(case: Case, bits: int, role: str) -> Fill:
     products = terms(case.layer, case.x)
     _, keep = amplitude(products, lambda a: a * longest, longest if biased else 0, 2.0**bits)
     arrays: dict[str, Array] = {"x": integers(case, "x", case.shape("x"), 1), "weight": weights(case, 1, keep)}
-    arrays[role] = arrays[role] * _odd(case, f"long {role}", case.shape(role), width)
+    arrays[role] = arrays[role] * odd(case, f"long {role}", case.shape(role), width)
     scales = {role: scale}
     if biased:
         signs = integers(case, "bias", case.shape("bias"), 1)
-        arrays["bias"], scales["bias"] = signs * _odd(case, "long bias", case.shape("bias"), width), scale
+        arrays["bias"], scales["bias"] = signs * odd(case, "long bias", case.shape("bias"), width), scale
     for name, shape in case.layer.side_inputs(case.x).items():
         arrays[name], scales[name] = _whole_side(case, name, (*case.batch, *shape), bits), QUARTERS
     return Fill(arrays, scales, {"": 1 / scale}, thinned(products, keep))
 
 
-def _odd(case: Case, name: str, shape: tuple[int, ...], width: int) -> Array:
+def odd(case: Case, name: str, shape: tuple[int, ...], width: int) -> Array:
     """Odd numbers of exactly `width` bits."""
     top = 1 << (width - 1)
     return case.draw(name).integers(0, top // 2, shape, dtype=np.int64) * 2 + 1 + top
@@ -89,12 +90,35 @@ CUTS: Mapping[str, Callable[[Array], Array]] = MappingProxyType(
 )
 
 
+def narrowings() -> Iterator[tuple[str, Callable[[Array], Array]]]:
+    """What may have been done to numbers: the known formats first, then every length, the longest first."""
+    yield from CUTS.items()
+    for bits in range(WIDTHS[24] - 1, 0, -1):
+        for way, rounded in (("rounded", np.rint), ("cut off", np.trunc)):
+            yield f"{bits - 1} bits after the point, {way}", partial(cut, bits=bits, rounded=rounded)
+
+
 def input_precision(layer: Layer, arrays: Arrays, y: Array) -> str:
-    """What explains y: the input precision, and which arrays were cut to it. "" when none of CUTS does."""
+    """What explains y: the input precision, and which arrays were cut to it; "" when nothing does."""
     names = [name for name in ("x", "weight", "bias") if name in arrays]
-    for words, narrowed in CUTS.items():
+    for words, narrowed in narrowings():
         for chosen in (names[:2], names, names[2:]):
-            changed = {name: narrowed(array) if name in chosen else array for name, array in arrays.items()}
-            if chosen and np.array_equal(ours.forward(layer, changed), y):
+            if chosen and np.array_equal(ours.forward(layer, _cut(arrays, chosen, narrowed)), y):
                 return f"{' and '.join(chosen)} cut to {words}"
     return ""
+
+
+def gradient_precision(layer: Layer, arrays: Arrays, long: tuple[str, ...], wrong: Arrays) -> str:
+    """What explains gradients, by the arrays' names: the precision that the operands `long` were cut to."""
+    found, left = [], dict(wrong)
+    for words, narrowed in narrowings():
+        changed = _cut(arrays, long, narrowed)
+        gradients = ours.backward(layer, changed, changed.pop("dy")) if left else {}
+        same = [name for name, gradient in left.items() if np.array_equal(gradients[name], gradient)]
+        left = {name: gradient for name, gradient in left.items() if name not in same}
+        found += [f"{' and '.join(long)} cut to {words} in the gradient of {', '.join(same)}"] if same else []
+    return "; ".join(found)
+
+
+def _cut(arrays: Arrays, names: Sequence[str], narrowed: Callable[[Array], Array]) -> dict[str, Array]:
+    return {name: narrowed(array) if name in names else array for name, array in arrays.items()}

@@ -87,14 +87,14 @@ class ExactGradientJob(GradientJob):
         if missing:
             return missing
         ours, theirs = replies[0].value, replies[1].value
-        checks = [self._compared(name, ours[name], theirs.get(name)) for name in self.names]
+        checks = [self._compared(name, self.case.shape(name), ours[name], theirs.get(name)) for name in self.names]
         return (msgspec.structs.replace(checks[0], seconds=seconds_of(replies)), *checks[1:])
 
-    def _compared(self, name: str, proof: ExactGradient, theirs: str | None) -> Check:
+    def _compared(self, name: str, shape: Shape, proof: ExactGradient, theirs: str | None) -> Check:
         if theirs is None:
             return self._named(name, Status.FAILED, f"{self.against} gave no such gradient")
         y, z = load(proof.file), load(theirs)
-        misfit = self._misfit(name, self.case.shape(name), ("convcli", y), (self.against, z))
+        misfit = self._misfit(name, shape, ("convcli", y), (self.against, z))
         return misfit or self._judged(name, proof, difference(y, z), y, z)
 
     def _judged(self, name: str, proof: ExactGradient, found: Difference, y: Any, z: Any) -> Check:

@@ -12,6 +12,7 @@ from convcli.verifier.bounds import BITS
 from convcli.verifier.exact import ExactJob, MethodsJob
 from convcli.verifier.facts import FactsJob
 from convcli.verifier.gradient import AdjointJob, BoundGradientJob, ExactGradientJob
+from convcli.verifier.gradient_mantissa import GradientMantissaJob
 from convcli.verifier.job import Job
 from convcli.verifier.kernel_job import KernelJob
 from convcli.verifier.mantissa import MantissaJob
@@ -65,6 +66,8 @@ def jobs(step: Step, wanted: Wanted) -> Iterator[Job]:
         for dtype in dtypes:
             yield ExactGradientJob(step, seed, against, dtype)
             yield BoundGradientJob(step, seed, against, dtype)
+        if dtypes:
+            yield GradientMantissaJob(step, seed, against, min(dtypes, key=lambda dtype: BITS[dtype]))
 
 
 def kernel_jobs(step: Step, wanted: Wanted, target: Target) -> Iterator[Job]:

@@ -41,7 +41,6 @@ class MantissaJob(ExactJob):
         self.no_elements()
         self._fills: list[Long] = []
         calls: list[Call] = []
-        sums = "float64" if self.dtype == "float64" else "float32"  # data of 53 bits need them for the proof as well
         for label, layer, x in primitives(self.step.layer, self.step.x):
             for role, fill in long_fills(self.case.part(layer, x), BITS[self.dtype]).items():
                 name = f"mantissa.{label}.{len(calls)}"
@@ -49,7 +48,9 @@ class MantissaJob(ExactJob):
                 shape = (*self.step.batch, *layer.output(x))
                 self._fills.append(Long(label, role, layer, shape, sample, fill.note))
                 calls += [
-                    bench.ours.call("exact", layer, sample, fill.quanta, self.dtype, directory, name, sums),
+                    bench.ours.call(
+                        "exact", layer, sample, fill.quanta, self.dtype, directory, name, common_sums(self.dtype)
+                    ),
                     bench.theirs.call("result", self.against, layer, sample, self.dtype, directory, f"{name}.theirs"),
                 ]
         return calls
@@ -87,3 +88,8 @@ class MantissaJob(ExactJob):
         judged = self._judged(ours.value, difference(y, z), y, z)
         where = f"{fill.label}: {fill.role}" if fill.label else fill.role
         return msgspec.structs.replace(judged, detail=f"{where} long: {judged.detail}")
+
+
+def common_sums(dtype: str) -> str:
+    """The precision of the proof: data of 53 bits need as many there."""
+    return "float64" if dtype == "float64" else "float32"

@@ -20,6 +20,7 @@ from convcli.verifier.exact import ExactJob, common_bits
 from convcli.verifier.fills import ordinary, structural
 from convcli.verifier.gradient import ExactGradientJob
 from convcli.verifier.gradient_fills import ordinary_gradients
+from convcli.verifier.gradient_mantissa import GradientMantissaJob
 from convcli.verifier.job import Bench, Job, NothingToDo
 from convcli.verifier.ledger import settled
 from convcli.verifier.mantissa import MantissaJob
@@ -182,8 +183,11 @@ def failures(mutant: Mutant, step: Step, seed: int, dtype: str) -> Iterator[Chec
 def stage(check: Check) -> str:
     """What caught it: "shape", "refused", "full mantissa", or the check's own method, of a gradient with its name."""
     special = {Status.SHAPE_MISMATCH: "shape", Status.ERROR_MISMATCH: "refused"}
-    named = {"mantissa": "full mantissa", "grad": f"{check.method} {check.name}"}
-    return special.get(check.status) or named.get(check.name.partition("_")[0], check.method)
+    if check.status in special:
+        return special[check.status]
+    if check.name.endswith("mantissa"):
+        return "full mantissa"
+    return f"{check.method} {check.name}" if check.name.startswith("grad") else check.method
 
 
 def forward_checks(found: Mutant | Correct, name: str, step: Step, seed: int, dtype: str) -> Iterator[Check]:
@@ -215,8 +219,9 @@ def layout_check(found: Mutant | Correct, step: Step, seed: int, dtype: str) -> 
 
 
 def gradient_checks(name: str, step: Step, seed: int, dtype: str) -> Iterator[Check]:
-    """Every gradient, exactly."""
+    """Every gradient, exactly, and in full mantissa."""
     yield from job_checks(ExactGradientJob(step, seed, name, dtype))
+    yield from job_checks(GradientMantissaJob(step, seed, name, dtype))
 
 
 def compared(name: str, method: str, y: Array, theirs: Callable[[], Array]) -> Check:

@@ -14,7 +14,6 @@ from convcli.backends import numpy as ours
 from convcli.errors import SpecError
 from convcli.layers import DeformConvPack, Layer, Shape
 from convcli.verifier import full_mantissa
-from convcli.verifier.bounds import BITS
 from convcli.verifier.done import Done, attempted
 from convcli.verifier.exchange import Sample, load, save
 from convcli.verifier.fills import UNITS
@@ -116,20 +115,26 @@ def gradients(name: str, layer: Layer, sample: Sample, dtype: str, directory: st
 
 
 def exact_gradients(
-    layer: Layer, sample: Sample, quanta: dict[str, float], dtype: str, directory: str
+    layer: Layer,
+    sample: Sample,
+    quanta: dict[str, float],
+    dtype: str,
+    directory: str,
+    label: str = "grad",
+    sums: str = "float32",
 ) -> dict[str, ExactGradient]:
     """Our gradients, each with the proof that nothing in it can round: as `exact` proves the forward pass."""
     arrays = sample.load(dtype)
     dy = arrays.pop("dy")
     proved = {}
     found = ours.backward(layer, arrays, dy)
-    single = {name: array.astype(np.float32) for name, array in arrays.items()}
-    magnitudes = ours.gradient_magnitudes(layer, single, dy.astype(np.float32))
+    rough = {name: array.astype(sums, copy=False) for name, array in arrays.items()}
+    magnitudes = ours.gradient_magnitudes(layer, rough, dy.astype(sums, copy=False))
     for name, gradient in found.items():
         largest = float(np.max(magnitudes[name], initial=0)) / quanta[name]
         live = magnitudes[name] != 0
         proved[name] = ExactGradient(
-            save(directory, f"grad.ours.{name}", gradient),
+            save(directory, f"{label}.ours.{name}", gradient),
             float(np.log2(largest)) if largest else 0.0,
             int(np.count_nonzero(live)),
             int(np.count_nonzero(live & (gradient == 0))),
@@ -181,21 +186,14 @@ def inner(x: Any, y: Any) -> int:
 
 
 def input_precision(layer: Layer, sample: Sample, dtype: str, file: str) -> str:
-    """How many bits the inputs must have been cut to for another side's result, a file; "" when that explains nothing.
+    """What the inputs must have been cut to for another side's result, a file; "" when that explains nothing."""
+    return full_mantissa.input_precision(layer, sample.load(dtype), load(file))
 
-    What known formats do to numbers is tried first, then every length, the longest first.
-    """
-    arrays, y = sample.load(dtype), load(file)
-    known = full_mantissa.input_precision(layer, arrays, y)
-    if known:
-        return known
-    for bits in range(full_mantissa.WIDTHS[BITS["float32"]] - 1, 0, -1):
-        for way, rounded in (("rounded", np.rint), ("cut off", np.trunc)):
-            kept = {name: array for name, array in arrays.items() if name in {"offset", "mask"}}
-            short = {name: full_mantissa.cut(array, bits, rounded) for name, array in arrays.items()}
-            if np.array_equal(ours.forward(layer, {**short, **kept}), y):
-                return f"inputs of {bits - 1} bits after the point, {way}"
-    return ""
+
+def gradient_precision(layer: Layer, sample: Sample, dtype: str, long: tuple[str, ...], files: dict[str, str]) -> str:
+    """The same for gradients, by the arrays' names."""
+    wrong = {name: load(file) for name, file in files.items()}
+    return full_mantissa.gradient_precision(layer, sample.load(dtype), long, wrong)
 
 
 def disagreeing(layer: Layer, sample: Sample, dtype: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -261,6 +259,7 @@ TASKS: dict[str, Callable[..., Any]] = {
     "reference_gradients": reference_gradients,
     "inner_products": inner_products,
     "input_precision": input_precision,
+    "gradient_precision": gradient_precision,
     "disagreeing": disagreeing,
     "facts": facts,
     "executed_macs": executed_macs,

@@ -88,4 +88,4 @@ def test_lengths_that_no_format_has_are_found_too(bits: int, tmp_path: Any) -> N
     assert input_precision(layer, arrays, ours.forward(layer, arrays)) in {"", "x and weight cut to float32"}
     wrong = ours.forward(layer, {name: cut(array, bits) for name, array in arrays.items()})
     found = tasks.input_precision(layer, sample, "float32", save(str(tmp_path), "y", wrong))
-    assert found == f"inputs of {bits - 1} bits after the point, rounded"
+    assert found == f"x and weight cut to {bits - 1} bits after the point, rounded"
