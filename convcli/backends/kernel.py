@@ -61,7 +61,7 @@ class Kernel:
     """A function as a backend, but that it can only run; composites are run part by part."""
 
     def __init__(self, function: Callable[..., Any], arrays: str = "numpy"):
-        self._function, self._arrays = function, arrays
+        self._function, self._arrays, self._format = function, arrays, ""
         try:
             self._parameters: Mapping[str, inspect.Parameter] | None = inspect.signature(function).parameters
         except (TypeError, ValueError):  # written in C: it is asked by calling it
@@ -73,19 +73,26 @@ class Kernel:
             return {"torch": str(importlib.import_module("torch").__version__)}
         return {"numpy": np.__version__}
 
-    def forward(self, layer: Layer, arrays: Arrays) -> Array:
-        """y of `layer`. Raises Unsupported for what the function does not take."""
+    def forward(self, layer: Layer, arrays: Arrays, dtype: str = "") -> Array:
+        """y of `layer`, for bfloat16 too. Raises Unsupported for what the function does not take."""
+        self._format = dtype if dtype == "bfloat16" else ""
+        if self._format and self._arrays != "torch":
+            raise Unsupported("numpy has no bfloat16; torch tensors (--arrays torch) have")
         return composed(layer, arrays, self._primitive)
 
     def _primitive(self, layer: Layer, arrays: Arrays) -> Array:
         inputs = [None if arrays.get(name) is None else self._handed(arrays[name]) for name in POSITIONAL[layer.kind]]
         try:
-            return returned(self._called(POSITIONAL[layer.kind], inputs, keywords(layer)))
+            return returned(self._called(POSITIONAL[layer.kind], inputs, keywords(layer)), self._format)
         except NotImplementedError as error:
             raise Unsupported(f"NotImplementedError: {error}".removesuffix(": ")) from error
 
     def _handed(self, array: Array) -> Any:
-        return importlib.import_module("torch").from_numpy(array) if self._arrays == "torch" else array
+        if self._arrays != "torch":
+            return array
+        torch = importlib.import_module("torch")
+        tensor = torch.from_numpy(array)
+        return tensor.to(torch.bfloat16) if self._format else tensor
 
     def _called(self, names: tuple[str, ...], inputs: list[Any], given: dict[str, Any]) -> Any:
         """The function's answer, without what it does not take and this layer does not use."""
@@ -155,10 +162,14 @@ def _positional(parameters: Mapping[str, inspect.Parameter], names: tuple[str, .
     return inputs[:room]
 
 
-def returned(y: Any) -> Array:
-    """The result as a numpy array. Raises TypeError when it is none of numbers."""
+def returned(y: Any, dtype: str = "") -> Array:
+    """The result as a numpy array, bfloat16 in single precision. Raises TypeError when it is none of numbers."""
     if hasattr(y, "detach") and hasattr(y, "cpu"):  # a torch tensor, wherever it is
         y = y.detach().cpu()
+        kind = str(y.dtype).removeprefix("torch.")
+        if dtype and kind != dtype:
+            raise TypeError(f"the kernel returned a tensor of {kind}, not of {dtype}")
+        y = y.float() if kind == "bfloat16" else y
     if not hasattr(y, "__array__"):
         raise TypeError(f"the kernel returned {type(y).__name__}, not an array")
     found = np.asarray(y)

@@ -28,6 +28,7 @@ TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate", "circular": "circular"}
 LACKING = ("not implemented for", "custom C++ ops", "Could not run")  # how torch says that it has no such kernel
 INPUTS = frozenset({"x", "offset", "mask"})
+FORMATS = frozenset({"bfloat16"})
 
 try:
     import torchvision.ops as _found
@@ -54,24 +55,34 @@ def set_threads(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def forward(layer: Layer, arrays: Arrays) -> Array:
-    """y of `layer`: its module with these parameters, run on these inputs."""
+def forward(layer: Layer, arrays: Arrays, dtype: str = "") -> Array:
+    """y of `layer`: its module with these parameters, run on these inputs, in one of FORMATS or the arrays' dtype."""
     with torch.no_grad():
-        y, _ = _output(layer, arrays)
-    return cast("Array", y.numpy())
+        y, _ = _output(layer, arrays, dtype)
+    return _array(y)
 
 
-def backward(layer: Layer, arrays: Arrays, dy: Array) -> dict[str, Array]:
+def backward(layer: Layer, arrays: Arrays, dy: Array, dtype: str = "") -> dict[str, Array]:
     """The gradient of every array, by autograd."""
     with _refusals():
-        y, leaves = _output(layer, arrays)
-        found = torch.autograd.grad(y, list(leaves.values()), torch.from_numpy(dy), materialize_grads=True)
-    return {name: gradient.numpy() for name, gradient in zip(leaves, found, strict=True)}
+        y, leaves = _output(layer, arrays, dtype)
+        found = torch.autograd.grad(y, list(leaves.values()), _tensor(dy, dtype), materialize_grads=True)
+    return {name: _array(gradient) for name, gradient in zip(leaves, found, strict=True)}
 
 
-def _output(layer: Layer, arrays: Arrays) -> tuple[Tensor, dict[str, Tensor]]:
+def _tensor(array: Array, dtype: str) -> Tensor:
+    tensor = torch.from_numpy(array)
+    return tensor.to(getattr(torch, dtype)) if dtype else tensor
+
+
+def _array(tensor: Tensor) -> Array:
+    """As numpy has it: bfloat16 in single precision."""
+    return cast("Array", (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).numpy())
+
+
+def _output(layer: Layer, arrays: Arrays, dtype: str) -> tuple[Tensor, dict[str, Tensor]]:
     """(y, the inputs and parameters that it depends on)"""
-    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    tensors = {name: _tensor(array, dtype) for name, array in arrays.items()}
     inputs = {name: tensors.pop(name).requires_grad_() for name in INPUTS & set(tensors)}
     _, x = split_batch(tuple(inputs["x"].shape), len(layer.axes))
     network = module(layer, x)

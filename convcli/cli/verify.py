@@ -14,6 +14,8 @@ from convcli.cli.sources import plans_of
 from convcli.errors import SpecError
 from convcli.spec.amounts import amount
 
+DTYPES = ("float64", "float32", "float16", "bfloat16")
+
 
 @takes(layer=LayerFlags, report=ReportFlags)
 def verify(
@@ -25,7 +27,10 @@ def verify(
     dtype: Annotated[
         list[str] | None,
         typer.Option(
-            "--dtype", metavar="DTYPE", help="float64 or float32; repeatable. Both, if left out.", show_default=False
+            "--dtype",
+            metavar="DTYPE",
+            help="float64, float32, float16 or bfloat16; repeatable. The first two, if left out.",
+            show_default=False,
         ),
     ] = None,
     grad: Annotated[bool, typer.Option("--grad", help="Check every gradient against torch's autograd too.")] = False,
@@ -87,8 +92,8 @@ def verify(
     sink = Sink(report)
     dtypes = tuple(dtype or ("float64", "float32"))
     for name in dtypes:
-        if name not in {"float64", "float32"}:
-            raise SpecError(f"--dtype {name} is not known", allowed="float64, float32")
+        if name not in DTYPES:
+            raise SpecError(f"--dtype {name} is not known", allowed=", ".join(DTYPES))
     if kernel and against != "torch":
         raise SpecError("--kernel and --against exclude each other: a kernel is checked against convcli itself")
     if arrays != "numpy" and kernel is None:

@@ -14,6 +14,7 @@ from convcli.verifier.estimate import forward_bytes
 from convcli.verifier.exchange import load, store
 from convcli.verifier.facts import UNCOUNTED
 from convcli.verifier.fills import ordinary
+from convcli.verifier.formats import stored
 from convcli.verifier.job import SEVERITY, Bench, Job, NothingToDo, primitives, seconds_of
 from convcli.verifier.verdict import Check, Status
 
@@ -57,16 +58,17 @@ class BoundStage(Job):
     def held(self, shape: Shape, ours: Reference, theirs: str, n: int, factor: float = 0.0) -> Check:
         """One result against its bound for n roundings; factor: what the rounding of S itself may have taken."""
         y, z = load(ours.file), load(theirs)
-        for side, result in (("convcli", y), (self.against, z)):
+        own = ours.file != ours.reference
+        for side, result in [("convcli", y)] * own + [(self.against, z)]:
             if result.shape != shape:
                 return self.check(Status.SHAPE_MISMATCH, f"{side} gave {result.shape}, expected {shape}")
-            if str(result.dtype) != self.dtype:
+            if str(result.dtype) != stored(self.dtype):
                 return self.check(Status.FAILED, f"{side} gave {result.dtype}, expected {self.dtype}")
         truth, magnitude = load(ours.reference), load(ours.magnitude)
         each = gamma(n, self.dtype) or 0.0
         bound = (each + (gamma(n, "float64") or 0.0)) * (factor or coarse(n)[1]) * magnitude  # the reference rounds too
         sides = {self.against: within(truth, z, bound)}
-        if self.dtype != "float64":
+        if own:
             sides["convcli"] = within(truth, y, bound)
         words = ", ".join(f"{side} {found.ratio or 0.0:.3g}" for side, found in sides.items())
         detail = f"{words} of the bound for {n} roundings"

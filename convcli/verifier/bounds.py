@@ -10,7 +10,7 @@ from math import prod
 from convcli.layers import Conv, ConvTranspose, DeformConv, Layer, Shape
 from convcli.verifier.draws import terms
 
-BITS = {"float64": 53, "float32": 24, "float16": 11}  # of the mantissa, the hidden one included
+BITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}  # of the mantissa, the hidden one included
 INTERPOLATION = 4  # roundings of one bilinear sample: a product, three sums; the shares themselves are exact
 MODULATION = 1
 SLOPE = 3  # roundings of a sample's slope: a difference, a product, a sum

@@ -41,9 +41,9 @@ def amplitude(products: int, each: Callable[[int], float], bias: int, room: floa
     return 1, keep
 
 
-def check_coordinates(x: Shape, bits: int) -> None:
-    """Sampling points in quarters of a cell, and mask logits of some thousand, must fit too."""
-    if max(x[1:]) * 2 * QUARTERS > 2**bits or bits < 16:
+def check_coordinates(x: Shape, bits: int, *, logits: bool = False) -> None:
+    """Raise Unfillable where sampling points in quarters of a cell do not fit, nor mask `logits` of some thousand."""
+    if max(x[1:]) * 2 * QUARTERS > 2**bits or bits < (16 if logits else 11):
         raise Unfillable("no data without rounding: sampling points need more bits")
 
 

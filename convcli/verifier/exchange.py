@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from convcli.verifier.formats import in_format, stored
+
 if TYPE_CHECKING:
     from convcli.backends import Array
     from convcli.verifier.case import Fill
@@ -23,13 +25,13 @@ class Sample(msgspec.Struct, frozen=True):
     scales: dict[str, int]
 
     def load(self, dtype: str) -> dict[str, Array]:
-        """The arrays in `dtype`, the caller's own to change."""
+        """The arrays in `dtype`, or in what holds such numbers, the caller's own to change."""
         arrays: dict[str, Array] = {}
         for name, file in self.files.items():
-            array = load(file).astype(dtype)
+            array = load(file).astype(stored(dtype))
             if name in self.scales:
-                array /= np.asarray(self.scales[name], dtype)
-            arrays[name] = array
+                array /= np.asarray(self.scales[name], array.dtype)
+            arrays[name] = in_format(array, dtype)
         return arrays
 
 

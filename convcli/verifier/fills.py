@@ -111,7 +111,7 @@ def _separable(case: Case, bits: int) -> Fill:
 def _pack(case: Case, bits: int) -> Fill:
     """A sparse predictor: each offset is a quarter of two inputs and a bias, each mask 0, 1/2 or 1."""
     predictor, deform = (case.part(part.layer, part.x) for part in case.layer.parts(case.x))
-    check_coordinates(case.x, bits)
+    check_coordinates(case.x, bits, logits="mask" in deform.layer.side_inputs(deform.x))
     side = deform.layer.side_inputs(deform.x)
     q = 1 / 32 if "mask" in side else 1 / 16
     plain = _sums(deform, bits, room=2.0**bits * q, each=lambda a: PACK_X * a)

@@ -7,10 +7,9 @@ still fit the mantissa.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,12 +17,13 @@ from convcli.backends import numpy as ours
 from convcli.layers import Layer
 from convcli.verifier.case import Case, Fill
 from convcli.verifier.draws import QUARTERS, amplitude, check_coordinates, integers, terms, thinned, weights
+from convcli.verifier.formats import CUTS, cut
 
 if TYPE_CHECKING:
     from convcli.backends import Array, Arrays
 
 ROLES = ("x", "weight")
-WIDTHS = {53: 28, 24: 13, 11: 9}  # bits of the long operand: more than float32; TF32 and float16; bfloat16 keep
+WIDTHS = {53: 28, 24: 13, 11: 9, 8: 6}  # bits of the long operand: more than float32; TF32, float16; bfloat16; FP8 keep
 BELOW = 15  # the numbers are below 2**-15, where float16 has 9 bits left: fewer than TF32, more than bfloat16
 
 
@@ -63,31 +63,6 @@ def _whole_side(case: Case, name: str, shape: tuple[int, ...], bits: int) -> Arr
         check_coordinates(case.x, bits)
         return rng.integers(-2, 3, shape, dtype=np.int32) * QUARTERS
     return (rng.random(shape) < 3 / 4).astype(np.int32) * QUARTERS
-
-
-def cut(array: Array, bits: int, rounded: Callable[[Any], Any] = np.rint) -> Array:
-    """The numbers with `bits` bits of mantissa, the hidden one included; the exponent keeps its range."""
-    mantissa, exponent = np.frexp(array)
-    return np.asarray(np.ldexp(rounded(np.ldexp(mantissa, bits)), exponent - bits), array.dtype)
-
-
-def halved(array: Array) -> Array:
-    """Through float16: 11 bits, fewer below 2**-14."""
-    with np.errstate(over="ignore"):
-        return array.astype(np.float16).astype(array.dtype)
-
-
-CUTS: Mapping[str, Callable[[Array], Array]] = MappingProxyType(
-    {
-        "float32": lambda array: cut(array, 24),
-        "TF32 (10 bits after the point)": lambda array: cut(array, 11),
-        "TF32 (10 bits after the point), cut off": lambda array: cut(array, 11, np.trunc),
-        "float16": halved,
-        "bfloat16 (7 bits after the point)": lambda array: cut(array, 8),
-        "bfloat16 (7 bits after the point), cut off": lambda array: cut(array, 8, np.trunc),
-        "FP8 E4M3 (3 bits after the point)": lambda array: cut(array, 4),
-    }
-)
 
 
 def narrowings() -> Iterator[tuple[str, Callable[[Array], Array]]]:

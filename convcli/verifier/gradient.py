@@ -18,6 +18,7 @@ from convcli.verifier.estimate import backward_bytes
 from convcli.verifier.exact import common_bits
 from convcli.verifier.exchange import load, store
 from convcli.verifier.fills import UNITS
+from convcli.verifier.formats import stored
 from convcli.verifier.gradient_fills import ordinary_gradients, structural_gradients
 from convcli.verifier.job import Bench, Job, primitives, seconds_of
 from convcli.verifier.verdict import Check, Status
@@ -56,7 +57,7 @@ class GradientJob(Job):
         for side, gradient in results:
             if gradient.shape != shape:
                 return self._named(name, Status.SHAPE_MISMATCH, f"{side} gave {gradient.shape}, expected {shape}")
-            if str(gradient.dtype) != self.dtype:
+            if str(gradient.dtype) != stored(self.dtype):
                 return self._named(name, Status.FAILED, f"{side} gave {gradient.dtype}, expected {self.dtype}")
         return None
 

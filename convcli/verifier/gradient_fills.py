@@ -131,7 +131,7 @@ def _pack(case: Case, bits: int) -> Fill:
     Masks that hang on the input would send it a gradient times LOGIT, for which there is no room.
     """
     predictor, deform = (case.part(part.layer, part.x) for part in case.layer.parts(case.x))
-    check_coordinates(case.x, bits)
+    check_coordinates(case.x, bits, logits="mask" in deform.layer.side_inputs(deform.x))
     side = deform.layer.side_inputs(deform.x)
     weight, bias = _predictor(predictor, side["offset"][0])
     strongest = int(np.abs(weight).sum(axis=(0, *range(2, weight.ndim))).max()) // QUARTERS

@@ -38,6 +38,8 @@ class Long(msgspec.Struct, frozen=True):
 class GradientMantissaJob(ExactGradientJob):
     """dy 13 bits long where what it is multiplied by is of ones, and the other way round; a composite part by part."""
 
+    name = "grad_mantissa"
+
     @property
     def names(self) -> tuple[str, ...]:
         """One check for all."""
@@ -88,8 +90,7 @@ class GradientMantissaJob(ExactGradientJob):
         worst = max(found, key=lambda check: SEVERITY.index(check.status))
         words = [check.detail for check in found]
         words += [f"{self.against}: {reply.value}" for reply in explained if reply.value]
-        detail, name = "; ".join(words), check_name("mantissa")
-        return (msgspec.structs.replace(worst, name=name, detail=detail, seconds=seconds_of(replies)),)
+        return (msgspec.structs.replace(worst, name=self.name, detail="; ".join(words), seconds=seconds_of(replies)),)
 
     def _each(self, fill: Long, ours: Reply, theirs: Reply) -> list[tuple[str, Check]]:
         """Every gradient of one fill."""

@@ -60,9 +60,9 @@ def thinned_size(units: Units, size: Size, room: float) -> Size:
         thinner = [size._replace(outs=max(1, size.outs // 2)), size._replace(positions=max(1, size.positions // 2))]
         worst = max(units(size), key=units(size).__getitem__)
         smaller = [one for one in thinner if units(one)[worst] < units(size)[worst]]
-        if not smaller:
+        if size.outs == size.positions == 1:
             raise Unfillable("no data without rounding: the gradient of a single output is too large a sum")
-        size = max(smaller, key=lambda one: (one.positions, one.outs))
+        size = max(smaller or [min(thinner)], key=lambda one: (one.positions, one.outs))  # few positions use few taps
     return size
 
 

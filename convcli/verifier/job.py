@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from convcli.layers import Layer, Shape
 from convcli.verifier.case import Case
+from convcli.verifier.formats import stored
 from convcli.verifier.verdict import Check, Status
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class Job:
         for side, y in results:
             if y.shape != shape:
                 return self.check(Status.SHAPE_MISMATCH, f"{side} gave {y.shape}, expected {shape}")
-            if str(y.dtype) != self.dtype:
+            if str(y.dtype) != stored(self.dtype):
                 return self.check(Status.FAILED, f"{side} gave {y.dtype}, expected {self.dtype}")
         return None
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from convcli.verifier.bound import BoundJob
-from convcli.verifier.bounds import BITS
 from convcli.verifier.exact import ExactJob, MethodsJob
 from convcli.verifier.facts import FactsJob
 from convcli.verifier.gradient import AdjointJob, BoundGradientJob, ExactGradientJob
@@ -52,6 +51,7 @@ class Wanted(msgspec.Struct, frozen=True):
 def jobs(step: Step, wanted: Wanted) -> Iterator[Job]:
     """Every check of one layer, in the order of the report."""
     seed, against, dtypes = wanted.seed, wanted.against, wanted.dtypes
+    long = tuple(dtype for dtype in dtypes if dtype != "float64" or "float32" not in dtypes)  # one of them will do
     yield FactsJob(step, seed, against)
     yield LegalityJob(step, seed, against)
     if wanted.prove:
@@ -61,15 +61,15 @@ def jobs(step: Step, wanted: Wanted) -> Iterator[Job]:
     for dtype in dtypes:
         yield ExactJob(step, seed, against, dtype)
         yield BoundJob(step, seed, against, dtype)
-    if dtypes:
-        yield MantissaJob(step, seed, against, min(dtypes, key=lambda dtype: BITS[dtype]))
+    for dtype in long:
+        yield MantissaJob(step, seed, against, dtype)
     if wanted.grad:
         yield AdjointJob(step, seed, against, "float64")
         for dtype in dtypes:
             yield ExactGradientJob(step, seed, against, dtype)
             yield BoundGradientJob(step, seed, against, dtype)
-        if dtypes:
-            yield GradientMantissaJob(step, seed, against, min(dtypes, key=lambda dtype: BITS[dtype]))
+        for dtype in long:
+            yield GradientMantissaJob(step, seed, against, dtype)
 
 
 def kernel_jobs(step: Step, wanted: Wanted, target: Target) -> Iterator[Job]:

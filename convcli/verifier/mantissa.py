@@ -11,6 +11,7 @@ from convcli.verifier.bounds import BITS
 from convcli.verifier.compare import difference
 from convcli.verifier.exact import ExactJob
 from convcli.verifier.exchange import Sample, load, store
+from convcli.verifier.formats import stored
 from convcli.verifier.job import SEVERITY, Bench, primitives, seconds_of
 from convcli.verifier.verdict import Check, Status
 
@@ -82,7 +83,7 @@ class MantissaJob(ExactJob):
         y, z = load(ours.value.file), load(theirs.value)
         if z.shape != fill.shape:
             return self.check(Status.SHAPE_MISMATCH, f"{self.against} gave {z.shape}, expected {fill.shape}")
-        if str(z.dtype) != self.dtype:
+        if str(z.dtype) != stored(self.dtype):
             return self.check(Status.FAILED, f"{self.against} gave {z.dtype}, expected {self.dtype}")
         self.note = fill.note
         judged = self._judged(ours.value, difference(y, z), y, z)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from convcli.backends import Backend, Unsupported, backend, part_arrays
+from convcli.backends import Unsupported, backend, part_arrays
 from convcli.backends import numpy as ours
 from convcli.errors import SpecError
 from convcli.layers import DeformConvPack, Layer, Shape
@@ -17,10 +17,12 @@ from convcli.verifier import full_mantissa
 from convcli.verifier.done import Done, attempted
 from convcli.verifier.exchange import Sample, load, save
 from convcli.verifier.fills import UNITS
+from convcli.verifier.formats import stored
 from convcli.verifier.influence import unseen
 from convcli.verifier.neighbours import Neighbour, answer
 
-CAN_ROUND = "ROUNDS"
+CAN_ROUND, FORMATS = "ROUNDS", "FORMATS"
+WIDE = frozenset({"float64", "bfloat16"})  # where our result is the reference's: numpy has no bfloat16 to work in
 BLOCK = 2**12  # what an int64 can add up of the products there are
 
 
@@ -48,7 +50,7 @@ class ExactGradient(msgspec.Struct, frozen=True):
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """Our side of a bound check: y in the dtype, y in float64 (the same file when that is the dtype), S."""
+    """Our side of a bound check: y in the dtype, y in float64, S. For the dtypes in WIDE both are one file."""
 
     file: str
     reference: str
@@ -68,7 +70,7 @@ def describe(name: str) -> dict[str, Any]:
 
 def result(name: str, layer: Layer, sample: Sample, dtype: str, directory: str, label: str) -> str:
     """The file of a backend's forward."""
-    return save(directory, label, _forward(backend(name), layer, sample.load(dtype)))
+    return save(directory, label, _forward(backend(name), layer, sample.load(dtype), *_format(name, dtype)))
 
 
 def exact(
@@ -97,9 +99,9 @@ def exact(
 def reference(layer: Layer, sample: Sample, dtype: str, coarse: str, directory: str, label: str) -> Reference:
     """Our forward in the dtype and, on the same data, in float64, with S in the precision `coarse`."""
     arrays = sample.load(dtype)
-    file = save(directory, f"{label}.ours", ours.forward(layer, arrays))
     wide = {name: array.astype(np.float64, copy=False) for name, array in arrays.items()}
-    truth = file if dtype == "float64" else save(directory, f"{label}.truth", ours.forward(layer, wide))
+    truth = save(directory, f"{label}.truth", ours.forward(layer, wide))
+    file = truth if dtype in WIDE else save(directory, f"{label}.ours", ours.forward(layer, arrays))
     rough = {name: array.astype(coarse, copy=False) for name, array in arrays.items()}
     (magnitude,) = ours.magnitudes(layer, rough).values()
     return Reference(file, truth, save(directory, f"{label}.magnitude", magnitude))
@@ -111,7 +113,7 @@ def gradients(name: str, layer: Layer, sample: Sample, dtype: str, directory: st
     if backward is None:
         raise Unsupported("it has no gradients")
     arrays = sample.load(dtype)
-    found = backward(layer, arrays, arrays.pop("dy"))
+    found = backward(layer, arrays, arrays.pop("dy"), *_format(name, dtype))
     return {array: save(directory, f"{label}.{array}", _numbers(gradient)) for array, gradient in found.items()}
 
 
@@ -148,16 +150,16 @@ def reference_gradients(
 ) -> dict[str, Reference]:
     """Our gradients in the dtype and, on the same data, in float64, each with its S in the precision `coarse`."""
     arrays = sample.load(dtype)
-    narrow, wide, rough = (
-        {name: array.astype(kind, copy=False) for name, array in arrays.items()} for kind in (dtype, "float64", coarse)
+    wide, rough = (
+        {name: array.astype(kind, copy=False) for name, array in arrays.items()} for kind in ("float64", coarse)
     )
-    found = ours.backward(layer, narrow, narrow.pop("dy"))
-    truth = found if dtype == "float64" else ours.backward(layer, wide, wide.pop("dy"))
+    truth = ours.backward(layer, wide, wide.pop("dy"))
+    found = truth if dtype in WIDE else ours.backward(layer, arrays, arrays.pop("dy"))
     magnitudes = ours.gradient_magnitudes(layer, rough, rough.pop("dy"))
     references = {}
-    for name, gradient in found.items():
-        file = save(directory, f"{label}.ours.{name}", gradient)
-        exact = file if dtype == "float64" else save(directory, f"{label}.truth.{name}", truth[name])
+    for name, gradient in truth.items():
+        exact = save(directory, f"{label}.truth.{name}", gradient)
+        file = exact if dtype in WIDE else save(directory, f"{label}.ours.{name}", found[name])
         references[name] = Reference(file, exact, save(directory, f"{label}.magnitude.{name}", magnitudes[name]))
     return references
 
@@ -232,8 +234,17 @@ def executed_macs(name: str, layer: Layer, batch: Shape, x: Shape) -> int:
     return int(_forward(backend(name), layer, arrays).astype(np.int64).sum())
 
 
-def _forward(found: Backend, layer: Layer, arrays: dict[str, Any]) -> Any:
-    return _numbers(found.forward(layer, arrays))
+def _forward(found: Any, layer: Layer, arrays: dict[str, Any], *format_: str) -> Any:
+    return _numbers(found.forward(layer, arrays, *format_))
+
+
+def _format(name: str, dtype: str) -> tuple[str, ...]:
+    """What a backend must be told beside the arrays: the format that numpy has no type for."""
+    if stored(dtype) == dtype:
+        return ()
+    if dtype not in getattr(backend(name), FORMATS, ()):
+        raise Unsupported(f"it has no {dtype} here, for numpy has none")
+    return (dtype,)
 
 
 def _numbers(result: Any) -> Any:

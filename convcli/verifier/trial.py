@@ -75,7 +75,7 @@ def trial(target: Target, layer: Layer, samples: tuple[Sample, ...], dtype: str,
         given = sample.load(dtype)
         for name, array in given.items():
             buffers[name][...] = array
-        y = loaded.kernel.forward(layer, buffers)
+        y = loaded.kernel.forward(layer, buffers, dtype)
         results.append(y)
         files.append(save(directory, f"{label}.{number}", y))
         faults += _written(buffers, given) + _views(y, buffers)
@@ -83,7 +83,7 @@ def trial(target: Target, layer: Layer, samples: tuple[Sample, ...], dtype: str,
     if len(samples) > 1:
         faults += [] if faults else _shared(results, files)
         with _watching() as calls:
-            again = loaded.kernel.forward(layer, samples[0].load(dtype))
+            again = loaded.kernel.forward(layer, samples[0].load(dtype), dtype)
         reference = bool(calls)
         if not _equal(again, load(files[0])):
             faults.append("it gives another answer when it is called with the same data again")

@@ -15,7 +15,8 @@ from convcli.backends import numpy as ours
 from convcli.verifier.alternating import BOTH, long_fills
 from convcli.verifier.bounds import BITS
 from convcli.verifier.case import Case, Fill, Unfillable
-from convcli.verifier.full_mantissa import CUTS, ROLES, WIDTHS, cut, full_mantissa, input_precision
+from convcli.verifier.formats import CUTS, cut, in_format, stored
+from convcli.verifier.full_mantissa import ROLES, WIDTHS, full_mantissa, input_precision
 from convcli.verifier.job import primitives
 from convcli.verifier.mutants import planned
 from convcli.verifier.views import as_views, strided
@@ -35,14 +36,15 @@ def test_no_sum_can_round(drawn: Drawn, dtype: str, role: str) -> None:
         try:
             fill = full_mantissa(case, BITS[dtype], role)
         except Unfillable:
-            assert dtype == "float16"
+            assert dtype in {"float16", "bfloat16"}
             continue
         arrays = values(fill)
         (magnitude,) = ours.magnitudes(layer, arrays).values()
         quanta = magnitude / fill.quanta[""]
         assert quanta.max(initial=0) <= 2 ** BITS[dtype]
         assert np.array_equal(quanta, np.round(quanta))
-        narrow = ours.forward(layer, values(fill, dtype))
+        narrow = ours.forward(layer, values(fill, stored(dtype)))
+        assert np.array_equal(in_format(narrow, dtype), narrow)
         assert np.array_equal(narrow.astype(np.float64), ours.forward(layer, arrays))
         long = np.abs(fill.arrays[role][fill.arrays[role] != 0])
         assert np.all(long % 2 == 1)

@@ -16,7 +16,8 @@ from convcli.layers import DeformConv
 from convcli.verifier.bounds import BITS
 from convcli.verifier.case import Case, Fill, Unfillable
 from convcli.verifier.draws import QUARTERS
-from convcli.verifier.full_mantissa import CUTS, WIDTHS, cut, gradient_precision
+from convcli.verifier.formats import CUTS, cut, stored
+from convcli.verifier.full_mantissa import WIDTHS, gradient_precision
 from convcli.verifier.job import primitives
 from convcli.verifier.long_gradients import OPERANDS, long_gradients
 from convcli.verifier.mutants import planned
@@ -32,7 +33,7 @@ def gradients(layer: Any, arrays: dict[str, Any]) -> dict[str, Any]:
 
 
 @settings(max_examples=60)
-@given(cases(), st.sampled_from(["float64", "float32", "float16"]))
+@given(cases(), st.sampled_from(sorted(BITS)))
 def test_no_sum_can_round(drawn: Drawn, dtype: str) -> None:
     """Every S is at most 2**bits quanta, every gradient a whole number of them, and double agrees with the dtype."""
     for _, layer, x in primitives(drawn.layer, drawn.x):
@@ -40,11 +41,11 @@ def test_no_sum_can_round(drawn: Drawn, dtype: str) -> None:
         try:
             fills = long_gradients(case, BITS[dtype])
         except Unfillable:
-            assert dtype == "float16"
+            assert dtype in {"float16", "bfloat16"}
             continue
         for role, fill in fills.items():
             arrays = values(fill)
-            found, narrow = gradients(layer, arrays), gradients(layer, values(fill, dtype))
+            found, narrow = gradients(layer, arrays), gradients(layer, values(fill, stored(dtype)))
             dy = arrays.pop("dy")
             for name, s in ours.gradient_magnitudes(layer, arrays, dy).items():
                 assert np.max(s, initial=0) <= 2 ** BITS[dtype] * fill.quanta[name], (role, name)

@@ -19,7 +19,8 @@ from convcli.verifier.bounds import BITS
 from convcli.verifier.case import Case, Fill
 from convcli.verifier.exchange import save, store
 from convcli.verifier.fills import structural
-from convcli.verifier.full_mantissa import cut, input_precision
+from convcli.verifier.formats import cut
+from convcli.verifier.full_mantissa import input_precision
 from convcli.verifier.influence import unseen
 
 X = (4, 6, 6)

@@ -9,7 +9,7 @@ import numpy as np
 
 from convcli.axis import Axis
 from convcli.layers import Conv, ConvTranspose, DeformConv
-from convcli.verifier.full_mantissa import halved
+from convcli.verifier.formats import halved
 from convcli.verifier.mutants.deform import by_point, resampled
 from convcli.verifier.mutants.mutant import by_channel, dilated, gradients, images, moved, mutant, with_channels
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.backends import numpy as ours
-from convcli.verifier.full_mantissa import cut, halved
+from convcli.verifier.formats import cut, halved
 from convcli.verifier.mutants.mutant import biased, gradients, mutant, products
 
 if TYPE_CHECKING:
