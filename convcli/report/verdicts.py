@@ -45,13 +45,13 @@ def tables(outcome: Outcome, *, quiet: bool = False) -> tuple[Table, ...]:
 
 
 def blocks(outcome: Outcome, *, verbose: bool = False, quiet: bool = False) -> tuple[Block, ...]:
-    """The layers to speak of: bad and idle ones; with `verbose` all, with all their checks; `quiet` only bad ones.
+    """The layers to speak of: bad, idle, warned of; with `verbose` all, with all their checks; `quiet` only bad ones.
 
     Layers idle for the same reason share a block: without torch that is every layer of a network.
     """
     made: dict[object, list[Block]] = {}
     for number, layer in enumerate(outcome.layers):
-        if layer.status.bad or ((verbose or layer.status.idle) and not quiet):
+        if layer.status.bad or ((verbose or layer.status.idle or any(c.warns for c in layer.checks)) and not quiet):
             block = _block(layer, verbose=verbose)
             shared = layer.status.idle and not verbose
             made.setdefault((block.status, block.paragraphs) if shared else number, []).append(block)
@@ -147,7 +147,7 @@ def _proof(layer: LayerVerdict) -> str | None:
 
 
 def _block(layer: LayerVerdict, *, verbose: bool) -> Block:
-    shown = [check for check in checks(layer) if verbose or not check.status.good]
+    shown = [check for check in checks(layer) if verbose or check.warns or not check.status.good]
     title = "  ".join(printable(part) for part in (layer.name, layer.type, place(layer)) if part)
     reason = tuple(printable(line) for line in layer.reason.splitlines())
     said = any(check.detail == layer.reason for check in shown)
@@ -162,7 +162,7 @@ def _together(blocks: list[Block]) -> Block:
 
 
 def _paragraph(check: Check) -> tuple[str, ...]:
-    head = f"{label(check)}: {words(check.status)}"
+    head = f"{label(check)}: {words(check.status)}{', with a warning' if check.warns else ''}"
     found = findings(check)
     if len(found) <= 1:
         return (": ".join((head, *found)),)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.layers import Layer, Shape
 from convcli.verifier.case import Case, Fill, Unfillable
 from convcli.verifier.draws import (
     LOGIT,
@@ -27,6 +26,7 @@ from convcli.verifier.draws import (
     thinned,
     weights,
 )
+from convcli.verifier.samples import seen_taps
 
 if TYPE_CHECKING:
     from convcli.backends import Array
@@ -163,23 +163,6 @@ def _one_sample_each(case: Case, side: dict[str, Array]) -> None:
             offset[0, 2 * tap + direction, 0, 0] = QUARTERS * (size // 2 - there)
         if "mask" in side:
             side["mask"].reshape(-1, *side["mask"].shape[-3:])[0, tap, 0, 0] = QUARTERS
-
-
-def seen_taps(layer: Layer, offset: Array, mask: Array | None, x: Shape) -> Array:
-    """(og * T,): whether a tap of a group of offsets samples the input anywhere, with a mask that is not 0.
-
-    offset (N, 2*og*T, *out) in cells, or without N.
-    """
-    kernel, out = tuple(axis.kernel for axis in layer.axes), offset.shape[-2:]
-    moves = offset.reshape(-1, offset.shape[-3] // (2 * prod(kernel)), prod(kernel), 2, *out)
-    tap, position = np.indices(kernel).reshape(2, -1, 1, 1), np.indices(out)
-    inside = np.ones((*moves.shape[:3], *out), bool)
-    for direction, (axis, size) in enumerate(zip(layer.axes, x[1:], strict=True)):
-        there = position[direction] * axis.stride - axis.before + tap[direction] * axis.dilation
-        inside &= np.abs(2 * (moves[:, :, :, direction] + there) - (size - 1)) < size + 1  # in (-1, size)
-    if mask is not None:
-        inside &= mask.reshape(inside.shape) != 0
-    return np.asarray(inside.any(axis=(0, 3, 4)).reshape(-1))
 
 
 STRUCTURAL: Mapping[str, Callable[[Case, int], Fill]] = MappingProxyType(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.layers import Shape
+from convcli.verifier.bounds import groups_of
 from convcli.verifier.case import Case, Fill
 from convcli.verifier.draws import (
     LARGEST,
@@ -37,7 +38,6 @@ from convcli.verifier.gradient_sizes import (
     deform_steps,
     deform_units,
     dense,
-    groups_of,
     largest_size,
 )
 

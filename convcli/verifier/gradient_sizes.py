@@ -9,11 +9,11 @@ from collections.abc import Callable
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
-from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Layer
+from convcli.layers import Conv, ConvTranspose
+from convcli.verifier.bounds import groups_of
 from convcli.verifier.case import Case, Unfillable
 from convcli.verifier.draws import LARGEST, QUARTERS
+from convcli.verifier.samples import visits
 
 if TYPE_CHECKING:
     from convcli.backends import Array
@@ -86,7 +86,8 @@ def conv_units(case: Case) -> Units:
 
 def deform_units(case: Case, offset: Array, grid: Grid) -> Units:
     """The same of a deformable layer, in the gradients' own quanta."""
-    hits, channels = _most_visits(case, offset), case.x[0] // getattr(case.layer, "offset_groups", 1)
+    hits = max(1, int(visits(case.layer, offset / QUARTERS, case.x).max(initial=0)))
+    channels = case.x[0] // getattr(case.layer, "offset_groups", 1)
     steps, taps = deform_steps(grid), prod(axis.kernel for axis in case.layer.axes)
 
     def units(size: Size) -> dict[str, float]:
@@ -113,29 +114,3 @@ def dense(case: Case) -> tuple[int, int]:
     """(output channels of a group, positions of all samples)"""
     channels, *space = case.layer.output(case.x)
     return channels // groups_of(case.layer), prod((*case.batch, *space))
-
-
-def groups_of(layer: Layer) -> int:
-    """In how many groups its channels are."""
-    return layer.groups or 1 if isinstance(layer, Conv | ConvTranspose | DeformConvPack) else 1
-
-
-def _most_visits(case: Case, offset: Array) -> int:
-    """How many samples, of one image and group of offsets, a cell has a share in at most."""
-    layer, (height, width) = case.layer, case.x[1:]
-    if not isinstance(layer, DeformConv):
-        raise TypeError(f"{layer.kind} has no offsets")
-    kernel, out = tuple(axis.kernel for axis in layer.axes), layer.output(case.x)[1:]
-    moves = offset.reshape(-1, prod(kernel), 2, *out)
-    tap, position = np.indices(kernel).reshape(2, -1), np.indices(out)
-    low = []
-    for place, axis in enumerate(layer.axes):
-        there = position[place] * axis.stride - axis.before + (tap[place] * axis.dilation)[:, None, None]
-        low.append(np.clip(moves[:, :, place] // QUARTERS + there, -2, case.x[1 + place] + 1) + 2)
-    grid = (height + 5) * (width + 5)
-    image = np.arange(len(moves))[:, None, None, None] * grid
-    visits = np.zeros(len(moves) * grid, np.int64)
-    for step in (0, 1, width + 5, width + 6):
-        visits += np.bincount((image + low[0] * (width + 5) + low[1]).ravel() + step, minlength=len(visits))
-    inside = visits.reshape(-1, height + 5, width + 5)[:, 2:-3, 2:-3]
-    return max(1, int(inside.max(initial=0)))

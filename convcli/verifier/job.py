@@ -24,11 +24,12 @@ class NothingToDo(Exception):  # noqa: N818 - a reason, not an error
 
 @dataclass(frozen=True)
 class Bench:
-    """Both sides' workers and the other side's name."""
+    """Both sides' workers, the other side's name, and whether that one rounds by nature."""
 
     against: str
     ours: Workers
     theirs: Workers
+    rounds: bool = False
 
 
 class Job:

@@ -16,14 +16,14 @@ import msgspec
 from convcli.backends.kernel import Target
 from convcli.errors import SpecError
 from convcli.layers import Layer, Shape
-from convcli.verifier.bound import BoundJob, unbounded
+from convcli.verifier.bound import BoundJob, Part, Result, of_part, together, unbounded
 from convcli.verifier.bounds import coarse, roundings
 from convcli.verifier.case import Case, Unfillable
 from convcli.verifier.compare import difference
 from convcli.verifier.exact import ExactJob, common_bits
 from convcli.verifier.exchange import Sample, load, store
 from convcli.verifier.fills import ordinary, structural
-from convcli.verifier.job import SEVERITY, Bench, NothingToDo, primitives, seconds_of
+from convcli.verifier.job import Bench, NothingToDo, primitives, seconds_of
 from convcli.verifier.sequence import After
 from convcli.verifier.verdict import Check, Status
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from convcli.verifier.workers import Call, Reply
 
 FEW_MACS, MANY_MACS, TIMES = 300_000, 20_000_000, 16  # what the inputs of other sizes may cost, beside the layer itself
+NO_DATA = Sample({}, {})
 LARGER = (67, 45, 33, 21, 14)
 NOT_JUDGED = frozenset({Status.TIMED_OUT, Status.OUT_OF_MEMORY, Status.ERROR_MISMATCH, Status.UNSUPPORTED})
 
@@ -169,6 +170,11 @@ class KernelJob(BoundJob):
                     break
         return found
 
+    def further(self, bench: Bench, directory: str, replies: list[Reply]) -> list[Call]:
+        """All is asked for at once."""
+        del bench, directory, replies
+        return []
+
     def checks(self, replies: list[Reply]) -> tuple[Check, ...]:
         """Shape, exact and bounded values, conduct, and the inputs of other sizes; one when it does not answer."""
         broken = self.broken(replies[:1], [self.against])
@@ -215,15 +221,13 @@ class KernelJob(BoundJob):
         broken = self.broken(theirs, [self.against] * len(theirs)) or self.broken(ours, ["convcli"] * len(ours))
         if broken:
             return broken
-        parts = primitives(self.step.layer, self.step.x)
-        found = [
-            self._part(*part, mine.value, reply.value.files[0])
-            for part, mine, reply in zip(parts, ours, theirs, strict=True)
-        ]
-        worst = max(found, key=lambda check: (SEVERITY.index(check.status), check.bound_ratio or 0.0))
-        return msgspec.structs.replace(
-            worst, detail="; ".join(check.detail for check in found), seconds=seconds_of(theirs)
-        )
+        found = []
+        for (label, layer, x), mine, reply in zip(primitives(self.step.layer, self.step.x), ours, theirs, strict=True):
+            part = Part(label, layer, x, NO_DATA, self.roundings(layer, x))
+            shape = (*self.step.batch, *layer.output(x))
+            held = self._held(part, Result("", shape, mine.value, reply.value.files[0]))
+            found.append(of_part(label, held.check))
+        return msgspec.structs.replace(together(found), seconds=seconds_of(theirs))
 
     def _conduct(self, theirs: list[Reply]) -> tuple[Check, ...]:
         """What it did beside computing."""

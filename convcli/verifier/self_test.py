@@ -14,6 +14,7 @@ import msgspec
 
 from convcli._version import __version__
 from convcli.axis import whole
+from convcli.backends import backend
 from convcli.backends import numpy as ours
 from convcli.verifier.bound import BoundJob
 from convcli.verifier.case import Case, Unfillable
@@ -27,7 +28,7 @@ from convcli.verifier.ledger import settled
 from convcli.verifier.mantissa import MantissaJob
 from convcli.verifier.mutants import MUTANTS, Mutant, planned
 from convcli.verifier.rounding import CORRECT, Correct
-from convcli.verifier.tasks import environment, run
+from convcli.verifier.tasks import CAN_ROUND, environment, run
 from convcli.verifier.tolerances import TOLERANCES, loaded, missed_by, refused_by
 from convcli.verifier.verdict import Check, Status
 from convcli.verifier.views import as_views
@@ -238,7 +239,7 @@ def job_checks(job: Job) -> tuple[Check, ...]:
     """A job of `verify`, done here and now."""
     here = cast("Workers", _Here())
     with tempfile.TemporaryDirectory(prefix="convcli-") as directory:
-        bench = Bench(job.against, here, here)
+        bench = Bench(job.against, here, here, rounds=bool(getattr(backend(job.against), CAN_ROUND, False)))
         try:
             replies = [call.reply for call in job.start(bench, directory)]
         except (NothingToDo, Unfillable) as reason:
@@ -273,7 +274,7 @@ def compared(name: str, method: str, y: Array, theirs: Callable[[], Array]) -> C
     if apart.worst is None:
         return Check(name, method, Status.PASSED, str(y.dtype))
     detail = f"expected {y[apart.worst]:.9g}, found {z[apart.worst]:.9g}; {apart.wrong} elements differ"
-    return Check(name, method, Status.FAILED, str(y.dtype), apart.max_abs_error, None, apart.worst, detail)
+    return Check(name, method, Status.FAILED, str(y.dtype), apart.max_abs_error, worst_index=apart.worst, detail=detail)
 
 
 class _Here:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 import msgspec
@@ -14,6 +15,8 @@ from convcli.backends import numpy as ours
 from convcli.errors import SpecError
 from convcli.layers import DeformConvPack, Layer, Shape
 from convcli.verifier import full_mantissa
+from convcli.verifier.bounds import SQUARES, TILES
+from convcli.verifier.counts import gradient_counts, output_counts
 from convcli.verifier.done import Done, attempted
 from convcli.verifier.exchange import Sample, load, save
 from convcli.verifier.fills import UNITS
@@ -50,11 +53,15 @@ class ExactGradient(msgspec.Struct, frozen=True):
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """Our side of a bound check: y in the dtype, y in float64, S. For the dtypes in WIDE both are one file."""
+    """Our side of a bound check: y in the dtype, y in float64 (for the dtypes in WIDE the same file), S.
+
+    roundings: of every element, in a shape that broadcasts.
+    """
 
     file: str
     reference: str
     magnitude: str
+    roundings: str
 
 
 def run(function: str, *args: Any) -> Done:
@@ -104,7 +111,8 @@ def reference(layer: Layer, sample: Sample, dtype: str, coarse: str, directory: 
     file = truth if dtype in WIDE else save(directory, f"{label}.ours", ours.forward(layer, arrays))
     rough = {name: array.astype(coarse, copy=False) for name, array in arrays.items()}
     (magnitude,) = ours.magnitudes(layer, rough).values()
-    return Reference(file, truth, save(directory, f"{label}.magnitude", magnitude))
+    counts = save(directory, f"{label}.roundings", output_counts(layer, arrays))
+    return Reference(file, truth, save(directory, f"{label}.magnitude", magnitude), counts)
 
 
 def gradients(name: str, layer: Layer, sample: Sample, dtype: str, directory: str, label: str) -> dict[str, str]:
@@ -156,12 +164,40 @@ def reference_gradients(
     truth = ours.backward(layer, wide, wide.pop("dy"))
     found = truth if dtype in WIDE else ours.backward(layer, arrays, arrays.pop("dy"))
     magnitudes = ours.gradient_magnitudes(layer, rough, rough.pop("dy"))
+    counts = gradient_counts(layer, wide, prod(wide["x"].shape[: -1 - len(layer.axes)]))
     references = {}
     for name, gradient in truth.items():
         exact = save(directory, f"{label}.truth.{name}", gradient)
         file = exact if dtype in WIDE else save(directory, f"{label}.ours.{name}", found[name])
-        references[name] = Reference(file, exact, save(directory, f"{label}.magnitude.{name}", magnitudes[name]))
+        magnitude = save(directory, f"{label}.magnitude.{name}", magnitudes[name])
+        references[name] = Reference(file, exact, magnitude, save(directory, f"{label}.roundings.{name}", counts[name]))
     return references
+
+
+def other_scales(
+    layer: Layer, sample: Sample, dtype: str, what: str, coarse: str, directory: str, label: str
+) -> dict[str, str]:
+    """Instead of S the sum of all products squared (SQUARES), or S over a whole tile (TILES); "" is the output's.
+
+    A tile of a fast algorithm (Winograd, FFT) adds products of its other outputs to each and takes them away again, so
+    that all cells of a channel count as its largest. Without dy the layer's output, else every gradient.
+    """
+    arrays = {name: array.astype(coarse) for name, array in sample.load(dtype).items()}
+    rank = len(layer.axes)
+    for name, array in arrays.items():
+        if what == SQUARES and name != "offset":
+            np.square(array, out=array)
+        elif what == TILES and name in {"x", "dy"}:
+            array[...] = _largest_cell(array, rank)
+    dy = arrays.pop("dy", None)
+    found = ours.magnitudes(layer, arrays) if dy is None else ours.gradient_magnitudes(layer, arrays, dy)
+    if what == TILES:
+        found = {name: _largest_cell(s, rank) if s.ndim > rank else s for name, s in found.items()}
+    return {name: save(directory, f"{label}.{what}.{name}", s) for name, s in found.items()}
+
+
+def _largest_cell(array: Any, rank: int) -> Any:
+    return np.max(np.abs(array), axis=tuple(range(-rank, 0)), keepdims=True)
 
 
 def inner_products(layer: Layer, sample: Sample) -> dict[str, int]:
@@ -274,6 +310,7 @@ TASKS: dict[str, Callable[..., Any]] = {
     "result": result,
     "exact": exact,
     "reference": reference,
+    "other_scales": other_scales,
     "gradients": gradients,
     "exact_gradients": exact_gradients,
     "reference_gradients": reference_gradients,

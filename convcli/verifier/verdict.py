@@ -43,7 +43,10 @@ class Status(StrEnum):
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One comparison. method: "exact" (bit for bit, proven), "bound" (running error bound), "equal" (integers)."""
+    """One comparison. method: "exact" (bit for bit, proven), "bound" (running error bound), "equal" (integers).
+
+    statistical_ratio: the largest error in units of the statistical level, when it was not surely below it.
+    """
 
     name: str
     method: str
@@ -51,9 +54,15 @@ class Check(msgspec.Struct, frozen=True):
     dtype: str = ""
     max_abs_error: float | None = None
     bound_ratio: float | None = None
+    statistical_ratio: float | None = None
     worst_index: tuple[int, ...] | None = None
     detail: str = ""
     seconds: float = 0.0
+
+    @property
+    def warns(self) -> bool:
+        """It holds, but the errors are larger than random ones would be."""
+        return self.status.good and (self.statistical_ratio or 0.0) > 1
 
 
 class LayerVerdict(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, wait
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
@@ -87,6 +88,7 @@ class Workshop:
             raise BackendMissing(f"{self._bench.against} does not start: {found.reason}")
         if "unusable" in found.value:
             raise SpecError(problems=found.value["unusable"])
+        self._bench = replace(self._bench, rounds=found.value.get("rounds", False))
         return {**ours.reply.value, **found.value}
 
     @property

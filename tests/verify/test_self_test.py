@@ -16,6 +16,7 @@ from convcli.errors import SpecError
 from convcli.layers import KINDS
 from convcli.report import markdown
 from convcli.report.self_test import sheet
+from convcli.verifier.bound import BoundJob
 from convcli.verifier.case import Case
 from convcli.verifier.fills import ordinary, structural
 from convcli.verifier.gradient_fills import structural_gradients
@@ -29,6 +30,7 @@ from convcli.verifier.self_test import (
     SelfTest,
     accusations,
     first_failure,
+    job_checks,
     kill,
     self_test,
     stage,
@@ -157,11 +159,23 @@ def test_winograd_is_used_where_it_fits(spelling: str, shape: tuple[int, ...]) -
     assert differ("winograd", spelling, shape) > 0
 
 
-@pytest.mark.xfail(strict=True, reason="S does not count the neighbours' products, which a tile adds and takes away")
-def test_winograd_holds_the_bound_with_few_products(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("convcli.verifier.rounding.FEWEST_CHANNELS", 1)
-    assert LAYERS[820 % len(LAYERS)][0] == "Conv2d(4, 8, 3, groups=4, padding=1)"
+def test_winograd_holds_the_bound_of_its_tiles_with_few_products_too() -> None:
+    """A tile adds its neighbours' products to an output and takes them away: S of that output alone is too small."""
+    spelling, shape = LAYERS[820 % len(LAYERS)]
+    assert spelling == "Conv2d(4, 8, 3, groups=4, padding=1)"
     assert not list(accusations(CORRECT["winograd"], 820))
+    job = BoundJob(planned(spelling, shape), 820, "convcli.verifier.rounding:winograd", "float32")
+    (held,) = job_checks(job)
+    assert held.status is Status.PASSED
+    assert held.detail.endswith(", of whole tiles")
+
+
+def test_the_bound_of_tiles_is_for_those_who_say_that_they_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    secretive = msgspec.structs.replace(CORRECT["winograd"], ROUNDS=False)
+    monkeypatch.setattr("convcli.verifier.rounding.CORRECT", {"winograd": secretive})
+    job = BoundJob(planned(*LAYERS[820 % len(LAYERS)]), 820, "convcli.verifier.rounding:winograd", "float32")
+    (held,) = job_checks(job)
+    assert held.status is Status.FAILED
 
 
 def test_the_kill_table(outcome: SelfTest) -> None:

@@ -17,9 +17,10 @@ from convcli.axis import axes
 from convcli.backends import numpy as ours
 from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Layer, Separable
 from convcli.verifier import tasks
-from convcli.verifier.bounds import BITS, coarse, gamma, gradient_roundings
+from convcli.verifier.bounds import BITS, coarse, gammas, gradient_roundings
 from convcli.verifier.case import Case, Fill, Unfillable
 from convcli.verifier.compare import within
+from convcli.verifier.counts import gradient_counts
 from convcli.verifier.draws import QUARTERS
 from convcli.verifier.exchange import store
 from convcli.verifier.fills import UNITS
@@ -91,11 +92,13 @@ def test_right_gradients_hold_their_bounds(drawn: Drawn, dtype: str) -> None:
     narrow, dy = values(fill, dtype)
     wide = {name: array.astype(np.float64) for name, array in narrow.items()}
     counts = gradient_roundings(layer, x, drawn.batch)
+    exact = gradient_counts(layer, wide, drawn.batch)
     found = ours.backward(layer, narrow, dy)
     magnitudes = ours.gradient_magnitudes(layer, wide, dy.astype(np.float64))
     for name, truth in ours.backward(layer, wide, dy.astype(np.float64)).items():
-        n = counts[name]
-        bound = ((gamma(n, dtype) or 0.0) + (gamma(n, "float64") or 0.0)) * coarse(n)[1] * magnitudes[name]
+        n = exact[name]
+        assert np.max(n) <= counts[name]
+        bound = (gammas(n, dtype) + gammas(n, "float64")) * coarse(counts[name])[1] * magnitudes[name]
         assert within(truth, found[name], bound).wrong == 0, name
 
 
