@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from convcli.axis import AUTO_PADDING, Axis
+from convcli.errors import SpecError
 from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Layer, Separable, Shape
-from convcli.plan import Step
+from convcli.plan import Step, plan
+from convcli.spec.build import spelled_network
 
 if TYPE_CHECKING:
     from convcli.backends.kernel import Target
@@ -25,10 +27,8 @@ def command(
     """
     if source and step.line is not None and Path(source).is_file():
         words = [source, "--only", step.name]
-    elif isinstance(step.layer, Conv) and _crops(step.layer):
-        words = [descriptor(step)]
     else:
-        words = [spelling(step), "-i", ",".join(map(str, (*step.batch, *step.x)))]
+        words = spelled(step)
     words += ["--seed", str(seed)]
     if dtype:
         words += ["--dtype", dtype]
@@ -38,6 +38,23 @@ def command(
         options += f", arrays={kernel.arrays!r}" if kernel.arrays != "numpy" else ""
         return f"convcli.verify_kernel({kernel.place}, {words[0]!r}, {shape}, {options})"
     return shlex.join(["convcli", "verify", *words, *also])
+
+
+def spelled(step: Step) -> list[str]:
+    """The words that make this layer on this input."""
+    if isinstance(step.layer, Conv) and _crops(step.layer):
+        return [descriptor(step)]
+    return [spelling(step), "-i", ",".join(map(str, (*step.batch, *step.x)))]
+
+
+def respelled(step: Step) -> bool:
+    """Whether its words are read back as this layer on this input: a layer that crops may have none."""
+    try:
+        text, *_ = spelled(step)
+        (again,) = plan(msgspec.structs.replace(spelled_network([text]), input=(*step.batch, *step.x))).steps
+    except SpecError:
+        return False
+    return (again.layer, again.batch, again.x) == (step.layer, step.batch, step.x)
 
 
 def spelling(step: Step) -> str:
@@ -117,8 +134,8 @@ def _padding(layer: Layer, space: Shape) -> Any:
     words = {axis.auto for axis in layer.axes} - {""}
     if words:  # a composite's parts settle themselves
         return words.pop()
-    if _crops(layer):  # what ONNX's rules do to a transposed layer
-        return next(word for word in AUTO_PADDING if _automatic(layer, space, word) == layer.axes)
+    if _crops(layer):  # what ONNX's rules do to a transposed layer; a smaller relative of it may have no word
+        return next((word for word in AUTO_PADDING if _automatic(layer, space, word) == layer.axes), None)
     if all(axis.before == axis.after for axis in layer.axes):
         return _plain(axis.before for axis in layer.axes)
     return tuple((axis.before, axis.after) for axis in layer.axes)
