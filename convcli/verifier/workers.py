@@ -65,7 +65,10 @@ class Call:
 
 
 class Workers:
-    """`count` processes for one side. run: what carries a task out in them, `tasks.run` unless said."""
+    """`count` processes for one side, which may take `timeout` seconds over a call.
+
+    run: what carries a task out in them, `tasks.run` unless said.
+    """
 
     def __init__(
         self,
@@ -78,7 +81,7 @@ class Workers:
         run: Callable[..., Any] | None = None,
     ):
         self._run = run
-        self._count, self._start, self._timeout = count, (backend, threads), timeout
+        self._count, self._start, self.timeout = count, (backend, threads), timeout
         self._context = _warm_context() if warm else SpawnWorkers()
         self._pool = self._new_pool()
 
@@ -96,11 +99,11 @@ class Workers:
 
             self._run = run
         try:
-            return self._pool.schedule(self._run, args=task, timeout=self._timeout)
+            return self._pool.schedule(self._run, args=task, timeout=self.timeout)
         except RuntimeError:
             self.stop()
             self._pool = self._new_pool()
-            return self._pool.schedule(self._run, args=task, timeout=self._timeout)
+            return self._pool.schedule(self._run, args=task, timeout=self.timeout)
 
     def stop(self) -> None:
         """End the processes, whatever they are doing."""
