@@ -113,7 +113,7 @@ def verify(
     if arrays != "numpy" and kernel is None:
         raise SpecError(f"--arrays {arrays} says what --kernel is given, and there is none")
     if replay is not None:
-        _replay(replay, sink, layer, against or "", kernel and (kernel, arrays), timeout)
+        _replay(replay, sink, layer, against or "", (kernel, arrays) if kernel else None, timeout)
     plans = plans_of(layer)
     from convcli.verifier.own import target
     from convcli.verifier.run import verify as verify_plans

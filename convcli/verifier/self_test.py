@@ -194,7 +194,7 @@ def forward_checks(found: Mutant | Correct, name: str, step: Step, seed: int, dt
 
 def job_checks(job: Job) -> tuple[Check, ...]:
     """A job of `verify`, done here and now."""
-    here = cast("Workers", _Here())
+    here = cast("Workers", Here())
     with tempfile.TemporaryDirectory(prefix="convcli-") as directory:
         try:
             calls = job.start(Bench(job.against, here, here), directory)
@@ -284,7 +284,7 @@ def loaded(fill: Fill, dtype: str) -> dict[str, Array]:
     return {name: array.astype(dtype) / (one * fill.scales.get(name, 1)) for name, array in fill.arrays.items()}
 
 
-class _Here:
+class Here:
     """Stands for a side's workers: does what it is asked at once."""
 
     def call(self, function: str, *args: Any) -> Call:
@@ -292,8 +292,10 @@ class _Here:
         done = run(function, *args)
         if done.reason.startswith("KeyboardInterrupt"):  # a task keeps everything to itself
             raise KeyboardInterrupt
-        return cast("Call", _Answer(Reply(done.value, RAISED.get(done.raised), done.reason, done.seconds)))
+        reply = Reply(done.value, RAISED.get(done.raised), done.reason, done.seconds)
+        return cast("Call", _Answer(reply, (function, *args)))
 
 
 class _Answer(msgspec.Struct, frozen=True):
     reply: Reply
+    task: tuple[Any, ...]

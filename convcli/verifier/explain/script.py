@@ -36,21 +36,20 @@ def script(step: Step, arrays: Arrays, wanted: Wanted, dtype: str) -> str:
         return ""
     backward = "dy" in arrays
     imports, theirs = _theirs(step.layer, arrays, wanted, backward=backward)
-    plain = step.layer.kind in KERNELS
-    names = ", ".join(f"{name!r}: {_variable(name)}" for name in arrays if name != "dy")
-    needs_layer = not plain or "layer" in theirs
-    head = ["import numpy as np", *imports, "from convcli import kernels" if plain else ""]
-    if needs_layer:
-        head.append("import convcli")
-        head.append("from convcli.backends import backend")
-    lines = [*dict.fromkeys(filter(None, head)), *(_array(name, array, dtype) for name, array in arrays.items())]
-    if needs_layer:
+    answers = [
+        f'print("convcli", {_ours(step.layer, arrays, backward=backward)})',
+        f'print("{_side(wanted)}", {theirs})',
+    ]
+    said = "\n".join(answers)
+    needed = {"kernels.": "from convcli import kernels", "layer": "import convcli"}
+    needed["backend("] = "from convcli.backends import backend"
+    lines = ["import numpy as np", *imports, *(line for word, line in needed.items() if word in said)]
+    lines += [_array(name, array, dtype) for name, array in arrays.items()]
+    if "layer" in said:
         x = "x.shape[1:]" if step.batch else "x.shape"
-        lines.append(f"layer = convcli.parse({spelled(step)[0]!r}).settled({x})")
-        lines.append(f"arrays = {{{names}}}")
-    lines.append(f'print("convcli", {_ours(step.layer, arrays, backward=backward)})')
-    lines.append(f'print("{_side(wanted)}", {theirs})')
-    return "\n".join(lines) + "\n"
+        names = ", ".join(f"{name!r}: {_variable(name)}" for name in arrays if name != "dy")
+        lines += [f"layer = convcli.parse({spelled(step)[0]!r}).settled({x})", f"arrays = {{{names}}}"]
+    return "\n".join([*lines, *answers]) + "\n"
 
 
 def _side(wanted: Wanted) -> str:
