@@ -94,7 +94,7 @@ def explained(layer: LayerVerdict, *, whole: bool = True) -> tuple[str, ...]:
     lines += [f"  looks like {guess}" for guess in found.looks_like]
     lines += [f"  {found.votes}"] if found.votes else []
     if least:
-        lines += [f"  smallest layer that fails so: {least.layer} on {'x'.join(map(str, least.input))}"]
+        lines += [f"  smallest layer that fails like this: {least.layer} on {'x'.join(map(str, least.input))}"]
         lines += [f"    {line}" for line in (least.data, least.repro) if line]
         lines += [f"    {line}" for line in least.python.splitlines()] if whole else []
     lines += [f"  {found.note}"] if found.note else []

@@ -29,10 +29,8 @@ TYPICAL = (  # large enough to have everything in which a layer can be wrong
     ("Conv2d(2, 4, 3, padding=(2, 1), padding_mode='circular')", (2, 2, 6, 5)),
     ("Conv2d(4, 8, 3, padding=1, groups=4)", (2, 4, 6, 5)),
     ("SeparableConv2d(4, 6, (3, 2), padding=1, depth_multiplier=2)", (2, 4, 6, 5)),
-    (
-        "ConvTranspose2d(4, 6, (3, 2), stride=(3, 2), padding=(1, 0), output_padding=(2, 1), dilation=(2, 1), groups=2)",
-        (2, 4, 4, 3),
-    ),
+    ("ConvTranspose2d(4, 6, (3, 2), stride=(3, 2), padding=(1, 0), output_padding=(2, 1), groups=2)", (2, 4, 4, 3)),
+    ("ConvTranspose2d(4, 6, (3, 2), stride=2, dilation=(2, 1))", (2, 4, 4, 3)),
     ("ConvTranspose2d(4, 6, (3, 2), stride=2, output_padding=1)", (2, 4, 4, 3)),
     ("DeformConv2d(8, 6, (3, 2), stride=(2, 1), padding=1, groups=2, offset_groups=2, modulated=True)", (2, 8, 7, 6)),
     ("DeformConv2d(4, 6, 3, padding=1)", (2, 4, 7, 6)),
