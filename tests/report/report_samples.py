@@ -24,6 +24,8 @@ from convcli.verifier.verdict import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from convcli.verifier.self_test import SelfTest
+
 COMMANDS: tuple[Command, ...] = ("shape", "params", "flops", "summary")
 NASTY = (
     "a|b",
@@ -151,6 +153,33 @@ def explained() -> Explanation:
             "x[0, 0, 0, 1] = 1, weight[0, 0, 0, 1] = 1, the rest 0: y[0, 0, 0, 0] expected 1, found 0",
         ),
         note="shrunk for 10 seconds, 40 layers: smaller ones may fail too",
+    )
+
+
+def self_tests() -> SelfTest:
+    """A wrong implementation caught, one that survived, a right one accused."""
+    from convcli.verifier.self_test import Alarm, Kill, Right, SelfTest  # heavy: not on the calculator's way
+
+    kill = Kill(
+        "kernel_flipped",
+        "the kernel turned by 180 degrees",
+        ("conv",),
+        "Conv1d(2, 1, 2)",
+        (1, 2, 2),
+        4,
+        {"float64": "exact", "float32": "exact"},
+        "expected 3, found 4",
+        ("1e-3",),
+    )
+    alarm = Alarm("wide", "Conv2d(8, 3, 3)", 3, check("forward", Status.FAILED, detail="expected 1, found 2"))
+    return SelfTest(
+        convcli="0.0.0",
+        seed=0,
+        environment={"numpy": "2.0"},
+        kills=(kill, msgspec.structs.replace(kill, name="a|b", caught={"float64": "exact", "float32": ""})),
+        right=(Right("sequential", "one by one", 22, 0, ("1e-3",)), Right("wide", "rounded once", 22, 1, ())),
+        alarms=(alarm,),
+        seconds=1.5,
     )
 
 

@@ -17,7 +17,7 @@ from verify_layers import planned as planned_layers
 
 import convcli
 from convcli.backends import numpy as ours
-from convcli.plan import Network
+from convcli.plan import Plan
 from convcli.verifier.explain import explanation
 from convcli.verifier.explain.contributions import Sum, Term, lines, missing, sum_of
 from convcli.verifier.explain.data import nonzero, sifted
@@ -26,14 +26,14 @@ from convcli.verifier.fills import Case, structural
 from convcli.verifier.gradient_fills import structural_gradients
 from convcli.verifier.mutants import MUTANTS, planned
 from convcli.verifier.run import verify
-from convcli.verifier.self_test import loaded
+from convcli.verifier.tolerances import loaded
 from convcli.verifier.verdict import LayerVerdict, Smallest
 
 NEVER_CAUGHT = {"strides_of_x_ignored", "strides_of_the_weight_ignored"}  # `verify` hands over arrays in C order
 SAMPLE = sorted(set(MUTANTS) - NEVER_CAUGHT)[::9]
 
 
-def plan_of(*layers: tuple[str, tuple[int, ...]]) -> Network:
+def plan_of(*layers: tuple[str, tuple[int, ...]]) -> Plan:
     return planned_layers(*((convcli.parse(text), shape) for text, shape in layers))
 
 
@@ -260,7 +260,7 @@ def test_ctrl_c_keeps_what_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
         return real(*args, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(explanation, "explanation", impatient)
-    layers: Network = plan_of(*((f"Conv1d(2, {count}, 3)", (1, 2, 5)) for count in range(1, 4)))
+    layers = plan_of(*((f"Conv1d(2, {count}, 3)", (1, 2, 5)) for count in range(1, 4)))
     outcome = verify(layers, against="convcli.verifier.mutants:kernel_flipped", dtypes=("float32",))
     assert outcome.exit_code == 130
     assert [layer.status for layer in outcome.layers] == ["failed"] * 3

@@ -77,14 +77,14 @@ def test_inputs_cut_to_fewer_bits_do_not_pass(fake: str) -> None:
 
 def test_what_rounds_by_nature_is_inexact() -> None:
     """Only where the backend says so; otherwise the same numbers are a failure."""
-    assert statuses(verify(LAYERS, against="verify_fakes:rounding", dtypes=("float32",)))[1] == "failed"
-    outcome = verify(LAYERS, against="verify_fakes:owned", dtypes=("float32",, explain=False))
+    assert statuses(verify(LAYERS, against="verify_fakes:rounding", dtypes=("float32",), explain=False))[1] == "failed"
+    outcome = verify(LAYERS, against="verify_fakes:owned", dtypes=("float32",), explain=False)
     assert statuses(outcome) == ["passed", "inexact", "passed"]
     assert outcome.exit_code == 0
 
 
 def test_output_that_a_backend_prints_is_not_the_reports(capfd: pytest.CaptureFixture[str]) -> None:
-    outcome = verify(LAYERS, against="verify_fakes:talking", dtypes=("float32",, explain=False))
+    outcome = verify(LAYERS, against="verify_fakes:talking", dtypes=("float32",), explain=False)
     out, err = capfd.readouterr()
     assert statuses(outcome) == ["passed"] * 3
     assert out == ""
