@@ -119,12 +119,12 @@ def verify(
     for name in dtypes:
         if name not in {"float64", "float32"}:
             raise SpecError(f"--dtype {name} is not known", allowed="float64, float32")
-    if kernel and against:
+    if kernel and against is not None:
         raise SpecError("--kernel and --against exclude each other: a kernel is checked against convcli itself")
     if arrays != "numpy" and kernel is None:
         raise SpecError(f"--arrays {arrays} says what --kernel is given, and there is none")
     if replay is not None:
-        _replay(replay, sink, layer, against or "", (kernel, arrays) if kernel else None, timeout)
+        _replay(replay, sink, layer, against, (kernel, arrays) if kernel else None, timeout)
     plans = plans_of(layer)
     from convcli.verifier.own import target
     from convcli.verifier.run import verify as verify_plans
@@ -141,7 +141,7 @@ def verify(
             fail_fast=fail_fast,
             max_memory=None if max_memory is None else _bytes(max_memory),
             timeout=timeout,
-            against=against or "torch",
+            against="torch" if against is None else against,
             explain=explain,
             save_failures=save_failures,
             kernel=target(kernel, arrays) if kernel is not None else None,
@@ -152,7 +152,7 @@ def verify(
 
 
 def _replay(
-    path: str, sink: Sink, layer: LayerFlags, against: str, kernel: tuple[str, str] | None, timeout: float
+    path: str, sink: Sink, layer: LayerFlags, against: str | None, kernel: tuple[str, str] | None, timeout: float
 ) -> NoReturn:
     """A saved failure has its layer and its data: there is nothing else to say."""
     if any(getattr(layer, name) for name in layer.__struct_fields__):

@@ -70,7 +70,7 @@ def test_the_console_blocks_print_what_they_say(folder: Path, command: str, outp
     run = ran(["-m", "convcli", *shlex.split(command)[1:]], folder)
     said = run.stdout + run.stderr
     assert squeezed(said) == squeezed(output)
-    code = 2 if "convcli: " in output else 1 if "FAILED" in output else 3 if "UNSUPPORTED" in output else 0
+    code = 2 if output.startswith("convcli: ") else 1 if "FAILED" in output else 3 if "UNSUPPORTED" in output else 0
     assert run.returncode == code, said
 
 
