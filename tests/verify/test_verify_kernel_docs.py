@@ -56,6 +56,7 @@ def ran(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
 def squeezed(text: str) -> str:
     """Without what the machine decides: times, how near to its bound an error comes, whether torch has a vote."""
     text = re.sub(r", (\w+) and torch agree", r" and \1 agree", text)
+    text = re.sub(r"^ *torch agrees with .*\n", "", text, flags=re.MULTILINE)
     return re.sub(r" +", " ", NUMBERS.sub("T", re.sub(r"^seed .*\n", "", text, flags=re.MULTILINE))).strip()
 
 
