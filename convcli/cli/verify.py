@@ -28,7 +28,10 @@ def verify(
             "--dtype", metavar="DTYPE", help="float64 or float32; repeatable. Both, if left out.", show_default=False
         ),
     ] = None,
-    grad: Annotated[bool, typer.Option("--grad", help="Check every gradient against torch's autograd too.")] = False,
+    grad: Annotated[
+        bool,
+        typer.Option("--grad", help="Check every gradient too: against autograd, or autograd's through your --kernel."),
+    ] = False,
     prove: Annotated[
         bool, typer.Option("--prove", help="Prove macs_nonpad by running layers of ones, on both sides.")
     ] = False,
@@ -63,6 +66,15 @@ def verify(
             show_default=False,
         ),
     ] = None,
+    kernel_grad: Annotated[
+        str | None,
+        typer.Option(
+            "--kernel-grad",
+            metavar="PLACE:FUNCTION",
+            help="Test a backward of your own, with --kernel or alone: (dx, dw, db) of (dy, x, weight, ...).",
+            show_default=False,
+        ),
+    ] = None,
     arrays: Annotated[
         str, typer.Option("--arrays", metavar="LIBRARY", help="What --kernel is given: numpy arrays or torch tensors.")
     ] = "numpy",
@@ -89,10 +101,13 @@ def verify(
     for name in dtypes:
         if name not in {"float64", "float32"}:
             raise SpecError(f"--dtype {name} is not known", allowed="float64, float32")
-    if kernel and against != "torch":
-        raise SpecError("--kernel and --against exclude each other: a kernel is checked against convcli itself")
-    if arrays != "numpy" and kernel is None:
+    own = "--kernel" if kernel is not None else "--kernel-grad" if kernel_grad is not None else ""
+    if own and against != "torch":
+        raise SpecError(f"{own} and --against exclude each other: a kernel is checked against convcli itself")
+    if arrays != "numpy" and not own:
         raise SpecError(f"--arrays {arrays} says what --kernel is given, and there is none")
+    if grad and kernel and not kernel_grad and arrays == "numpy":
+        raise SpecError("--grad: nothing differentiates numpy arrays", allowed="--kernel-grad names the backward")
     plans = plans_of(layer)
     from convcli.verifier.own import target
     from convcli.verifier.run import verify as verify_plans
@@ -110,7 +125,8 @@ def verify(
             max_memory=None if max_memory is None else _bytes(max_memory),
             timeout=timeout,
             against=against,
-            kernel=target(kernel, arrays) if kernel is not None else None,
+            kernel=None if kernel is None else target(kernel, arrays),
+            kernel_grad=None if kernel_grad is None else target(kernel_grad, arrays, "backward"),
             progress=progress,
         )
     sink.emit(outcome)

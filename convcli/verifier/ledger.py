@@ -83,8 +83,8 @@ class Ledger:
         for index, subject in enumerate(self.subjects):
             if self._twin[index] != index:
                 continue
-            kernel = self.wanted.kernel
-            found = list(kernel_jobs(subject.step, self.wanted, kernel) if kernel else jobs(subject.step, self.wanted))
+            made = kernel_jobs if self.wanted.own else jobs
+            found = list(made(subject.step, self.wanted))
             self._checks[index], self._expected[index] = {}, len(found)
             for position, job in enumerate(found):
                 if self.failed:
@@ -155,7 +155,7 @@ class Ledger:
                 seed=self.wanted.seed,
                 dtype=fault,
                 also=self.wanted.flags,
-                kernel=self.wanted.kernel,
+                own=self.wanted.own,
             ),
             source=subject.source,
             line=UNSET if step.line is None else step.line,

@@ -21,7 +21,7 @@ from convcli.verifier.verdict import Check, Status
 from convcli.verifier.workers import Call, Reply, Workers
 
 if TYPE_CHECKING:
-    from convcli.backends.kernel import Target
+    from convcli.backends.target import Target
     from convcli.verifier.ledger import Place
 
 WARM = "torch"  # what the fork server preloads
@@ -52,19 +52,19 @@ class Workshop:
         threads: int,
         timeout: float,
         limit: int,
-        kernel: Target | None = None,
+        own: tuple[Target, ...] = (),
     ):
         self._check = check
         self.limit, self._most = limit, 2 * count + 1  # one job of each side waits while the others run
         self._running: list[_Running] = []
         self._root = tempfile.TemporaryDirectory(prefix="convcli-", ignore_cleanup_errors=True)
         ours = Workers(OURS, count=count, threads=threads, timeout=timeout, warm=False)
-        if kernel:
-            warm = kernel.arrays == WARM
+        if own:
+            warm = own[0].arrays == WARM
             theirs = Workers("", count=count, threads=threads, timeout=timeout, warm=warm, run=trial.run)
         else:
             theirs = Workers(against, count=count, threads=threads, timeout=timeout, warm=against == WARM)
-        self._described = kernel or against
+        self._described = own or against
         self._bench = Bench(against, ours, theirs)
 
     def __enter__(self) -> Self:
