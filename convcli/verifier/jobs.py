@@ -15,6 +15,7 @@ from convcli.verifier.gradient import AdjointJob, BoundGradientJob, ExactGradien
 from convcli.verifier.job import Job
 from convcli.verifier.kernel_gradients import GradientsJob
 from convcli.verifier.kernel_values import ValuesJob
+from convcli.verifier.legality import LegalityJob
 from convcli.verifier.mantissa import MantissaJob
 from convcli.verifier.prove import ProveJob
 
@@ -62,6 +63,7 @@ def jobs(step: Step, wanted: Wanted) -> Iterator[Job]:
     """Every check of one layer, in the order of the report."""
     seed, against, dtypes = wanted.seed, wanted.against, wanted.dtypes
     yield FactsJob(step, seed, against)
+    yield LegalityJob(step, seed, against)
     if wanted.prove:
         yield ProveJob(step, seed, against)
     if dtypes and step.layer.counts(step.x, step.images).macs <= LOOPS_MACS:
