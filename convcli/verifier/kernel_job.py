@@ -105,7 +105,8 @@ class KernelJob(Job):
             number = len(calls)
             samples = tuple(store(str(theirs), f"{number}.{turn}", fill) for turn, fill in enumerate(fills))
             views = question.stage == "views"
-            task = Task(question.layer, samples, self.dtype, str(theirs), f"{number}.theirs", views)
+            memory = max(self.memory, bench.share)
+            task = Task(question.layer, samples, self.dtype, str(theirs), f"{number}.theirs", memory, views)
             ask = partial(bench.theirs.call, "trial", self.target, task)
             calls.append(After(calls[:1], calls[0], ask) if calls else ask())  # what hangs there is not tried again
             self._questions.append(question)

@@ -22,6 +22,7 @@ from convcli.errors import SpecError
 from convcli.layers import Layer
 from convcli.verifier.done import Done, attempted
 from convcli.verifier.exchange import Sample, load, save
+from convcli.verifier.memory import limited
 from convcli.verifier.views import as_views
 
 if TYPE_CHECKING:
@@ -33,13 +34,17 @@ Files = dict[str, str]  # the file of each array that the kernel returned: y, or
 
 
 class Task(msgspec.Struct, frozen=True):
-    """A layer, its data and where the results go. views: every array is a view of another order in memory."""
+    """A layer, its data and where the results go.
+
+    memory: the bytes that the kernel may take. views: every array is a view of another order in memory.
+    """
 
     layer: Layer
     samples: tuple[Sample, ...]
     dtype: str
     directory: str
     label: str
+    memory: int
     views: bool = False
 
     def saved(self, turn: int, found: Arrays) -> Files:
@@ -88,7 +93,8 @@ def trial(target: Target, task: Task) -> Trial:
     So whoever remembers an answer by shape or by address is wrong on the second, and whoever returns a buffer of his
     own has changed the first when the second is there.
     """
-    loaded, layer = _kernel(target), task.layer
+    with limited(task.memory):
+        loaded = _kernel(target)
     buffers = task.samples[0].load(task.dtype)
     buffers = as_views(buffers) if task.views else buffers
     results: list[Arrays] = []
@@ -98,7 +104,7 @@ def trial(target: Target, task: Task) -> Trial:
         given = sample.load(task.dtype)
         for name, array in given.items():
             buffers[name][...] = array
-        found = _answers(loaded.kernel, target.role, layer, buffers)
+        found = _answers(loaded.kernel, target, task, buffers)
         results.append(found)
         files.append(task.saved(turn, found))
         faults += _written(buffers, given) + _views(found, buffers)
@@ -106,7 +112,7 @@ def trial(target: Target, task: Task) -> Trial:
     if len(task.samples) > 1:
         faults += [] if faults else _shared(results, files)
         with _watching() as calls:
-            again = _answers(loaded.kernel, target.role, layer, task.samples[0].load(task.dtype))
+            again = _answers(loaded.kernel, target, task, task.samples[0].load(task.dtype))
         reference = bool(calls)
         if not _as_saved(again, files[0]):
             faults.append("it gives another answer when it is called with the same data again")
@@ -114,11 +120,12 @@ def trial(target: Target, task: Task) -> Trial:
     return Trial(tuple(files), tuple(dict.fromkeys(faults)), reference)
 
 
-def _answers(kernel: Kernel, role: str, layer: Layer, arrays: Arrays) -> dict[str, Array]:
+def _answers(kernel: Kernel, target: Target, task: Task, arrays: Arrays) -> dict[str, Array]:
     """The kernel's results. A process that it forked and that returns too ends here: it is no worker."""
     home = os.getpid()
     try:
-        return kernel.answers(role, layer, arrays)
+        with limited(task.memory):
+            return kernel.answers(target.role, task.layer, arrays)
     finally:
         if os.getpid() != home:
             os._exit(0)

@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, wait
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
@@ -15,6 +16,7 @@ from convcli.backends import OURS
 from convcli.errors import BackendMissing, SpecError
 from convcli.verifier import trial
 from convcli.verifier.estimate import gigabytes
+from convcli.verifier.exchange import Lost
 from convcli.verifier.fills import Unfillable
 from convcli.verifier.job import Bench, Job, NothingToDo
 from convcli.verifier.verdict import Check, Status
@@ -61,11 +63,11 @@ class Workshop:
         ours = Workers(OURS, count=count, threads=threads, timeout=timeout, warm=False)
         if own:
             warm = own[0].arrays == WARM
-            theirs = Workers("", count=count, threads=threads, timeout=timeout, warm=warm, run=trial.run)
+            theirs = Workers("", count=count, threads=threads, timeout=timeout, warm=warm, apart=True, run=trial.run)
         else:
             theirs = Workers(against, count=count, threads=threads, timeout=timeout, warm=against == WARM)
         self._described = own or against
-        self._bench = Bench(against, ours, theirs)
+        self._bench = Bench(against, ours, theirs, share=limit // count)
 
     def __enter__(self) -> Self:
         return self
@@ -104,12 +106,15 @@ class Workshop:
         if job.memory > self.limit:
             needs = f"needs about {gigabytes(job.memory)}, --max-memory is {gigabytes(self.limit)}"
             return [(place, (job.check(Status.SKIPPED, needs),))]
+        Path(self._root.name).mkdir(exist_ok=True)  # what is tested here may have deleted it
         directory = tempfile.TemporaryDirectory(dir=self._root.name, ignore_cleanup_errors=True)
         try:
             self._running.append(_Running(place, job, job.start(self._bench, directory.name), directory))
         except (NothingToDo, Unfillable) as reason:
             directory.cleanup()
             return [(place, (job.check(Status.SKIPPED, str(reason)),))]
+        except FileNotFoundError:
+            return [(place, (job.check(Status.CRASHED, f"{self._bench.against} deleted the data meanwhile"),))]
         except (MemoryError, OSError) as error:
             directory.cleanup()
             if isinstance(error, OSError) and error.errno not in {errno.ENOSPC, errno.ENOMEM, errno.EDQUOT}:
@@ -151,6 +156,8 @@ class Workshop:
             checks = running.job.checks(replies)
         except MemoryError as error:
             checks = (running.job.check(Status.OUT_OF_MEMORY, f"no room for the comparison: {error}"),)
+        except Lost as error:
+            checks = (running.job.check(Status.CRASHED, f"{self._bench.against}: {error}"),)
         running.directory.cleanup()
         return running.place, checks
 
