@@ -83,7 +83,7 @@ def verify(
         typer.Option(
             "--against",
             metavar="BACKEND",
-            help="The other side: torch, onnxruntime, onnx-reference, jax, or a backend of your own as module:name.",
+            help="The other side: torch, onnxruntime, onnx-reference, jax, tensorflow, or your own as module:name.",
         ),
     ] = "torch",
     timeout: Annotated[

@@ -44,9 +44,9 @@ def verify(  # noqa: PLR0913 - each is one option of the command
     jobs: layers worked on at a time, each by one process for either side. only: names or patterns (`layer1.*`) of the
     layers to check. fail_fast: skip what comes after a failure. max_memory: bytes; a layer that needs more is skipped;
     half of what is free when left out. timeout: seconds for one call of one side. against: "torch", "onnxruntime",
-    "onnx-reference", "jax", or a backend of one's own as `module` or `module:name`. kernel, kernel_grad: functions of
-    the user's to be tested instead (`verify_kernel`). progress: told (layers done, layers in all, name). on_verdict:
-    told each verdict, in order, as soon as it is there.
+    "onnx-reference", "jax", "tensorflow", or a backend of one's own as `module` or `module:name`. kernel, kernel_grad:
+    functions of the user's to be tested instead (`verify_kernel`). progress: told (layers done, layers in all, name).
+    on_verdict: told each verdict, in order, as soon as it is there.
 
     Raises BackendMissing before any work when the other side cannot run, SpecError for arguments that make no sense.
     Ctrl-C ends it: the outcome then holds what was finished and is `interrupted`.
