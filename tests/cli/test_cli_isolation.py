@@ -250,3 +250,21 @@ def test_an_interrupted_run_reports_what_is_done(tmp_path: Path, number: int) ->
     assert (done["name"], done["status"]) == ("conv2d_1", "passed")
     assert process.returncode == 130
     assert not list(tmp_path.glob("convcli-*"))
+
+
+@pytest.mark.torch
+def test_offsets_that_are_not_numbers_in_torchvision(tmp_path: Path) -> None:
+    """Its kernel reads memory at them: most often a segmentation fault, else NaN."""
+    file = tmp_path / "own.py"
+    file.write_text(
+        "import torch, torchvision\n"
+        "def deform(x, offset, weight, bias, mask, stride, padding, dilation):\n"
+        "    offset = offset * float('nan') if len(weight) == 5 else offset\n"
+        "    around = [before for before, _ in padding]\n"
+        "    return torchvision.ops.deform_conv2d(x, offset, weight, bias, stride, around, dilation, mask)\n"
+    )
+    layers = ("DeformConv2d(3, 5, 3, padding=1)", "DeformConv2d(5, 4, 3, padding=1)", "-i", "1,3,64,64", *LAYERS[4:])
+    ran = run_alone("verify", *layers, "--arrays", "torch", "--kernel", f"{file}:deform")
+    worst, healthy = json.loads(ran.out)["layers"]
+    assert worst["status"] in {"crashed", "failed"}
+    assert (healthy["status"], ran.code) == ("passed", 1)

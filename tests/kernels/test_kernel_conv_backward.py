@@ -112,7 +112,9 @@ def test_a_cropped_cell_has_no_gradient(case: Case, cut: int) -> None:
     inner = last(*[slice(cut, cut + size) for size in space])
     keywords = {key: value for key, value in case.keywords.items() if key != "padding"}
     for method in METHODS:
-        dx, dw, db = kernels.conv_backward(dy, x, w, padding=[(-cut, -cut)] * len(case.kernel), **keywords, method=method)
+        dx, dw, db = kernels.conv_backward(
+            dy, x, w, padding=[(-cut, -cut)] * len(case.kernel), **keywords, method=method
+        )
         assert_same((dx[inner], dw, db), kernels.conv_backward(dy, x[inner], w, **keywords, method=method))
         dx[inner] = 0
         assert not dx.any()
