@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -86,6 +86,13 @@ def verify(
             help="The other side: torch, onnxruntime, onnx-reference, jax, tensorflow, or your own as module:name.",
         ),
     ] = "torch",
+    self_test: Annotated[
+        bool, typer.Option("--self-test", help="Test the verifier itself, on wrong and right implementations.")
+    ] = False,
+    seeds: Annotated[
+        int | None,
+        typer.Option("--seeds", help="--self-test: runs of each right implementation.", show_default=False),
+    ] = None,
     timeout: Annotated[
         float, typer.Option("--timeout", metavar="SECONDS", help="Longest that a backend may take over one layer.")
     ] = 60.0,
@@ -97,6 +104,10 @@ def verify(
       convcli verify "Conv2d(3, 64, 7, stride=2, padding=3)" -i 1,3,224,224 --format junit --output verify.xml
     """
     sink = Sink(report)
+    if self_test:
+        _test_the_verifier(layer, sink, seed, seeds)
+    if seeds is not None:
+        raise SpecError("--seeds says how long --self-test runs, and there is none")
     dtypes = tuple(dtype or ("float64", "float32"))
     for name in dtypes:
         if name not in {"float64", "float32"}:
@@ -129,6 +140,18 @@ def verify(
             kernel_grad=None if kernel_grad is None else target(kernel_grad, arrays, "backward"),
             progress=progress,
         )
+    sink.emit(outcome)
+    raise Ended(outcome.exit_code)
+
+
+def _test_the_verifier(layer: LayerFlags, sink: Sink, seed: int, seeds: int | None) -> NoReturn:
+    """`--self-test`: it has layers of its own."""
+    if any(getattr(layer, name) is not None for name in layer.__struct_fields__):
+        raise SpecError("--self-test takes no layers: each wrong implementation has its own")
+    from convcli.verifier.self_test import SEEDS, self_test
+
+    with _progress(quiet=sink.flags.quiet) as progress:
+        outcome = self_test(seed=seed, seeds=SEEDS if seeds is None else seeds, progress=progress)
     sink.emit(outcome)
     raise Ended(outcome.exit_code)
 

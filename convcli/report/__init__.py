@@ -10,13 +10,16 @@ from convcli.errors import SpecError
 
 if TYPE_CHECKING:
     from convcli.records import Report
+    from convcli.verifier.self_test import SelfTest
     from convcli.verifier.verdict import Outcome
+
+    Record = Report | Outcome | SelfTest
 
 FORMATS = ("text", "json", "csv", "markdown", "junit", "github")
 ENDINGS = {".json": "json", ".md": "markdown", ".csv": "csv", ".xml": "junit", ".txt": "text"}
 
 
-def render(record: Report | Outcome, form: str) -> str:
+def render(record: Record, form: str) -> str:
     """`record` in one of FORMATS, ending in one newline. Raises SpecError for any other."""
     if form not in FORMATS:
         raise SpecError(f"format {form!r} is not known", field="--format", allowed=", ".join(FORMATS))

@@ -15,20 +15,25 @@ from msgspec import UNSET
 
 from convcli.records import NetworkRecord, Report
 from convcli.report.flat import Order, flat, layer_and_parts, written
+from convcli.report.sheet import Sheet, drawn
 from convcli.report.units import printable
 from convcli.report.verdicts import checks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from convcli.report import Record
     from convcli.verifier.verdict import LayerVerdict, Outcome
 
 Cells = dict[str, str]
 
 
-def render(record: Report | Outcome) -> str:
+def render(record: Record) -> str:
     """The record as CSV, lines ending in LF."""
-    return _report(record) if isinstance(record, Report) else _outcome(record)
+    drawing = drawn(record)
+    if isinstance(drawing, Report):
+        return _report(drawing)
+    return _sheet(drawing) if isinstance(drawing, Sheet) else _outcome(drawing)
 
 
 def guarded(text: str) -> str:
@@ -77,6 +82,15 @@ def _checks(layer: LayerVerdict) -> Iterator[Cells]:
         name = guarded(found.pop("name"))
         cells = {key: guarded(value) if isinstance(value, str) else written(value) for key, value in found.items()}
         yield {**start, "check": name, **cells}
+
+
+def _sheet(sheet: Sheet) -> str:
+    """A row for each of the sheet's records; `kind` says of what sort it is."""
+    rows = []
+    for record in sheet.rows:
+        cells = {key: guarded(written(value)) for _, key, value in flat(record)}
+        rows.append({"kind": type(record).__name__.lower(), **cells})
+    return _table(list(dict.fromkeys(key for row in rows for key in row)), rows)
 
 
 def _table(header: list[str], rows: Iterable[Cells]) -> str:

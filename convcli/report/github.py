@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET, UnsetType
 
 from convcli.records import LayerRecord, NetworkRecord, Report
+from convcli.report.sheet import Sheet, drawn
 from convcli.report.table import convention_lines, heading, in_all, sentence
 from convcli.report.units import digits, printable, shape
 from convcli.report.verdicts import checks, findings, label, last_line, words
@@ -18,14 +19,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.errors import SpecError
+    from convcli.report import Record
     from convcli.verifier.verdict import LayerVerdict, Outcome
 
 COUNTS = ("params", "macs", "macs_nonpad", "flops")
 
 
-def render(record: Report | Outcome) -> str:
+def render(record: Record) -> str:
     """The record as annotations, a line each."""
-    lines = _report(record) if isinstance(record, Report) else _outcome(record)
+    drawing = drawn(record)
+    if isinstance(drawing, Report):
+        lines = _report(drawing)
+    else:
+        lines = _sheet(drawing) if isinstance(drawing, Sheet) else _outcome(drawing)
     return "\n".join(lines) + "\n"
 
 
@@ -107,6 +113,12 @@ def _outcome(outcome: Outcome) -> Iterator[str]:
     for layer in outcome.layers:
         if not layer.status.good:
             yield _verdict(layer)
+
+
+def _sheet(sheet: Sheet) -> Iterator[str]:
+    yield command("notice", sheet.last_line, title=f"convcli {sheet.title}")
+    for case in sheet.bad:
+        yield command("error", "\n".join(case.detail) or case.name, title=f"{printable(case.name)}: failed")
 
 
 def _verdict(layer: LayerVerdict) -> str:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from convcli.records import Report
+from convcli.report.sheet import Sheet, drawn
 
 if TYPE_CHECKING:
+    from convcli.report import Record
     from convcli.verifier.verdict import Outcome
 
 MANY_LAYERS = 2000
@@ -18,13 +20,17 @@ _NUMBERS = re.compile(rb"\[\n\s+(-?[\d.eE+-]+(?:,\n\s+-?[\d.eE+-]+)*)\n\s+\]")  
 _BREAK = re.compile(rb",\n\s+")
 
 
-def render(record: Report | Outcome) -> str:
+def render(record: Record) -> str:
     """Indented by 2 with shapes on one line; from 2,000 layers on, one layer a line (a third of the size)."""
-    parts = record.reports if isinstance(record, Report) else (record,)
-    if sum(len(part.layers) for part in parts) > MANY_LAYERS:
-        return encoded(_layer_a_line(record)).decode() + "\n"
+    drawing = drawn(record)
+    if not isinstance(drawing, Sheet) and _layers(drawing) > MANY_LAYERS:
+        return encoded(_layer_a_line(drawing)).decode() + "\n"
     pretty = msgspec.json.format(encoded(record), indent=2)
     return _NUMBERS.sub(lambda numbers: b"[" + _BREAK.sub(b", ", numbers[1]) + b"]", pretty).decode() + "\n"
+
+
+def _layers(record: Report | Outcome) -> int:
+    return sum(len(part.layers) for part in (record.reports if isinstance(record, Report) else (record,)))
 
 
 def encoded(value: Any) -> bytes:

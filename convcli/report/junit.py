@@ -10,25 +10,31 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from convcli.records import LayerRecord, Report
 from convcli.report.flat import flat, layer_and_parts, written
+from convcli.report.sheet import Sheet, drawn
 from convcli.report.verdicts import checks, findings, label
 
 if TYPE_CHECKING:
-    from convcli.verifier.verdict import Check, LayerVerdict, Outcome
+    from convcli.report import Record
+    from convcli.report.sheet import Case
+    from convcli.verifier.verdict import Check, LayerVerdict
 
 ERRORS = {"crashed", "timed_out", "out_of_memory"}
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, section 2.2
 
 
-def render(record: Report | Outcome) -> str:
+def render(record: Record) -> str:
     """The record as JUnit XML, a suite per source."""
+    drawing = drawn(record)
+    if isinstance(drawing, Sheet):
+        return _sheet(drawing)
     suites: dict[str, list[TestCase]] = {}
-    if isinstance(record, Report):
-        for network in record.reports:
+    if isinstance(drawing, Report):
+        for network in drawing.reports:
             suites.setdefault(network.source, []).extend(_numbers(network.source, layer) for layer in network.layers)
     else:
-        for verdict in record.layers:
+        for verdict in drawing.layers:
             suites.setdefault(verdict.source, []).extend(_checked(verdict, check) for check in checks(verdict))
-    return _document(f"convcli {record.command}", suites)
+    return _document(f"convcli {drawing.command}", suites)
 
 
 def legal(text: str) -> str:
@@ -58,6 +64,23 @@ def _checked(layer: LayerVerdict, check: Check) -> TestCase:
     result.text = legal("\n".join([*found, *filter(None, [layer.repro])]))
     case.result = [result]
     return case
+
+
+def _sheet(sheet: Sheet) -> str:
+    groups: dict[str, list[TestCase]] = {}
+    for case in sheet.cases:
+        groups.setdefault(case.group, []).append(_found(sheet, case))
+    return _document(f"convcli {sheet.title}", groups)
+
+
+def _found(sheet: Sheet, case: Case) -> TestCase:
+    made = _case(f"convcli {sheet.title}", case.group, case.name)
+    made.time = case.seconds
+    if case.bad:
+        result = Failure(legal(case.detail[0] if case.detail else case.name), "failed")
+        result.text = legal("\n".join(case.detail))
+        made.result = [result]
+    return made
 
 
 def _case(source: str, layer: str, name: str) -> TestCase:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from convcli.records import Report
 from convcli.report import verdicts
+from convcli.report.sheet import Sheet, drawn
 from convcli.report.table import Column, Row, Table, convention_lines, heading, in_all, page, sentence
 from convcli.report.text import cell_text
 from convcli.report.units import printable
@@ -15,15 +16,20 @@ from convcli.report.units import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from convcli.report import Record
     from convcli.report.verdicts import Block
     from convcli.verifier.verdict import Check, Outcome
 
 _MARKS = re.compile(r"[\\`*\[\]{}|~#]|(?<![^\W_])_|_(?![^\W_])")  # an underscore inside a word is no mark
 
 
-def render(record: Report | Outcome) -> str:
+def render(record: Record) -> str:
     """The record as Markdown."""
-    lines = _report(record) if isinstance(record, Report) else _outcome(record)
+    drawing = drawn(record)
+    if isinstance(drawing, Report):
+        lines = _report(drawing)
+    else:
+        lines = _sheet(drawing) if isinstance(drawing, Sheet) else _outcome(drawing)
     return "\n".join(lines) + "\n"
 
 
@@ -39,7 +45,7 @@ def _report(report: Report) -> Iterator[str]:
             yield ""
         yield f"## {escaped(heading(record))}"
         yield ""
-        yield from _table(table)
+        yield from table_lines(table)
         yield ""
         yield escaped(sentence(record, report.command))
     if len(report.reports) > 1 and report.command != "shape":
@@ -63,12 +69,31 @@ def _outcome(outcome: Outcome) -> Iterator[str]:
         if table.heading:
             yield f"### {escaped(table.heading)}"
             yield ""
-        yield from _table(table)
+        yield from table_lines(table)
     for block in verdicts.blocks(outcome):
         yield ""
         yield from _details(block)
     yield ""
     yield f"<sub>{escaped(verdicts.environment_line(outcome))}</sub>"
+
+
+def _sheet(sheet: Sheet) -> Iterator[str]:
+    yield f"## {escaped(sheet.title)}: {sheet.mark}"
+    yield ""
+    yield f"**{escaped(sheet.last_line)}**"
+    if sheet.bad:
+        titles = tuple(Column(title, right=False) for title in ("of", "failed", "found"))
+        rows = tuple(Row((case.group, printable(case.name), "; ".join(case.detail))) for case in sheet.bad)
+        yield ""
+        yield from table_lines(Table("", titles, rows))
+    for table in sheet.tables:
+        yield ""
+        yield from table_lines(table)
+        for note in table.notes:
+            yield ""
+            yield escaped(note)
+    yield ""
+    yield f"<sub>{escaped(sheet.about)}</sub>"
 
 
 def _failures(outcome: Outcome) -> Iterator[str]:
@@ -88,7 +113,7 @@ def _failures(outcome: Outcome) -> Iterator[str]:
         for check in verdicts.checks(layer)
         if check.status.bad
     ]
-    yield from _table(Table("", tuple(Column(title, right=False) for title in titles), tuple(rows)))
+    yield from table_lines(Table("", tuple(Column(title, right=False) for title in titles), tuple(rows)))
 
 
 def _found(check: Check) -> str:
@@ -105,7 +130,8 @@ def _details(block: Block) -> Iterator[str]:
     yield "</details>"
 
 
-def _table(table: Table) -> Iterator[str]:
+def table_lines(table: Table) -> Iterator[str]:
+    """The table as GitHub draws it."""
     yield _line(column.title for column in table.columns)
     yield _line("---:" if column.right else "---" for column in table.columns)
     for row in table.rows:

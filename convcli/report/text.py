@@ -9,28 +9,32 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from convcli.records import Report
+from convcli.report.sheet import Sheet, case_lines, drawn
 from convcli.report.table import Cell, Page, Row, Table, page
 from convcli.report.units import digits, shape, width
 
 if TYPE_CHECKING:
+    from convcli.report import Record
     from convcli.report.verdicts import Block
     from convcli.verifier.verdict import Outcome
 
 GAP = "  "
 
 
-def render(record: Report | Outcome) -> str:
+def render(record: Record) -> str:
     """The record as plain text."""
     return plain(record)
 
 
-def plain(record: Report | Outcome, *, verbose: bool = False, quiet: bool = False, separators: bool = False) -> str:
+def plain(record: Record, *, verbose: bool = False, quiet: bool = False, separators: bool = False) -> str:
     """The record as plain text; verbose and quiet concern `verify`. separators: 118,013,952 in the tables too."""
-    lines = (
-        page_lines(page(record), separators=separators)
-        if isinstance(record, Report)
-        else outcome_lines(record, verbose=verbose, quiet=quiet)
-    )
+    drawing = drawn(record)
+    if isinstance(drawing, Report):
+        lines = page_lines(page(drawing), separators=separators)
+    elif isinstance(drawing, Sheet):
+        lines = sheet_lines(drawing, quiet=quiet)
+    else:
+        lines = outcome_lines(drawing, verbose=verbose, quiet=quiet)
     return "\n".join(lines) + "\n"
 
 
@@ -60,6 +64,22 @@ def outcome_lines(outcome: Outcome, *, verbose: bool = False, quiet: bool = Fals
     if not quiet:
         yield verdicts.environment_line(outcome)
     yield verdicts.last_line(outcome)
+
+
+def sheet_lines(sheet: Sheet, *, quiet: bool = False) -> Iterator[str]:
+    """The tables, each with its notes, what is bad, the last line."""
+    for table in () if quiet else sheet.tables:
+        yield from table_lines(table)
+        yield ""
+        if table.notes:
+            yield from table.notes
+            yield ""
+    for case in sheet.bad:
+        yield from case_lines(case)
+        yield ""
+    if not quiet:
+        yield sheet.about
+    yield sheet.last_line
 
 
 def block_lines(block: Block) -> Iterator[str]:

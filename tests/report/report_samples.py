@@ -15,6 +15,8 @@ from convcli.verifier.verdict import Check, LayerVerdict, Outcome, Status, outco
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from convcli.verifier.self_test import SelfTest
+
 COMMANDS: tuple[Command, ...] = ("shape", "params", "flops", "summary")
 NASTY = (
     "a|b",
@@ -120,6 +122,33 @@ def sound() -> LayerVerdict:
         check("forward", method="bound", bound_ratio=0.0417, max_abs_error=3.1e-06),
     )
     return verdict("conv1", "Conv2d", checks, line=6)
+
+
+def self_tests() -> SelfTest:
+    """A wrong implementation caught, one that survived, a right one accused."""
+    from convcli.verifier.self_test import Alarm, Kill, Right, SelfTest  # heavy: not on the calculator's way
+
+    kill = Kill(
+        "kernel_flipped",
+        "the kernel turned by 180 degrees",
+        ("conv",),
+        "Conv1d(2, 1, 2)",
+        (1, 2, 2),
+        4,
+        {"float64": "exact", "float32": "exact"},
+        "expected 3, found 4",
+        ("1e-3",),
+    )
+    alarm = Alarm("wide", "Conv2d(8, 3, 3)", 3, check("forward", Status.FAILED, detail="expected 1, found 2"))
+    return SelfTest(
+        convcli="0.0.0",
+        seed=0,
+        environment={"numpy": "2.0"},
+        kills=(kill, msgspec.structs.replace(kill, name="a|b", caught={"float64": "exact", "float32": ""})),
+        right=(Right("sequential", "one by one", 22, 0, ("1e-3",)), Right("wide", "rounded once", 22, 1, ())),
+        alarms=(alarm,),
+        seconds=1.5,
+    )
 
 
 def outcomes() -> Outcome:
