@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
@@ -15,13 +16,14 @@ from convcli.backends import OURS
 from convcli.errors import BackendMissing, SpecError
 from convcli.verifier import trial
 from convcli.verifier.estimate import gigabytes
+from convcli.verifier.exchange import Lost
 from convcli.verifier.fills import Unfillable
 from convcli.verifier.job import Bench, Job, NothingToDo
 from convcli.verifier.verdict import Check, Status
 from convcli.verifier.workers import Call, Reply, Workers
 
 if TYPE_CHECKING:
-    from convcli.backends.kernel import Target
+    from convcli.backends.target import Target
     from convcli.verifier.ledger import Place
 
 WARM = "torch"  # what the fork server preloads
@@ -52,20 +54,20 @@ class Workshop:
         threads: int,
         timeout: float,
         limit: int,
-        kernel: Target | None = None,
+        own: tuple[Target, ...] = (),
     ):
         self._check = check
         self.limit, self._most = limit, 2 * count + 1  # one job of each side waits while the others run
         self._running: list[_Running] = []
         self._root = tempfile.TemporaryDirectory(prefix="convcli-", ignore_cleanup_errors=True)
         ours = Workers(OURS, count=count, threads=threads, timeout=timeout, warm=False)
-        if kernel:
-            warm = kernel.arrays == WARM
-            theirs = Workers("", count=count, threads=threads, timeout=timeout, warm=warm, run=trial.run)
+        if own:
+            warm = own[0].arrays == WARM
+            theirs = Workers("", count=count, threads=threads, timeout=timeout, warm=warm, apart=True, run=trial.run)
         else:
             theirs = Workers(against, count=count, threads=threads, timeout=timeout, warm=against == WARM)
-        self._described = kernel or against
-        self._bench = Bench(against, ours, theirs)
+        self._described = own or against
+        self._bench = Bench(against, ours, theirs, share=limit // count)
 
     def __enter__(self) -> Self:
         return self
@@ -118,12 +120,15 @@ class Workshop:
         if job.memory > self.limit:
             needs = f"needs about {gigabytes(job.memory)}, --max-memory is {gigabytes(self.limit)}"
             return [(place, (job.check(Status.SKIPPED, needs),))]
+        Path(self._root.name).mkdir(exist_ok=True)  # what is tested here may have deleted it
         directory = tempfile.TemporaryDirectory(dir=self._root.name, ignore_cleanup_errors=True)
         try:
             self._running.append(_Running(place, job, job.start(self._bench, directory.name), directory))
         except (NothingToDo, Unfillable) as reason:
             directory.cleanup()
             return [(place, (job.check(Status.SKIPPED, str(reason)),))]
+        except FileNotFoundError:
+            return [(place, (job.check(Status.CRASHED, f"{self._bench.against} deleted the data meanwhile"),))]
         except (MemoryError, OSError) as error:
             directory.cleanup()
             if isinstance(error, OSError) and error.errno not in {errno.ENOSPC, errno.ENOMEM, errno.EDQUOT}:
@@ -165,6 +170,8 @@ class Workshop:
             checks = running.job.checks(replies)
         except MemoryError as error:
             checks = (running.job.check(Status.OUT_OF_MEMORY, f"no room for the comparison: {error}"),)
+        except Lost as error:
+            checks = (running.job.check(Status.CRASHED, f"{self._bench.against}: {error}"),)
         running.directory.cleanup()
         return running.place, checks
 

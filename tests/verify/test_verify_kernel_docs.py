@@ -89,3 +89,12 @@ def test_the_files_are_python(folder: Path, name: str) -> None:
     text = (folder / f"{name}.py").read_text()
     compile(text, name, "exec")
     assert "def conv(x, weight, bias, stride, padding):" in text
+
+
+def test_the_backward_is_right_but_for_its_line(folder: Path) -> None:
+    """The text says that one line is wrong: with that one repaired, nothing is."""
+    text = (folder / "conv_grad.py").read_text()
+    (folder / "repaired.py").write_text(text.replace("dy[0].sum((1, 2))", "dy.sum((0, 2, 3))"))
+    layer = ["Conv2d(3, 8, 3, stride=2, padding=1)", "-i", "2,3,16,24", "--dtype", "float32"]
+    run = ran(["-m", "convcli", "verify", *layer, "--kernel-grad", "repaired.py:backward"], folder)
+    assert run.returncode == 0, run.stdout
