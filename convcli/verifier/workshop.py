@@ -120,21 +120,24 @@ class Workshop:
         if job.memory > self.limit:
             needs = f"needs about {gigabytes(job.memory)}, --max-memory is {gigabytes(self.limit)}"
             return [(place, (job.check(Status.SKIPPED, needs),))]
-        Path(self._root.name).mkdir(exist_ok=True)  # what is tested here may have deleted it
-        directory = tempfile.TemporaryDirectory(dir=self._root.name, ignore_cleanup_errors=True)
+        directory = None
         try:
+            Path(self._root.name).mkdir(exist_ok=True)  # what is tested here may have deleted it
+            directory = tempfile.TemporaryDirectory(dir=self._root.name, ignore_cleanup_errors=True)
             self._running.append(_Running(place, job, job.start(self._bench, directory.name), directory))
         except (NothingToDo, Unfillable) as reason:
-            directory.cleanup()
-            return [(place, (job.check(Status.SKIPPED, str(reason)),))]
-        except FileNotFoundError:
-            return [(place, (job.check(Status.CRASHED, f"{self._bench.against} deleted the data meanwhile"),))]
+            check = job.check(Status.SKIPPED, str(reason))
+        except (FileNotFoundError, FileExistsError):
+            check = job.check(Status.CRASHED, f"{self._bench.against} deleted the data meanwhile")
         except (MemoryError, OSError) as error:
-            directory.cleanup()
             if isinstance(error, OSError) and error.errno not in {errno.ENOSPC, errno.ENOMEM, errno.EDQUOT}:
                 raise
-            return [(place, (job.check(Status.OUT_OF_MEMORY, f"no room for the data: {error}"),))]
-        return []
+            check = job.check(Status.OUT_OF_MEMORY, f"no room for the data: {error}")
+        else:
+            return []
+        if directory:
+            directory.cleanup()
+        return [(place, (check,))]
 
     def finished(self) -> list[Checked]:
         """The checks of the jobs that are done; waits until there is one."""

@@ -41,6 +41,7 @@ def ran_with(tmp_path: Path, body: str, *flags: str, before: str = "", cwd: Path
     file = tmp_path / "own.py"
     file.write_text(f"{START}{before}def worst(x, weight, y):\n    {lines}\n")
     ran = run_alone("verify", *LAYERS, "--kernel", f"{file}:conv", *flags, env={"TMPDIR": str(tmp_path)}, cwd=cwd)
+    assert ran.out, ran.err
     return ran, json.loads(ran.out)["layers"]
 
 
