@@ -18,14 +18,27 @@ if TYPE_CHECKING:
     from convcli import kernels
     from convcli.records import summarize
     from convcli.spec.load import load, parse
+    from convcli.verifier.explain.replay import replay
     from convcli.verifier.own import verify_kernel
     from convcli.verifier.run import verify
 
-__all__ = ["Problem", "SpecError", "__version__", "kernels", "load", "parse", "summarize", "verify", "verify_kernel"]
+__all__ = [
+    "Problem",
+    "SpecError",
+    "__version__",
+    "kernels",
+    "load",
+    "parse",
+    "replay",
+    "summarize",
+    "verify",
+    "verify_kernel",
+]
 
 _HOMES = {
     "load": "convcli.spec.load",
     "parse": "convcli.spec.load",
+    "replay": "convcli.verifier.explain.replay",
     "summarize": "convcli.records",
     "verify": "convcli.verifier.run",
     "verify_kernel": "convcli.verifier.own",

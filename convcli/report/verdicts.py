@@ -65,12 +65,6 @@ def checks(layer: LayerVerdict) -> tuple[Check, ...]:
     return (*layer.checks, Check("layer", "", layer.status, detail=layer.reason))
 
 
-def label(check: Check) -> str:
-    """The check with its data type: forward [float32]; the bound stage is named, exact is the rule."""
-    kind = ", ".join(filter(None, [check.dtype, "bound" if check.method == "bound" else ""]))
-    return f"{check.name} [{kind}]" if kind else check.name
-
-
 def place(layer: LayerVerdict) -> str:
     """net.yaml:12"""
     line = "" if layer.line is UNSET else str(layer.line)
@@ -87,6 +81,24 @@ def findings(check: Check) -> tuple[str, ...]:
     if check.bound_ratio is not None:
         lines.append(f"error/bound {check.bound_ratio:.3g}")
     return tuple(lines)
+
+
+def explained(layer: LayerVerdict, *, whole: bool = True) -> tuple[str, ...]:
+    """Why a check failed, line by line; not `whole`, without the products and the script."""
+    found = layer.explanation
+    if not found:
+        return ()
+    least = found.smallest
+    lines = [f"why {found.check} failed:"]
+    lines += [f"  {line}" for line in found.contributions[: None if whole else 1]]
+    lines += [f"  looks like {guess}" for guess in found.looks_like]
+    lines += [f"  {found.votes}"] if found.votes else []
+    if least:
+        lines += [f"  smallest layer that fails like this: {least.layer} on {'x'.join(map(str, least.input))}"]
+        lines += [f"    {line}" for line in (least.data, least.repro) if line]
+        lines += [f"    {line}" for line in least.python.splitlines()] if whole else []
+    lines += [f"  {found.note}"] if found.note else []
+    return tuple(printable(line) for line in lines)
 
 
 def words(status: str) -> str:
@@ -152,6 +164,7 @@ def _block(layer: LayerVerdict, *, verbose: bool) -> Block:
     reason = tuple(printable(line) for line in layer.reason.splitlines())
     said = any(check.detail == layer.reason for check in shown)
     paragraphs = ((reason,) if reason and not said else ()) + tuple(_paragraph(check) for check in shown)
+    paragraphs += (explained(layer),) if layer.explanation else ()
     return Block(title, layer.status, paragraphs, "" if layer.status.good else printable(layer.repro))
 
 
@@ -162,7 +175,7 @@ def _together(blocks: list[Block]) -> Block:
 
 
 def _paragraph(check: Check) -> tuple[str, ...]:
-    head = f"{label(check)}: {words(check.status)}{', with a warning' if check.warns else ''}"
+    head = f"{check.label}: {words(check.status)}{', with a warning' if check.warns else ''}"
     found = findings(check)
     if len(found) <= 1:
         return (": ".join((head, *found)),)

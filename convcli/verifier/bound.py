@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -34,8 +34,12 @@ class Part(NamedTuple):
     label: str
     layer: Layer
     x: Shape
-    sample: Sample
     most: dict[str, int]
+
+    @property
+    def coarse(self) -> tuple[str, float]:
+        """The precision of S, and what its own rounding may have taken."""
+        return coarse(max(self.most.values()))
 
 
 class Result(NamedTuple):
@@ -59,28 +63,32 @@ class BoundStage(Job):
 
     method = "bound"
     label, ours, theirs = "bound", "reference", "result"  # the tasks that either side is asked for
+    _found: Sequence[list[Held]] = ()  # what `further` saw of each part, and the scale that it asked for
+    _asked: Sequence[str] = ()
 
     def start(self, bench: Bench, directory: str) -> list[Call]:
         """Each part's data to both."""
         self.no_elements()
         calls: list[Call] = []
-        self._parts: list[Part] = []
-        self._found: list[list[Held]] = []
-        self._asked: list[str] = []
-        for label, layer, x in primitives(self.step.layer, self.step.x):
-            most = self.roundings(layer, x)
-            reason = unbounded(layer, min(most.values()), self.dtype)
+        self._samples: list[Sample] = []
+        for part in self.parts:
+            reason = unbounded(part.layer, min(part.most.values()), self.dtype)
             if reason:
                 raise NothingToDo(reason)
-            name = f"{self.label}.{label}" if label else self.label
-            sample = store(directory, name, self.fill(self.case.part(layer, x)))
-            given = (layer, sample, self.dtype)
+            name = f"{self.label}.{part.label}" if part.label else self.label
+            sample = store(directory, name, self.fill(self.case.part(part.layer, part.x)))
+            given = (part.layer, sample, self.dtype)
             calls += [
-                bench.ours.call(self.ours, *given, coarse(max(most.values()))[0], directory, name),
+                bench.ours.call(self.ours, *given, part.coarse[0], directory, name),
                 bench.theirs.call(self.theirs, self.against, *given, directory, f"{name}.theirs"),
             ]
-            self._parts.append(Part(label, layer, x, sample, most))
+            self._samples.append(sample)
         return calls
+
+    @property
+    def parts(self) -> list[Part]:
+        """What is compared, part by part."""
+        return [Part(*part, self.roundings(*part[1:])) for part in primitives(self.step.layer, self.step.x)]
 
     def fill(self, case: Case) -> Fill:
         """The data of a part."""
@@ -102,37 +110,40 @@ class BoundStage(Job):
         if any(reply.status for reply in replies):
             return []
         calls: list[Call] = []
-        for part, ours, theirs in zip(self._parts, replies[::2], replies[1::2], strict=True):
+        for part, sample, ours, theirs in zip(self.parts, self._samples, replies[::2], replies[1::2], strict=True):
             found = [self._held(part, result) for result in self.results(part, ours, theirs)]
             failed = any(held.check.status is Status.FAILED for held in found)
             what = (TILES if failed else "") if bench.rounds else SQUARES if any(held.odd for held in found) else ""
             if what:
-                given = (part.layer, part.sample, self.dtype, what, coarse(max(part.most.values()))[0], directory)
+                given = (part.layer, sample, self.dtype, what, part.coarse[0], directory)
                 calls.append(bench.ours.call("other_scales", *given, f"{self.label}.{part.label}"))
-            self._found.append(found)
-            self._asked.append(what)
+            self._found = [*self._found, found]
+            self._asked = [*self._asked, what]
         return calls
 
     def judged(self, replies: list[Reply]) -> Iterator[tuple[Part, list[Check]]]:
         """The checks of each part's results, on the scale that was asked for."""
-        first, more = replies[: 2 * len(self._parts)], iter(replies[2 * len(self._parts) :])
-        for part, found, what, *pair in zip(
-            self._parts, self._found, self._asked, first[::2], first[1::2], strict=True
-        ):
+        more = iter(replies[2 * len(self.parts) :])
+        for number, part in enumerate(self.parts):
+            ours, theirs = replies[2 * number : 2 * number + 2]
+            what = self._asked[number] if self._asked else ""
             files = (next(more).value or {}) if what else {}
-            if files:
-                results = self.results(part, *pair)
-                found = [self._held(part, one, (what, files[one.name])) for one in results]  # noqa: PLW2901
+            if self._found and not files:
+                found = self._found[number]
+            else:
+                results = self.results(part, ours, theirs)
+                found = [self._held(part, one, (what, files[one.name]) if files else None) for one in results]
             yield part, [held.check for held in found]
 
     def _held(self, part: Part, result: Result, scale: Scale | None = None) -> Held:
         if result.theirs is None:
             return Held(self.check(Status.FAILED, f"{self.against} gave no such gradient"))
-        n, most = part.most[result.name], max(part.most.values())
-        reason = unbounded(part.layer, n, self.dtype)
+        reason = unbounded(part.layer, part.most[result.name], self.dtype)
         if reason:
             return Held(self.check(Status.SKIPPED, reason))
-        return self.held(result.shape, result.ours, result.theirs, coarse(most)[1], scale)
+        if result.ours.squares:
+            scale = (SQUARES, result.ours.squares)
+        return self.held(result.shape, result.ours, result.theirs, part.coarse[1], scale)
 
     def held(self, shape: Shape, ours: Reference, theirs: str, factor: float, scale: Scale | None = None) -> Held:
         """One result against its bound. factor: what the rounding of S itself may have taken.
@@ -195,8 +206,8 @@ class BoundJob(BoundStage):
 
     def checks(self, replies: list[Reply]) -> tuple[Check, ...]:
         """The part that comes nearest to its bound, or crosses it, speaks for all."""
-        pairs = replies[: 2 * len(self._parts)]
-        broken = self.broken(pairs, ["convcli", self.against] * len(self._parts))
+        pairs = replies[: 2 * len(self.parts)]
+        broken = self.broken(pairs, ["convcli", self.against] * len(self.parts))
         if broken:
             return (broken,)
         found = [of_part(part.label, check) for part, checks in self.judged(replies) for check in checks]

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from convcli.verifier.case import Fill
 
 
+class Lost(Exception):  # noqa: N818 - whoever wrote the file is at fault
+    """A file is gone, or is not what was written."""
+
+
 class Sample(msgspec.Struct, frozen=True):
     """A fill on disk: one file per array, and what its numbers are divided by."""
 
@@ -49,6 +53,9 @@ def save(directory: str, label: str, array: Array) -> str:
 
 
 def load(path: str) -> Array:
-    """Map one array, read only."""
-    array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+    """Map one array, read only. Raises Lost."""
+    try:
+        array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, EOFError, ValueError) as error:
+        raise Lost(f"{Path(path).name} is gone or torn: {type(error).__name__}") from error
     return np.asarray(array)

@@ -147,7 +147,7 @@ class BoundGradientJob(GradientJob, BoundStage):
 
     def checks(self, replies: list[Reply]) -> tuple[Check, ...]:
         """Every gradient of every part."""
-        missing = self._missing(replies[: 2 * len(self._parts)])
+        missing = self._missing(replies[: 2 * len(self.parts)])
         if missing:
             return missing
         checks = [

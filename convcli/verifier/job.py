@@ -24,11 +24,15 @@ class NothingToDo(Exception):  # noqa: N818 - a reason, not an error
 
 @dataclass(frozen=True)
 class Bench:
-    """Both sides' workers, the other side's name, and whether that one rounds by nature."""
+    """Both sides' workers, the other side's name, and whether that one rounds by nature.
+
+    share: the bytes that each layer worked on may take.
+    """
 
     against: str
     ours: Workers
     theirs: Workers
+    share: int = 0
     rounds: bool = False
 
 

@@ -237,7 +237,7 @@ def forward_checks(found: Mutant | Correct, name: str, step: Step, seed: int, dt
 
 def job_checks(job: Job) -> tuple[Check, ...]:
     """A job of `verify`, done here and now."""
-    here = cast("Workers", _Here())
+    here = cast("Workers", Here())
     with tempfile.TemporaryDirectory(prefix="convcli-") as directory:
         bench = Bench(job.against, here, here, rounds=bool(getattr(backend(job.against), CAN_ROUND, False)))
         try:
@@ -277,7 +277,7 @@ def compared(name: str, method: str, y: Array, theirs: Callable[[], Array]) -> C
     return Check(name, method, Status.FAILED, str(y.dtype), apart.max_abs_error, worst_index=apart.worst, detail=detail)
 
 
-class _Here:
+class Here:
     """Stands for a side's workers: does what it is asked at once."""
 
     def call(self, function: str, *args: Any) -> Call:
@@ -285,8 +285,10 @@ class _Here:
         done = run(function, *args)
         if done.reason.startswith("KeyboardInterrupt"):  # a task keeps everything to itself
             raise KeyboardInterrupt
-        return cast("Call", _Answer(Reply(done.value, RAISED.get(done.raised), done.reason, done.seconds)))
+        reply = Reply(done.value, RAISED.get(done.raised), done.reason, done.seconds)
+        return cast("Call", _Answer(reply, (function, *args)))
 
 
 class _Answer(msgspec.Struct, frozen=True):
     reply: Reply
+    task: tuple[Any, ...]

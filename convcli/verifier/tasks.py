@@ -55,13 +55,14 @@ class ExactGradient(msgspec.Struct, frozen=True):
 class Reference(msgspec.Struct, frozen=True):
     """Our side of a bound check: y in the dtype, y in float64 (for the dtypes in WIDE the same file), S.
 
-    roundings: of every element, in a shape that broadcasts.
+    roundings: of every element, in a shape that broadcasts. squares: the sum of all products squared, if asked for.
     """
 
     file: str
     reference: str
     magnitude: str
     roundings: str
+    squares: str = ""
 
 
 def run(function: str, *args: Any) -> Done:
@@ -103,8 +104,19 @@ def exact(
     return Exact(save(directory, f"{label}.ours", y), bits, live, silent, unseen(layer, arrays))
 
 
-def reference(layer: Layer, sample: Sample, dtype: str, coarse: str, directory: str, label: str) -> Reference:
-    """Our forward in the dtype and, on the same data, in float64, with S in the precision `coarse`."""
+def reference(
+    layer: Layer,
+    sample: Sample,
+    dtype: str,
+    coarse: str,
+    directory: str,
+    label: str,
+    also: str = "",
+) -> Reference:
+    """Our forward in the dtype and, on the same data, in float64, with S in the precision `coarse`.
+
+    also: SQUARES, where they are asked for at once.
+    """
     arrays = sample.load(dtype)
     wide = {name: array.astype(np.float64, copy=False) for name, array in arrays.items()}
     truth = save(directory, f"{label}.truth", ours.forward(layer, wide))
@@ -112,7 +124,8 @@ def reference(layer: Layer, sample: Sample, dtype: str, coarse: str, directory: 
     rough = {name: array.astype(coarse, copy=False) for name, array in arrays.items()}
     (magnitude,) = ours.magnitudes(layer, rough).values()
     counts = save(directory, f"{label}.roundings", output_counts(layer, arrays))
-    return Reference(file, truth, save(directory, f"{label}.magnitude", magnitude), counts)
+    other = other_scales(layer, sample, dtype, also, coarse, directory, label) if also else {}
+    return Reference(file, truth, save(directory, f"{label}.magnitude", magnitude), counts, other.get("", ""))
 
 
 def gradients(name: str, layer: Layer, sample: Sample, dtype: str, directory: str, label: str) -> dict[str, str]:
@@ -154,7 +167,13 @@ def exact_gradients(
 
 
 def reference_gradients(
-    layer: Layer, sample: Sample, dtype: str, coarse: str, directory: str, label: str
+    layer: Layer,
+    sample: Sample,
+    dtype: str,
+    coarse: str,
+    directory: str,
+    label: str,
+    also: str = "",
 ) -> dict[str, Reference]:
     """Our gradients in the dtype and, on the same data, in float64, each with its S in the precision `coarse`."""
     arrays = sample.load(dtype)
@@ -165,12 +184,14 @@ def reference_gradients(
     found = truth if dtype in WIDE else ours.backward(layer, arrays, arrays.pop("dy"))
     magnitudes = ours.gradient_magnitudes(layer, rough, rough.pop("dy"))
     counts = gradient_counts(layer, wide, prod(wide["x"].shape[: -1 - len(layer.axes)]))
+    other = other_scales(layer, sample, dtype, also, coarse, directory, label) if also else {}
     references = {}
     for name, gradient in truth.items():
         exact = save(directory, f"{label}.truth.{name}", gradient)
         file = exact if dtype in WIDE else save(directory, f"{label}.ours.{name}", found[name])
         magnitude = save(directory, f"{label}.magnitude.{name}", magnitudes[name])
-        references[name] = Reference(file, exact, magnitude, save(directory, f"{label}.roundings.{name}", counts[name]))
+        roundings = save(directory, f"{label}.roundings.{name}", counts[name])
+        references[name] = Reference(file, exact, magnitude, roundings, other.get(name, ""))
     return references
 
 
@@ -249,6 +270,13 @@ def disagreeing(layer: Layer, sample: Sample, dtype: str) -> tuple[tuple[str, ..
     return tuple(results), tuple(method for method, y in results.items() if not np.array_equal(y, first))
 
 
+def evidence(name: str, *args: Any) -> Any:
+    """What our side can say of another one's results: loaded where something failed, and nowhere else."""
+    from convcli.verifier.explain.evidence import EVIDENCE
+
+    return EVIDENCE[name](*args)
+
+
 def facts(name: str, layer: Layer, shape: Shape) -> Any:
     """What a backend says of a layer without running it."""
     return backend(name).facts(layer, shape)
@@ -318,6 +346,7 @@ TASKS: dict[str, Callable[..., Any]] = {
     "input_precision": input_precision,
     "gradient_precision": gradient_precision,
     "disagreeing": disagreeing,
+    "evidence": evidence,
     "facts": facts,
     "accepted": accepted,
     "executed_macs": executed_macs,

@@ -64,9 +64,43 @@ class Check(msgspec.Struct, frozen=True):
         """It holds, but the errors are larger than random ones would be."""
         return self.status.good and (self.statistical_ratio or 0.0) > 1
 
+    @property
+    def label(self) -> str:
+        """The check with its data type: forward [float32]; the bound stage is named, exact is the rule."""
+        kind = ", ".join(filter(None, [self.dtype, "bound" if self.method == "bound" else ""]))
+        return f"{self.name} [{kind}]" if kind else self.name
+
+
+class Smallest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The smallest relative of a layer that fails in the same way: its spelling and input, and what repeats it.
+
+    python: a script that stands on its own. data: the fewest values that show the difference.
+    """
+
+    layer: str
+    input: tuple[int, ...]
+    repro: str
+    python: str = ""
+    data: str = ""
+
+
+class Explanation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why a check failed.
+
+    contributions: the sum behind the worst element, line by line. looks_like: known mistakes that give exactly the
+    results found, wherever they were tried. votes: who is wrong. note: what was left out, and why.
+    """
+
+    check: str
+    contributions: tuple[str, ...] = ()
+    looks_like: tuple[str, ...] = ()
+    votes: str = ""
+    smallest: Smallest | UnsetType = UNSET
+    note: str = ""
+
 
 class LayerVerdict(msgspec.Struct, frozen=True):
-    """All checks of one layer; its status is its worst check's."""
+    """All checks of one layer; its status is its worst check's. explanation: of the failures that were taken apart."""
 
     name: str
     type: str
@@ -77,6 +111,7 @@ class LayerVerdict(msgspec.Struct, frozen=True):
     line: int | UnsetType = UNSET
     reason: str = ""
     seconds: float = 0.0
+    explanation: Explanation | UnsetType = UNSET
 
 
 class Summary(msgspec.Struct, frozen=True):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
@@ -17,12 +18,13 @@ from convcli.errors import BackendMissing, SpecError
 from convcli.verifier import trial
 from convcli.verifier.case import Unfillable
 from convcli.verifier.estimate import gigabytes
+from convcli.verifier.exchange import Lost
 from convcli.verifier.job import Bench, Job, NothingToDo
 from convcli.verifier.verdict import Check, Status
 from convcli.verifier.workers import Call, Reply, Workers
 
 if TYPE_CHECKING:
-    from convcli.backends.kernel import Target
+    from convcli.backends.target import Target
     from convcli.verifier.ledger import Place
 
 WARM = "torch"  # what the fork server preloads
@@ -53,20 +55,20 @@ class Workshop:
         threads: int,
         timeout: float,
         limit: int,
-        kernel: Target | None = None,
+        own: tuple[Target, ...] = (),
     ):
         self._check = check
         self.limit, self._most = limit, 2 * count + 1  # one job of each side waits while the others run
         self._running: list[_Running] = []
         self._root = tempfile.TemporaryDirectory(prefix="convcli-", ignore_cleanup_errors=True)
         ours = Workers(OURS, count=count, threads=threads, timeout=timeout, warm=False)
-        if kernel:
-            warm = kernel.arrays == WARM
-            theirs = Workers("", count=count, threads=threads, timeout=timeout, warm=warm, run=trial.run)
+        if own:
+            warm = own[0].arrays == WARM
+            theirs = Workers("", count=count, threads=threads, timeout=timeout, warm=warm, apart=True, run=trial.run)
         else:
             theirs = Workers(against, count=count, threads=threads, timeout=timeout, warm=against == WARM)
-        self._described = kernel or against
-        self._bench = Bench(against, ours, theirs)
+        self._described = own or against
+        self._bench = Bench(against, ours, theirs, share=limit // count)
 
     def __enter__(self) -> Self:
         return self
@@ -81,15 +83,29 @@ class Workshop:
         """Both sides' versions, and whether the other one `rounds`. Raises BackendMissing when it does not start."""
         ours = self._bench.ours.call("environment")
         theirs = self._bench.theirs.call("describe", self._described)
-        while not (ours.done and theirs.done):
-            self._wait([ours, theirs])
-        found = theirs.reply
+        mine, found = self.replies([ours, theirs])
         if found.status:
             raise BackendMissing(f"{self._bench.against} does not start: {found.reason}")
         if "unusable" in found.value:
             raise SpecError(problems=found.value["unusable"])
         self._bench = replace(self._bench, rounds=found.value.get("rounds", False))
-        return {**ours.reply.value, **found.value}
+        return {**mine.value, **found.value}
+
+    @property
+    def bench(self) -> Bench:
+        """Both sides' workers."""
+        return self._bench
+
+    @property
+    def root(self) -> str:
+        """The directory of all files."""
+        return self._root.name
+
+    def replies(self, calls: Sequence[Call]) -> list[Reply]:
+        """What came of the calls; waits for all of them."""
+        while not all(call.done for call in calls):
+            self._wait(list(calls))
+        return [call.reply for call in calls]
 
     @property
     def idle(self) -> bool:
@@ -106,18 +122,24 @@ class Workshop:
         if job.memory > self.limit:
             needs = f"needs about {gigabytes(job.memory)}, --max-memory is {gigabytes(self.limit)}"
             return [(place, (job.check(Status.SKIPPED, needs),))]
-        directory = tempfile.TemporaryDirectory(dir=self._root.name, ignore_cleanup_errors=True)
+        directory = None
         try:
+            Path(self._root.name).mkdir(exist_ok=True)  # what is tested here may have deleted it
+            directory = tempfile.TemporaryDirectory(dir=self._root.name, ignore_cleanup_errors=True)
             self._running.append(_Running(place, job, job.start(self._bench, directory.name), directory))
         except (NothingToDo, Unfillable) as reason:
-            directory.cleanup()
-            return [(place, (job.check(Status.SKIPPED, str(reason)),))]
+            check = job.check(Status.SKIPPED, str(reason))
+        except (FileNotFoundError, FileExistsError):
+            check = job.check(Status.CRASHED, f"{self._bench.against} deleted the data meanwhile")
         except (MemoryError, OSError) as error:
-            directory.cleanup()
             if isinstance(error, OSError) and error.errno not in {errno.ENOSPC, errno.ENOMEM, errno.EDQUOT}:
                 raise
-            return [(place, (job.check(Status.OUT_OF_MEMORY, f"no room for the data: {error}"),))]
-        return []
+            check = job.check(Status.OUT_OF_MEMORY, f"no room for the data: {error}")
+        else:
+            return []
+        if directory:
+            directory.cleanup()
+        return [(place, (check,))]
 
     def finished(self) -> list[Checked]:
         """The checks of the jobs that are done; waits until there is one."""
@@ -153,6 +175,8 @@ class Workshop:
             checks = running.job.checks(replies)
         except MemoryError as error:
             checks = (running.job.check(Status.OUT_OF_MEMORY, f"no room for the comparison: {error}"),)
+        except Lost as error:
+            checks = (running.job.check(Status.CRASHED, f"{self._bench.against}: {error}"),)
         running.directory.cleanup()
         return running.place, checks
 

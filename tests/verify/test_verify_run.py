@@ -122,7 +122,7 @@ def test_only_takes_names_and_patterns() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"dtypes": ("bfloat16",)}, {"jobs": 0}, {"seed": -1}, {"timeout": 0}, {"max_memory": 0}]
+    "wrong", [{"dtypes": ("float8",)}, {"jobs": 0}, {"seed": -1}, {"timeout": 0}, {"max_memory": 0}]
 )
 def test_arguments_that_make_no_sense(wrong: dict[str, Any]) -> None:
     with pytest.raises(SpecError) as error:
