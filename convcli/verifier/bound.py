@@ -178,7 +178,7 @@ class BoundStage(Job):
             beyond = {side: within(truth, gave, top).ratio or 0.0 for side, gave in sides.items()}
             side, ratio = max(beyond.items(), key=lambda item: item[1])
             if ratio > 1:
-                detail += f"; {side} is beyond the statistical level by {ratio:.2g}"
+                detail += f"; {side} is beyond the statistical level by {ratio:.3g}"
             return Held(msgspec.structs.replace(check, detail=detail, statistical_ratio=ratio))
         largest_error = (worst.ratio or 0.0) * factor * float(np.max(steps, initial=0))  # in units of S
         return Held(check, largest_error > SIGMAS * (unit(self.dtype) + unit("float64")))

@@ -20,6 +20,7 @@ from convcli.verifier.compare import difference
 from convcli.verifier.exchange import Sample, load, save
 from convcli.verifier.explain.experiment import FORWARD, files_of, other_name, our_call, their_call, tried
 from convcli.verifier.explain.saved import Saved, foreign, read
+from convcli.verifier.formats import stored
 from convcli.verifier.gradient import BoundGradientJob
 from convcli.verifier.job import Bench, Job, seconds_of
 from convcli.verifier.jobs import Wanted
@@ -97,7 +98,7 @@ def _step(path: Path, saved: Saved) -> Step:
     if "dy" in saved.arrays:
         shapes["dy"] = (*step.batch, *step.y)
     found = {name: array.shape for name, array in saved.arrays.items()}
-    if found != shapes or any(str(array.dtype) != meta.dtype for array in saved.arrays.values()):
+    if found != shapes or any(str(array.dtype) != stored(meta.dtype) for array in saved.arrays.values()):
         raise foreign(path, f"its arrays {found} in {meta.dtype} are not the layer's {shapes}")
     return msgspec.structs.replace(step, name=meta.name)
 

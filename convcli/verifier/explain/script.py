@@ -13,6 +13,7 @@ import numpy as np
 from convcli.backends.kernel import POSITIONAL, keywords
 from convcli.layers import Conv, ConvTranspose, DeformConv, Layer
 from convcli.verifier.explain.experiment import other_name, tried
+from convcli.verifier.formats import stored
 from convcli.verifier.repro import spelled
 
 if TYPE_CHECKING:
@@ -26,14 +27,15 @@ FUNCTIONAL: Mapping[str, str] = {"conv": "conv{}d", "conv_transpose": "conv_tran
 
 
 def script(step: Step, arrays: Arrays, wanted: Wanted, dtype: str) -> str:
-    """Runs both sides on these arrays and prints both; "" where that takes more numbers than anyone reads.
+    """Runs both sides on these arrays and prints both.
+
+    "" where that takes more numbers than anyone reads, or a format that numpy has not.
 
     torch is called as its users call it where it has one function for the layer; everything else through convcli's
     backends, which call a kernel of the user's with just the keywords that it takes.
     """
-    if sum(int(np.count_nonzero(array)) for array in arrays.values()) > MOST or (
-        any(target.pickled for target in wanted.own)
-    ):
+    many = sum(int(np.count_nonzero(array)) for array in arrays.values()) > MOST
+    if many or stored(dtype) != dtype or any(target.pickled for target in wanted.own):
         return ""
     backward = "dy" in arrays
     imports, theirs = _theirs(step.layer, arrays, wanted, backward=backward)
