@@ -32,6 +32,11 @@ def attempted(task: Callable[..., Any], *args: Any) -> Done:
         return Done(raised="memory" if memory else "refused", reason=_one_line(error), seconds=perf_counter() - start)
 
 
+def each(run: Callable[..., Done], tasks: list[tuple[Any, ...]]) -> list[Done]:
+    """Several tasks in one message."""
+    return [run(*task) for task in tasks]
+
+
 def _one_line(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}"[:500] if text else type(error).__name__

@@ -92,7 +92,7 @@ class KernelJob(BoundJob):
         """The kernel's calls; behind them ours, which wait for all of them."""
         self.no_elements()
         theirs, ours = Path(directory) / "given", Path(directory) / "expected"
-        theirs.mkdir()
+        theirs.mkdir(parents=True)
         ours.mkdir()
         self._calls, waiting = [], []  # the kernel's calls; (which of them it judges, ours)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, wait
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from convcli.verifier.ledger import Place
 
 WARM = "torch"  # what the fork server preloads
+TOGETHER = 16  # small jobs that count as one
 MOMENT = 0.2  # seconds between two looks for a Ctrl-C
 Checked = tuple["Place", tuple[Check, ...]]
 
@@ -33,7 +36,7 @@ class _Running(msgspec.Struct):
     place: Any
     job: Job
     calls: list[Call]
-    directory: Any
+    directory: str
     replies: list[Reply] | None = None
 
 
@@ -56,6 +59,7 @@ class Workshop:
     ):
         self._check = check
         self.limit, self._most = limit, 2 * count + 1  # one job of each side waits while the others run
+        self._started = 0
         self._running: list[_Running] = []
         self._root = tempfile.TemporaryDirectory(prefix="convcli-", ignore_cleanup_errors=True)
         ours = Workers(OURS, count=count, threads=threads, timeout=timeout, warm=False)
@@ -97,24 +101,29 @@ class Workshop:
     def has_room(self, job: Job) -> bool:
         """The job can start now, beside those that run."""
         taken = sum(running.job.memory for running in self._running)
-        return not self._running or (len(self._running) < self._most and taken + job.memory <= self.limit)
+        busy = sum(1 / TOGETHER if running.job.small else 1 for running in self._running)
+        return not self._running or (busy < self._most and taken + job.memory <= self.limit)
 
     def start(self, place: Place, job: Job) -> list[Checked]:
         """Start a job; or its checks at once, when there is nothing to do or no room for it at all."""
         if job.memory > self.limit:
             needs = f"needs about {gigabytes(job.memory)}, --max-memory is {gigabytes(self.limit)}"
             return [(place, (job.check(Status.SKIPPED, needs),))]
-        directory = tempfile.TemporaryDirectory(dir=self._root.name, ignore_cleanup_errors=True)
+        self._started += 1
+        directory = str(Path(self._root.name) / str(self._started))
         try:
-            self._running.append(_Running(place, job, job.start(self._bench, directory.name), directory))
+            self._running.append(_Running(place, job, job.start(self._bench, directory), directory))
         except (NothingToDo, Unfillable) as reason:
-            directory.cleanup()
+            discard(directory)
             return [(place, (job.check(Status.SKIPPED, str(reason)),))]
         except (MemoryError, OSError) as error:
-            directory.cleanup()
+            discard(directory)
             if isinstance(error, OSError) and error.errno not in {errno.ENOSPC, errno.ENOMEM, errno.EDQUOT}:
                 raise
             return [(place, (job.check(Status.OUT_OF_MEMORY, f"no room for the data: {error}"),))]
+        if not job.small:
+            self._bench.ours.send()
+            self._bench.theirs.send()
         return []
 
     def finished(self) -> list[Checked]:
@@ -139,7 +148,7 @@ class Workshop:
         if running.replies is not None:
             return False
         replies = [call.reply for call in running.calls]
-        further = running.job.further(self._bench, running.directory.name, replies)
+        further = running.job.further(self._bench, running.directory, replies)
         if further:
             running.calls, running.replies = further, replies
         return bool(further)
@@ -151,8 +160,14 @@ class Workshop:
             checks = running.job.checks(replies)
         except MemoryError as error:
             checks = (running.job.check(Status.OUT_OF_MEMORY, f"no room for the comparison: {error}"),)
-        running.directory.cleanup()
+        discard(running.directory)
         return running.place, checks
+
+
+def discard(directory: str) -> None:
+    """Remove a job's files; tiny layers have none."""
+    if Path(directory).exists():
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def cores() -> int:
