@@ -78,10 +78,11 @@ def spelling(step: Step) -> str:
     defaults |= {"depth_multiplier": 1, "pointwise_bias": None, "offset_groups": 1, "modulated": False}
     said = [repr(value) for value in (step.x[0], _out_channels(layer), _plain(axis.kernel for axis in layer.axes))]
     said += [f"{name}={value!r}" for name, value in fields.items() if value != defaults[name]]
-    return f"{_type(layer, rank)}({', '.join(said)})"
+    return f"{type_of(layer)}({', '.join(said)})"
 
 
-def _type(layer: Layer, rank: int) -> str:
+def type_of(layer: Layer) -> str:
+    """Its proper name: Conv2d."""
     names = {
         "conv": "Conv{}d",
         "conv_transpose": "ConvTranspose{}d",
@@ -89,7 +90,7 @@ def _type(layer: Layer, rank: int) -> str:
         "deform_conv": "DeformConv{}d",
         "deform_conv_pack": "DeformConv{}dPack",
     }
-    return names[layer.kind].format(rank)
+    return names[layer.kind].format(len(layer.axes))
 
 
 def _out_channels(layer: Layer) -> int:

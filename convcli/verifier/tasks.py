@@ -16,7 +16,7 @@ from convcli.layers import DeformConvPack, Layer, Shape
 from convcli.verifier import full_mantissa
 from convcli.verifier.bounds import BITS
 from convcli.verifier.done import Done, attempted
-from convcli.verifier.exchange import Sample, load, save
+from convcli.verifier.exchange import Sample, Stored, load, save
 from convcli.verifier.fills import UNITS
 from convcli.verifier.influence import unseen
 
@@ -31,7 +31,7 @@ class Exact(msgspec.Struct, frozen=True):
     unseen: what influences no output, in words.
     """
 
-    file: str
+    file: Stored
     bits: float
     live: int
     silent: int
@@ -41,7 +41,7 @@ class Exact(msgspec.Struct, frozen=True):
 class ExactGradient(msgspec.Struct, frozen=True):
     """One gradient of our side. bits: log2 of the largest S/q. live: elements with a product, silent: that are 0."""
 
-    file: str
+    file: Stored
     bits: float
     live: int
     silent: int
@@ -50,9 +50,9 @@ class ExactGradient(msgspec.Struct, frozen=True):
 class Reference(msgspec.Struct, frozen=True):
     """Our side of a bound check: y in the dtype, y in float64 (the same file when that is the dtype), S."""
 
-    file: str
-    reference: str
-    magnitude: str
+    file: Stored
+    reference: Stored
+    magnitude: Stored
 
 
 def run(function: str, *args: Any) -> Done:
@@ -66,7 +66,7 @@ def describe(name: str) -> dict[str, Any]:
     return {**found.versions(), "rounds": bool(getattr(found, CAN_ROUND, False))}
 
 
-def result(name: str, layer: Layer, sample: Sample, dtype: str, directory: str, label: str) -> str:
+def result(name: str, layer: Layer, sample: Sample, dtype: str, directory: str, label: str) -> Stored:
     """The file of a backend's forward."""
     return save(directory, label, _forward(backend(name), layer, sample.load(dtype)))
 
@@ -97,7 +97,7 @@ def reference(layer: Layer, sample: Sample, dtype: str, coarse: str, directory: 
     return Reference(file, truth, save(directory, f"{label}.magnitude", magnitude))
 
 
-def gradients(name: str, layer: Layer, sample: Sample, dtype: str, directory: str, label: str) -> dict[str, str]:
+def gradients(name: str, layer: Layer, sample: Sample, dtype: str, directory: str, label: str) -> dict[str, Stored]:
     """The files of a backend's gradients, by the arrays' names."""
     backward = getattr(backend(name), "backward", None)
     if backward is None:
@@ -172,7 +172,7 @@ def inner(x: Any, y: Any) -> int:
     return sum(int((x[block] * y[block] * UNITS).astype(np.int64).sum()) for block in blocks)
 
 
-def input_precision(layer: Layer, sample: Sample, dtype: str, file: str) -> str:
+def input_precision(layer: Layer, sample: Sample, dtype: str, file: Stored) -> str:
     """How many bits the inputs must have been cut to for another side's result, a file; "" when that explains nothing.
 
     What known formats do to numbers is tried first, then every length, the longest first.

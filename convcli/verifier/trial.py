@@ -19,7 +19,7 @@ from convcli.backends.kernel import Kernel, Target, function_at
 from convcli.errors import SpecError
 from convcli.layers import Layer
 from convcli.verifier.done import Done, attempted
-from convcli.verifier.exchange import Sample, load, save
+from convcli.verifier.exchange import Sample, Stored, load, save
 
 if TYPE_CHECKING:
     from convcli.backends import Array, Arrays
@@ -34,7 +34,7 @@ class Trial(msgspec.Struct, frozen=True):
     reference: it was seen to call our own kernels.
     """
 
-    files: tuple[str, ...]
+    files: tuple[Stored, ...]
     faults: tuple[str, ...] = ()
     reference: bool = False
 
@@ -69,7 +69,7 @@ def trial(target: Target, layer: Layer, samples: tuple[Sample, ...], dtype: str,
     loaded = _kernel(target)
     buffers = samples[0].load(dtype)
     results: list[Array] = []
-    files: list[str] = []
+    files: list[Stored] = []
     faults: list[str] = []
     for number, sample in enumerate(samples):
         given = sample.load(dtype)
@@ -125,7 +125,7 @@ def _views(y: Array, buffers: Arrays) -> list[str]:
     return [f"it returns a view of its input {name}" for name in inputs]
 
 
-def _shared(results: list[Array], files: list[str]) -> list[str]:
+def _shared(results: list[Array], files: list[Stored]) -> list[str]:
     """An earlier result must not have changed since."""
     if any(not _equal(y, load(file)) for y, file in zip(results, files, strict=True)):
         return ["the array that it returned first changes when it is called again: a buffer that calls share"]

@@ -130,7 +130,7 @@ class Workers:
         return ProcessPool(self._count, initializer=prepare, initargs=self._start, context=self._context)
 
     def call(self, function: str, *args: Any) -> Call:
-        """Ask for one of `tasks.TASKS`; it is sent with the calls after it, when somebody waits or the batch is full."""
+        """Ask for one of `tasks.TASKS`. It is sent when somebody waits for it, or when as many have joined it as may."""
         return Call(self, (function, *args))
 
     def batch(self) -> Batch:

@@ -24,16 +24,17 @@ from convcli.verifier.workers import Call, Reply, Workers
 
 if TYPE_CHECKING:
     from convcli.backends.kernel import Target
-    from convcli.verifier.ledger import Place
+    from convcli.verifier.ledger import Ledger, Place
 
 WARM = "torch"  # what the fork server preloads
 TOGETHER = 16  # small jobs that count as one
 MOMENT = 0.2  # seconds between two looks for a Ctrl-C
-Checked = tuple["Place", tuple[Check, ...]]
+Where = tuple["Ledger", "Place"]
+Checked = tuple[Where, tuple[Check, ...]]
 
 
 class _Running(msgspec.Struct):
-    place: Any
+    where: Any
     job: Job
     calls: list[Call]
     directory: str
@@ -104,23 +105,23 @@ class Workshop:
         busy = sum(1 / TOGETHER if running.job.small else 1 for running in self._running)
         return not self._running or (busy < self._most and taken + job.memory <= self.limit)
 
-    def start(self, place: Place, job: Job) -> list[Checked]:
+    def start(self, where: Where, job: Job) -> list[Checked]:
         """Start a job; or its checks at once, when there is nothing to do or no room for it at all."""
         if job.memory > self.limit:
             needs = f"needs about {gigabytes(job.memory)}, --max-memory is {gigabytes(self.limit)}"
-            return [(place, (job.check(Status.SKIPPED, needs),))]
+            return [(where, (job.check(Status.SKIPPED, needs),))]
         self._started += 1
         directory = str(Path(self._root.name) / str(self._started))
         try:
-            self._running.append(_Running(place, job, job.start(self._bench, directory), directory))
+            self._running.append(_Running(where, job, job.start(self._bench, directory), directory))
         except (NothingToDo, Unfillable) as reason:
             discard(directory)
-            return [(place, (job.check(Status.SKIPPED, str(reason)),))]
+            return [(where, (job.check(Status.SKIPPED, str(reason)),))]
         except (MemoryError, OSError) as error:
             discard(directory)
             if isinstance(error, OSError) and error.errno not in {errno.ENOSPC, errno.ENOMEM, errno.EDQUOT}:
                 raise
-            return [(place, (job.check(Status.OUT_OF_MEMORY, f"no room for the data: {error}"),))]
+            return [(where, (job.check(Status.OUT_OF_MEMORY, f"no room for the data: {error}"),))]
         if not job.small:
             self._bench.ours.send()
             self._bench.theirs.send()
@@ -161,7 +162,7 @@ class Workshop:
         except MemoryError as error:
             checks = (running.job.check(Status.OUT_OF_MEMORY, f"no room for the comparison: {error}"),)
         discard(running.directory)
-        return running.place, checks
+        return running.where, checks
 
 
 def discard(directory: str) -> None:
