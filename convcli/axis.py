@@ -193,7 +193,8 @@ def axes(
     """PyTorch's arguments as one Axis per spatial dimension.
 
     kernel: one size per axis. stride, dilation, output_padding: one number, or one per axis. padding: a number, one
-    per axis, a (before, after) pair per axis, or "same", "valid", "same_upper", "same_lower".
+    per axis, a (before, after) pair per axis, or "same", "valid", "same_upper", "same_lower". negative_padding: the
+    numbers of a pair may be negative, and crop; a number alone never is, as in torch.
     Raises SpecError, naming the argument, for a wrong count, value or type.
     """
     kernels = per_axis("kernel_size", kernel, len(kernel), least=1)
@@ -244,16 +245,16 @@ def written(number: int) -> str:
 def _paddings(
     padding: Padding, kernels: tuple[int, ...], strides: tuple[int, ...], dilations: tuple[int, ...], least: int | None
 ) -> tuple[str, list[tuple[int, int]]]:
-    """(the automatic rule or "", one (before, after) pair per axis)."""
+    """(the automatic rule or "", one (before, after) pair per axis). least: of a pair's numbers; others: 0."""
     rank = len(kernels)
     if isinstance(padding, str):
         return _padding_word(padding.lower(), kernels, strides, dilations)
     if isinstance(padding, int):
-        return "", [(p, p) for p in per_axis("padding", padding, rank, least=least)]
+        return "", [(p, p) for p in per_axis("padding", padding, rank, least=0)]
     if any(isinstance(entry, Sequence) for entry in padding):
         return "", _padding_pairs(padding, rank, least)
     try:
-        return "", [(p, p) for p in per_axis("padding", padding, rank, least=least)]  # type: ignore[arg-type]
+        return "", [(p, p) for p in per_axis("padding", padding, rank, least=0)]  # type: ignore[arg-type]
     except SpecError as error:
         if rank == 1 and len(padding) == 2:
             raise SpecError(

@@ -51,6 +51,12 @@ class Backend(Protocol):
     def backward(self, layer: Layer, arrays: Arrays, dy: Array) -> dict[str, Array]:
         """The gradient of each of `arrays`, by its name, for the output's gradient `dy`. A backend may lack it."""
 
+    def accepts(self, type_: str, fields: Mapping[str, Any], shapes: Mapping[str, Shape]) -> Shape:
+        """The output's shape of a layer that may be illegal, in torch.nn's words; raises where it is. May be lacking.
+
+        shapes: of x, and of a deformable layer's offset and mask.
+        """
+
     def facts(self, layer: Layer, shape: Shape) -> Facts:
         """The facts for an input of `shape`, (N, C, *space) or (C, *space), without touching its elements."""
 

@@ -11,7 +11,7 @@ import numpy as np
 from convcli import kernels
 from convcli.backends import named_by_part, part_arrays
 from convcli.backends.compose import image_shape, pack, predicted, separable
-from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Layer, Separable
+from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Layer, Separable, Shape
 
 if TYPE_CHECKING:
     from convcli.backends import Array, Arrays
@@ -42,6 +42,20 @@ def methods(layer: Layer, arrays: Arrays) -> tuple[str, ...]:
     kinds = [part.layer.kind for part in parts] or [layer.kind]
     first, *others = (kernels.METHODS[KERNELS[kind]] for kind in kinds)
     return tuple(method for method in first if all(method in other for other in others))
+
+
+def accepts(type_: str, fields: Mapping[str, Any], shapes: Mapping[str, Shape]) -> Shape:
+    """The output's shape that a kernel makes of zeros, for a layer without parts in torch.nn's own words."""
+    ins, outs, groups = (fields[name] for name in ("in_channels", "out_channels", "groups"))
+    transposed, deformable = (type_.startswith(word) for word in ("ConvTranspose", "DeformConv"))
+    pair = (ins, outs // groups) if transposed else (outs, ins // groups)
+    weight, bias = np.zeros((*pair, *fields["kernel_size"])), np.zeros(outs)
+    inputs: dict[str, Any] = {name: np.zeros(shape) for name, shape in shapes.items()}
+    own = {name: value for name, value in fields.items() if name not in WEIGHTS}
+    if deformable:
+        del own["groups"]  # they follow from the shapes
+        return kernels.deform_conv2d(weight=weight, bias=bias, **inputs, **own).shape
+    return (kernels.conv_transpose if transposed else kernels.conv)(inputs["x"], weight, bias, **own).shape
 
 
 def magnitudes(layer: Layer, arrays: Arrays) -> dict[str, Array]:
@@ -220,6 +234,7 @@ BACKWARD: Mapping[str, Backward] = MappingProxyType(
         "deform_conv_pack": _deform_conv_pack_gradients,
     }
 )
+WEIGHTS = frozenset({"in_channels", "out_channels", "kernel_size"})  # what the shape of the weight says
 KERNELS: Mapping[str, str] = MappingProxyType(
     {"conv": "conv", "conv_transpose": "conv_transpose", "deform_conv": "deform_conv2d"}
 )

@@ -6,6 +6,7 @@ The only module that imports torch; only worker processes import it.
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -105,6 +106,15 @@ def facts(layer: Layer, shape: Shape) -> Facts:
         y = RUN[layer.kind](layer, network, {name: torch.empty(size, device="meta") for name, size in inputs.items()})
     tensors = {name: tuple(tensor.shape) for name, tensor in network.named_parameters()}
     return Facts(tuple(y.shape), tensors, counter.get_total_flops() // 2)
+
+
+def accepts(type_: str, fields: Mapping[str, Any], shapes: Mapping[str, Shape]) -> Shape:
+    """The output's shape of a module in its own words, run on real zeros; what is illegal raises. No meta device."""
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    owner = _vision() if type_.startswith("DeformConv") else nn
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # layers without elements are initialised with a warning
+        return tuple(getattr(owner, type_)(**given)(*map(torch.zeros, shapes.values())).shape)
 
 
 def module(layer: Layer, x: Shape) -> nn.Module:

@@ -38,7 +38,7 @@ def conv(  # noqa: PLR0913 - PyTorch's arguments
     """y[n, o, p] = bias[o] + sum over i, t of weight[o, i, t] * x[n, i, stride*p + dilation*t - before]
 
     x (N, C, *in) or (C, *in), weight (O, C/groups, *kernel), bias (O,) -> y (N, O, *out) or (O, *out), in x's dtype.
-    One to three spatial axes. padding: a number, one per axis, a (before, after) pair per axis (negative ones crop),
+    One to three spatial axes. padding: a number, one per axis, a (before, after) pair per axis (negative pairs crop),
     "same", "valid", "same_upper", "same_lower". padding_mode: zeros, reflect, replicate, circular. method: a key of
     METHODS. float16 is summed in float32, integers in int64, wrapping around.
     Raises SpecError, naming the argument, for shapes, dtypes and values that do not fit.

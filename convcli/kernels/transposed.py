@@ -41,7 +41,7 @@ def conv_transpose(  # noqa: PLR0913 - PyTorch's arguments
     """y[n, o, stride*p + dilation*t - before] += weight[i, o, t] * x[n, i, p], on top of bias[o]
 
     x (N, C, *in) or (C, *in), weight (C, O/groups, *kernel), bias (O,) -> y (N, O, *out) or (O, *out), in x's dtype.
-    One to three spatial axes. padding takes cells away, and may be negative (ONNX): a number, one per axis, a
+    One to three spatial axes. padding takes cells away: a number, one per axis, or (negative too, as in ONNX) a
     (before, after) pair per axis, "same", "valid", "same_upper", "same_lower". output_padding, less than the larger
     of stride and dilation, gives cells back at the end. method: a key of METHODS.
     Raises SpecError, naming the argument, for shapes, dtypes and values that do not fit.

@@ -14,6 +14,7 @@ from convcli.verifier.facts import FactsJob
 from convcli.verifier.gradient import AdjointJob, BoundGradientJob, ExactGradientJob
 from convcli.verifier.job import Job
 from convcli.verifier.kernel_job import KernelJob
+from convcli.verifier.legality import LegalityJob
 from convcli.verifier.mantissa import MantissaJob
 from convcli.verifier.prove import ProveJob
 
@@ -51,6 +52,7 @@ def jobs(step: Step, wanted: Wanted) -> Iterator[Job]:
     """Every check of one layer, in the order of the report."""
     seed, against, dtypes = wanted.seed, wanted.against, wanted.dtypes
     yield FactsJob(step, seed, against)
+    yield LegalityJob(step, seed, against)
     if wanted.prove:
         yield ProveJob(step, seed, against)
     if dtypes and step.layer.counts(step.x, step.images).macs <= LOOPS_MACS:

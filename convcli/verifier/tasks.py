@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -19,6 +19,7 @@ from convcli.verifier.done import Done, attempted
 from convcli.verifier.exchange import Sample, Stored, load, save
 from convcli.verifier.fills import UNITS
 from convcli.verifier.influence import unseen
+from convcli.verifier.neighbours import Neighbour, answer
 
 CAN_ROUND = "ROUNDS"
 BLOCK = 2**12  # what an int64 can add up of the products there are
@@ -209,6 +210,14 @@ def facts(name: str, layer: Layer, shape: Shape) -> Any:
     return backend(name).facts(layer, shape)
 
 
+def accepted(name: str, asked: Sequence[Neighbour]) -> list[Shape | str]:
+    """A backend's answer to each layer that may be illegal: the output's shape, or why it refuses."""
+    accepts = getattr(backend(name), "accepts", None)
+    if accepts is None:
+        raise Unsupported("it is not asked what it refuses")
+    return [answer(lambda: accepts(one.type, one.fields, one.shapes)) for one in asked]  # noqa: B023
+
+
 def executed_macs(name: str, layer: Layer, batch: Shape, x: Shape) -> int:
     """The products that a backend really multiplies: the sum of the output on ones, without bias, at zero offsets."""
     inputs = {"x": x, **layer.side_inputs(x)}
@@ -255,5 +264,6 @@ TASKS: dict[str, Callable[..., Any]] = {
     "input_precision": input_precision,
     "disagreeing": disagreeing,
     "facts": facts,
+    "accepted": accepted,
     "executed_macs": executed_macs,
 }

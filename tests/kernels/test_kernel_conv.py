@@ -92,6 +92,14 @@ def test_all_ones_count_the_products_inside_the_input(case: Case) -> None:
     assert kernels.conv(x, w, **case.keywords).sum() == expected
 
 
+def test_a_negative_number_is_no_padding() -> None:
+    """As in torch; only a pair crops."""
+    x, w = np.zeros((1, 1, 5, 5)), np.zeros((1, 1, 1, 1))
+    for padding in (-1, (0, -1)):
+        with pytest.raises(SpecError, match="padding"):
+            kernels.conv(x, w, padding=padding)
+
+
 @law(conv_cases(), st.integers(0, 2))
 def test_negative_padding_is_a_crop(case: Case, cut: int) -> None:
     space = tuple(i + a + b + 2 * cut for i, (a, b) in zip(case.space, case.padding, strict=True))
@@ -99,8 +107,9 @@ def test_negative_padding_is_a_crop(case: Case, cut: int) -> None:
     x, w, b = arrays(case)
     inner = x[last(*[slice(cut, size - cut) for size in space])]
     sliding: dict[str, Any] = {"stride": case.stride, "dilation": case.dilation, "groups": case.groups}
+    pairs = [(-cut, -cut)] * len(space)
     for method in METHODS:
-        cropped = kernels.conv(x, w, b, padding=-cut, **sliding, method=method)
+        cropped = kernels.conv(x, w, b, padding=pairs, **sliding, method=method)
         np.testing.assert_array_equal(cropped, kernels.conv(inner, w, b, **sliding, method=method))
 
 

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,10 @@ class Fake:
         """Right or wrong."""
         wrong = getattr(layer, "out_channels", 0) == WRONG
         return self.gradient(layer, arrays, dy) if wrong else ours.backward(layer, arrays, dy)
+
+    def accepts(self, type_: str, fields: Mapping[str, Any], shapes: Mapping[str, Shape]) -> Shape:
+        """What we take ourselves."""
+        return ours.accepts(type_, fields, shapes)
 
     def facts(self, layer: Layer, shape: Shape) -> Facts:
         """What we say ourselves."""
@@ -140,6 +144,16 @@ def _bfloat(layer: Layer, arrays: Arrays) -> Any:
     return ours.forward(layer, {name: cut(array) for name, array in arrays.items()})
 
 
+class Trusting(Fake):
+    """As torch's meta device, it never looks at padding, dilation and output_padding."""
+
+    def accepts(self, type_: str, fields: Mapping[str, Any], shapes: Mapping[str, Shape]) -> Shape:
+        """Where we refuse these, a shape all the same."""
+        seen = {"padding", "dilation", "output_padding"} & set(fields)
+        wrong = any(isinstance(n, int) and n < 0 for name in seen for n in fields[name])
+        return shapes["x"] if wrong else super().accepts(type_, fields, shapes)
+
+
 class Forgetful(Fake):
     """It has no gradients."""
 
@@ -204,4 +218,4 @@ talking, scribbling, zeros = Fake(_talk), Fake(_scribble), Fake(_zeros)
 half, bfloat, rounding, owned = Fake(_half), Fake(_bfloat), Fake(_rounding), Fake(_rounding, rounds=True)
 turned, swapped, one_sample = Fake(gradient=_turned), Fake(gradient=_swapped), Fake(gradient=_one_sample)
 unmasked, last_bit, without, short = (Fake(gradient=wrong) for wrong in (_unmasked, _last_bit, _without, _short))
-forgetful = Forgetful()
+forgetful, trusting = Forgetful(), Trusting()
