@@ -22,6 +22,7 @@ from convcli.verifier.fills import (
     Unfillable,
     _coordinates_fit,
     _integers,
+    _one_sample_each,
     _thinned,
     _weight,
     amplitude,
@@ -54,8 +55,12 @@ def full_mantissa(case: Case, bits: int, role: str) -> Fill:
     if biased:
         signs = _integers(case, "bias", case.shape("bias"), 1)
         arrays["bias"], scales["bias"] = signs * _odd(case, "long bias", case.shape("bias"), width), scale
-    for name, shape in case.layer.side_inputs(case.x).items():
-        arrays[name], scales[name] = _whole_side(case, name, (*case.batch, *shape), bits), QUARTERS
+    side = case.layer.side_inputs(case.x)
+    if side:
+        moved = {name: _whole_side(case, name, (*case.batch, *shape), bits) for name, shape in side.items()}
+        _one_sample_each(case, moved)
+        arrays |= moved
+        scales |= dict.fromkeys(side, QUARTERS)
     return Fill(arrays, scales, {"": 1 / scale}, _thinned(products, keep))
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from convcli.verifier.bound import BoundJob
 from convcli.verifier.bounds import BITS
+from convcli.verifier.empty import EmptyJob
 from convcli.verifier.exact import ExactJob, MethodsJob
 from convcli.verifier.facts import FactsJob
 from convcli.verifier.gradient import AdjointJob, BoundGradientJob, ExactGradientJob
@@ -34,6 +35,7 @@ class Wanted(msgspec.Struct, frozen=True):
     grad: bool = False
     prove: bool = False
     kernel: Target | None = None
+    loops_macs: int = LOOPS_MACS
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -55,7 +57,11 @@ def jobs(step: Step, wanted: Wanted) -> Iterator[Job]:
     yield LegalityJob(step, seed, against)
     if wanted.prove:
         yield ProveJob(step, seed, against)
-    if dtypes and step.layer.counts(step.x, step.images).macs <= LOOPS_MACS:
+    if not step.images:
+        for dtype in dtypes:
+            yield EmptyJob(step, seed, against, dtype, grad=wanted.grad)
+        return
+    if dtypes and step.layer.counts(step.x, step.images).macs <= wanted.loops_macs:
         yield MethodsJob(step, seed, against, dtypes[0])
     for dtype in dtypes:
         yield ExactJob(step, seed, against, dtype)

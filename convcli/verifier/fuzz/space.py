@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from convcli.errors import SpecError
 from convcli.verifier.fuzz.covering import Factors, Rule, Value
 
 Values = tuple[Value, ...]
@@ -146,3 +147,17 @@ SPACES: Mapping[str, Factors] = MappingProxyType(
         "deform_conv_pack": DEFORMABLE,
     }
 )
+
+
+def kinds_of(names: Sequence[str]) -> tuple[str, ...]:
+    """The kinds of these names, in the order of SPACES; all when there are none. Raises SpecError."""
+    plain = {kind.replace("_", ""): kind for kind in SPACES}
+    wanted = [name.lower().replace("-", "").replace("_", "") for name in names]
+    for name, found in zip(names, wanted, strict=True):
+        if found not in plain:
+            from difflib import get_close_matches  # a slow import that only errors need
+
+            near = get_close_matches(found, plain, n=1)
+            repair = plain[near[0]] if near else ""
+            raise SpecError(f"kind {name!r} is not known", field="kind", allowed=", ".join(SPACES), repair=repair)
+    return tuple(kind for short, kind in plain.items() if not names or short in wanted)
