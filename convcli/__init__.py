@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from convcli import kernels
     from convcli.records import summarize
     from convcli.spec.load import load, parse
+    from convcli.verifier.fuzz.run import fuzz
     from convcli.verifier.own import verify_kernel
     from convcli.verifier.run import verify
 
-__all__ = ["Problem", "SpecError", "__version__", "kernels", "load", "parse", "summarize", "verify", "verify_kernel"]
+__all__ = ["Problem", "SpecError", "__version__", "fuzz", "kernels", "load", "parse", "summarize", "verify", "verify_kernel"]
 
 _HOMES = {
+    "fuzz": "convcli.verifier.fuzz.run",
     "load": "convcli.spec.load",
     "parse": "convcli.spec.load",
     "summarize": "convcli.records",

@@ -1,0 +1,74 @@
+"""A fuzzing run as a table, blocks and a last line: what text and markdown draw."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from convcli.report.table import Column, Row, Table
+from convcli.report.units import printable, shape
+from convcli.report.verdicts import Block, counted, label, paragraph, words
+
+if TYPE_CHECKING:
+    from convcli.verifier.fuzz.results import Failure, FuzzOutcome, KindSummary
+    from convcli.verifier.verdict import LayerVerdict
+
+SHOWN = 4  # cases of a failure that are named
+
+
+def table(outcome: FuzzOutcome) -> Table:
+    """A row per kind: its cases by status, and the pairs of factor values that met."""
+    statuses = list(dict.fromkeys(status for kind in outcome.kinds for status in kind.statuses))
+    columns = [Column("kind", right=False), Column("cases"), *(Column(words(status)) for status in statuses)]
+    rows = []
+    for kind in outcome.kinds:
+        cells = [kind.kind, kind.cases, *(kind.statuses.get(status, 0) for status in statuses), pairs(kind)]
+        rows.append(Row(tuple(cells)))
+    return Table("", (*columns, Column("pairs", right=False)), tuple(rows))
+
+
+def pairs(kind: KindSummary) -> str:
+    """1,029 of 1,029 in 49 cases; or how far it came."""
+    told = f"{kind.pairs:,} of {kind.legal_pairs:,}"
+    return f"{told} in {kind.pair_cases} cases" if kind.pairs == kind.legal_pairs else told
+
+
+def blocks(outcome: FuzzOutcome) -> tuple[Block, ...]:
+    """A block per distinct failure: the smallest layer and what its checks found, where it came from, how to repeat it."""
+    return tuple(map(_block, outcome.failures))
+
+
+def verdict(failure: Failure) -> LayerVerdict:
+    """The failure as a verdict on its smallest layer, named by its first case."""
+    return msgspec.structs.replace(failure.verdict, name=failure.cases[0], reason=_from(failure))
+
+
+def last_line(outcome: FuzzOutcome) -> str:
+    """500 cases: 499 passed, 1 failed (1 distinct) in 12.3 s, 40.7 a second"""
+    seconds = outcome.summary.seconds
+    rate = f", {outcome.cases / seconds:.1f} a second" if seconds else ""
+    distinct = f", {len(outcome.failures):,} distinct" if outcome.failures else ""
+    line = f"{outcome.cases:,} cases: {counted(outcome.summary)}{distinct} in {seconds:.1f} s{rate}"
+    return f"interrupted: {line}" if outcome.interrupted else line
+
+
+def environment_line(outcome: FuzzOutcome) -> str:
+    """seed 0, numpy 2.4.6, torch 2.15.0, threads 2"""
+    known = [f"{name} {value}" for name, value in outcome.environment.items() if value is not None]
+    return printable(", ".join([f"seed {outcome.seed}", *known]))
+
+
+def _block(failure: Failure) -> Block:
+    found = failure.verdict
+    title = f"{printable(failure.layer)} on {shape(failure.input)}"
+    paragraphs = [paragraph(check) for check in found.checks if check.status.bad]
+    return Block(title, found.status, ((_from(failure),), *paragraphs), printable(found.repro))
+
+
+def _from(failure: Failure) -> str:
+    """From Conv2d(3, 4, 3) on 1x3x9x9: conv-7, conv-19 and 3 more."""
+    named, more = failure.cases[:SHOWN], len(failure.cases) - SHOWN
+    cases = ", ".join(named) + (f" and {more:,} more" if more > 0 else "")
+    left = "" if failure.complete else "; smaller ones may fail too"
+    return f"from {printable(failure.found_in)}: {cases}{left}"
