@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -67,13 +67,32 @@ def verify(
         str, typer.Option("--arrays", metavar="LIBRARY", help="What --kernel is given: numpy arrays or torch tensors.")
     ] = "numpy",
     against: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--against",
             metavar="BACKEND",
-            help="The other side: torch, onnxruntime, onnx-reference, jax, or a backend of your own as module:name.",
+            help="The other side: torch (if left out), onnxruntime, onnx-reference, jax, or your own as module:name.",
+            show_default=False,
         ),
-    ] = "torch",
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain/--no-explain", help="Take failures apart: what is wrong, and the smallest case.")
+    ] = True,
+    save_failures: Annotated[
+        str | None,
+        typer.Option(
+            "--save-failures", metavar="DIR", help="Keep the data of every failed check as .npz.", show_default=False
+        ),
+    ] = None,
+    replay: Annotated[
+        str | None,
+        typer.Option(
+            "--replay",
+            metavar="FILE.npz",
+            help="Run the data of a saved failure again, with --kernel or --against on another implementation.",
+            show_default=False,
+        ),
+    ] = None,
     timeout: Annotated[
         float, typer.Option("--timeout", metavar="SECONDS", help="Longest that a backend may take over one layer.")
     ] = 60.0,
@@ -89,10 +108,12 @@ def verify(
     for name in dtypes:
         if name not in {"float64", "float32"}:
             raise SpecError(f"--dtype {name} is not known", allowed="float64, float32")
-    if kernel and against != "torch":
+    if kernel and against:
         raise SpecError("--kernel and --against exclude each other: a kernel is checked against convcli itself")
     if arrays != "numpy" and kernel is None:
         raise SpecError(f"--arrays {arrays} says what --kernel is given, and there is none")
+    if replay is not None:
+        _replay(replay, sink, layer, against or "", kernel and (kernel, arrays), timeout)
     plans = plans_of(layer)
     from convcli.verifier.own import target
     from convcli.verifier.run import verify as verify_plans
@@ -109,10 +130,26 @@ def verify(
             fail_fast=fail_fast,
             max_memory=None if max_memory is None else bytes_of(max_memory),
             timeout=timeout,
-            against=against,
+            against=against or "torch",
+            explain=explain,
+            save_failures=save_failures,
             kernel=target(kernel, arrays) if kernel is not None else None,
             progress=progress,
         )
+    sink.emit(outcome)
+    raise Ended(outcome.exit_code)
+
+
+def _replay(
+    path: str, sink: Sink, layer: LayerFlags, against: str, kernel: tuple[str, str] | None, timeout: float
+) -> NoReturn:
+    """A saved failure has its layer and its data: there is nothing else to say."""
+    if any(getattr(layer, name) for name in layer.__struct_fields__):
+        raise SpecError("--replay names the layer and its data: give no other layer and no input")
+    from convcli.verifier.explain.replay import replay
+    from convcli.verifier.own import target
+
+    outcome = replay(path, against=against, kernel=target(*kernel) if kernel else None, timeout=timeout)
     sink.emit(outcome)
     raise Ended(outcome.exit_code)
 

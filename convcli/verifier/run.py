@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from os import PathLike
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -33,6 +35,8 @@ def verify(  # noqa: PLR0913 - each is one option of the command
     timeout: float = TIMEOUT,
     against: str = "torch",
     kernel: Target | None = None,
+    explain: bool = True,
+    save_failures: str | PathLike[str] | None = None,
     progress: Progress | None = None,
     on_verdict: Callable[[LayerVerdict], None] | None = None,
 ) -> Outcome:
@@ -44,8 +48,9 @@ def verify(  # noqa: PLR0913 - each is one option of the command
     layers to check. fail_fast: skip what comes after a failure. max_memory: bytes; a layer that needs more is skipped;
     half of what is free when left out. timeout: seconds for one call of one side. against: "torch", "onnxruntime",
     "onnx-reference", "jax", or a backend of one's own as `module` or `module:name`. kernel: a function of the user's to
-    be tested instead (`verify_kernel`). progress: told (layers done, layers in all, name). on_verdict: told each
-    verdict, in order, as soon as it is there.
+    be tested instead (`verify_kernel`). explain: take failures apart, the first three in detail, some seconds each.
+    save_failures: a directory for the data of every failed check. progress: told (layers done, layers in all, name).
+    on_verdict: told each verdict, in order, as soon as it is there: before its explanation.
 
     Raises BackendMissing before any work when the other side cannot run, SpecError for arguments that make no sense.
     Ctrl-C ends it: the outcome then holds what was finished and is `interrupted`.
@@ -62,6 +67,9 @@ def verify(  # noqa: PLR0913 - each is one option of the command
     try:
         with session:
             session.work(ledger)
+            ledger.close()
+            if ledger.faults():
+                _take_apart(session, ledger, save_failures, explain=explain)
     except KeyboardInterrupt:
         interrupted = True
     ledger.close()
@@ -72,3 +80,14 @@ def verify(  # noqa: PLR0913 - each is one option of the command
         seconds=perf_counter() - start,
         interrupted=interrupted,
     )
+
+
+def _take_apart(session: Session, ledger: Ledger, directory: str | PathLike[str] | None, *, explain: bool) -> None:
+    """What failed is kept and explained, while the workers are there; loaded for failures alone."""
+    from convcli.verifier.explain import explanation, keeping
+
+    with session.workbench() as workbench:
+        if directory is not None:
+            keeping.keep(workbench, ledger, Path(directory), session.environment)
+        if explain:
+            explanation.explain(workbench, ledger, progress=ledger.progress)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from convcli.axis import whole
@@ -12,14 +12,17 @@ from convcli.errors import SpecError
 from convcli.verifier.bounds import BITS
 from convcli.verifier.estimate import memory_limit
 from convcli.verifier.interrupt import Interrupt
+from convcli.verifier.workers import Workers
 from convcli.verifier.workshop import Checked, Workshop, cores
 
 if TYPE_CHECKING:
+    from convcli.verifier.explain.experiment import Workbench
     from convcli.verifier.jobs import Wanted
     from convcli.verifier.ledger import Ledger
 
 MOST_JOBS = 4
 TIMEOUT = 60.0
+PATIENCE = 5.0  # seconds for a call about a failure: smaller layers, or data that others took already
 
 
 class Session:
@@ -78,6 +81,30 @@ class Session:
 
     def __exit__(self, *error: object) -> None:
         self._stack.close()
+
+    @contextmanager
+    def workbench(self) -> Iterator[Workbench]:
+        """Where single failures are taken apart, by the same workers, with less patience."""
+        from convcli.verifier.explain.experiment import Workbench
+
+        shop = self._workshop
+        started: list[Workers] = []
+
+        def jury() -> Workers:
+            if not started:
+                started.append(Workers("", count=1, threads=self._threads, timeout=self._timeout, warm=True))
+            return started[0]
+
+        sides = (shop.bench.ours, shop.bench.theirs)
+        try:
+            for workers in sides:
+                workers.timeout = min(self._timeout, PATIENCE)
+            yield Workbench(shop.bench, self._wanted, shop.replies, shop.root, jury)
+        finally:
+            for workers in sides:
+                workers.timeout = self._timeout
+            for workers in started:
+                workers.stop()
 
     def work(self, *ledgers: Ledger) -> None:
         """Make every check of some ledgers and note it there."""

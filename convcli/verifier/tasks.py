@@ -205,6 +205,13 @@ def disagreeing(layer: Layer, sample: Sample, dtype: str) -> tuple[tuple[str, ..
     return tuple(results), tuple(method for method, y in results.items() if not np.array_equal(y, first))
 
 
+def evidence(name: str, *args: Any) -> Any:
+    """What our side can say of another one's results: loaded where something failed, and nowhere else."""
+    from convcli.verifier.explain.evidence import EVIDENCE
+
+    return EVIDENCE[name](*args)
+
+
 def facts(name: str, layer: Layer, shape: Shape) -> Any:
     """What a backend says of a layer without running it."""
     return backend(name).facts(layer, shape)
@@ -263,6 +270,7 @@ TASKS: dict[str, Callable[..., Any]] = {
     "inner_products": inner_products,
     "input_precision": input_precision,
     "disagreeing": disagreeing,
+    "evidence": evidence,
     "facts": facts,
     "accepted": accepted,
     "executed_macs": executed_macs,

@@ -56,8 +56,36 @@ class Check(msgspec.Struct, frozen=True):
     seconds: float = 0.0
 
 
+class Smallest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The smallest relative of a layer that fails in the same way: its spelling and input, and what repeats it.
+
+    python: a script that stands on its own. data: the fewest values that show the difference.
+    """
+
+    layer: str
+    input: tuple[int, ...]
+    repro: str
+    python: str = ""
+    data: str = ""
+
+
+class Explanation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why a check failed.
+
+    contributions: the sum behind the worst element, line by line. looks_like: known mistakes that give exactly the
+    results found, wherever they were tried. votes: who is wrong. note: what was left out, and why.
+    """
+
+    check: str
+    contributions: tuple[str, ...] = ()
+    looks_like: tuple[str, ...] = ()
+    votes: str = ""
+    smallest: Smallest | UnsetType = UNSET
+    note: str = ""
+
+
 class LayerVerdict(msgspec.Struct, frozen=True):
-    """All checks of one layer; its status is its worst check's."""
+    """All checks of one layer; its status is its worst check's. explanation: of the failures that were taken apart."""
 
     name: str
     type: str
@@ -68,6 +96,7 @@ class LayerVerdict(msgspec.Struct, frozen=True):
     line: int | UnsetType = UNSET
     reason: str = ""
     seconds: float = 0.0
+    explanation: Explanation | UnsetType = UNSET
 
 
 class Summary(msgspec.Struct, frozen=True):

@@ -68,7 +68,7 @@ class Call:
     """One call in a worker, and what it takes to make it again."""
 
     def __init__(self, workers: Workers, task: tuple[Any, ...]):
-        self._workers, self._task = workers, task
+        self._workers, self.task = workers, task
         self._batch = workers.batch()
         self._place = len(self._batch.tasks)
         self._batch.tasks.append(task)
@@ -92,7 +92,7 @@ class Call:
         if error and (len(self._batch.tasks) > 1 or (self._again and isinstance(error, BrokenProcessPool))):
             self._again = len(self._batch.tasks) > 1
             self._batch, self._place = Batch(self._workers), 0
-            self._batch.tasks.append(self._task)
+            self._batch.tasks.append(self.task)
             return self._batch.future.done()
         return True
 
@@ -108,7 +108,10 @@ class Call:
 
 
 class Workers:
-    """`count` processes for one side. run: what carries a task out in them, `tasks.run` unless said."""
+    """`count` processes for one side, which may take `timeout` seconds over a call.
+
+    run: what carries a task out in them, `tasks.run` unless said.
+    """
 
     def __init__(
         self,
@@ -121,7 +124,7 @@ class Workers:
         run: Callable[..., Any] | None = None,
     ):
         self._run = run
-        self._count, self._start, self._timeout = count, (backend, threads), timeout
+        self._count, self._start, self.timeout = count, (backend, threads), timeout
         self._context = _warm_context() if warm else SpawnWorkers()
         self._pool = self._new_pool()
         self._open = Batch(self)
@@ -152,7 +155,7 @@ class Workers:
 
             self._run = run
         args = (self._run, batch.tasks)
-        timeout = self._timeout if len(batch.tasks) == 1 else min(self._timeout, BATCH_SECONDS)
+        timeout = self.timeout if len(batch.tasks) == 1 else min(self.timeout, BATCH_SECONDS)
         try:
             return self._pool.schedule(each, args=args, timeout=timeout)
         except RuntimeError:

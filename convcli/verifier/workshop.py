@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -85,14 +85,28 @@ class Workshop:
         """Both sides' versions, and whether the other one `rounds`. Raises BackendMissing when it does not start."""
         ours = self._bench.ours.call("environment")
         theirs = self._bench.theirs.call("describe", self._described)
-        while not (ours.done and theirs.done):
-            self._wait([ours, theirs])
-        found = theirs.reply
+        mine, found = self.replies([ours, theirs])
         if found.status:
             raise BackendMissing(f"{self._bench.against} does not start: {found.reason}")
         if "unusable" in found.value:
             raise SpecError(problems=found.value["unusable"])
-        return {**ours.reply.value, **found.value}
+        return {**mine.value, **found.value}
+
+    @property
+    def bench(self) -> Bench:
+        """Both sides' workers."""
+        return self._bench
+
+    @property
+    def root(self) -> str:
+        """The directory of all files."""
+        return self._root.name
+
+    def replies(self, calls: Sequence[Call]) -> list[Reply]:
+        """What came of the calls; waits for all of them."""
+        while not all(call.done for call in calls):
+            self._wait(list(calls))
+        return [call.reply for call in calls]
 
     @property
     def idle(self) -> bool:

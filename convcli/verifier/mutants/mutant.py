@@ -15,7 +15,6 @@ from convcli.backends import numpy as ours
 from convcli.layers import Layer, Shape
 from convcli.plan import Network, Step, plan
 from convcli.spec.build import spelled_network
-from convcli.verifier.backward import gradients
 
 if TYPE_CHECKING:
     from convcli.backends import Array, Arrays
@@ -53,11 +52,13 @@ class Mutant(msgspec.Struct, frozen=True, kw_only=True):
         y: Array = self.wrong(layer, dict(arrays))
         return y
 
-    def backward(self, layer: Layer, arrays: Arrays) -> Gradients:
-        """The gradients by name for arrays with `dy`, wrong when the error is there."""
+    def backward(self, layer: Layer, arrays: Arrays, dy: Array) -> Gradients:
+        """The gradients by name for the output's gradient `dy`, wrong when the error is there."""
+        found = ours.backward(layer, arrays, dy)
         if not self.gradient or layer.kind not in self.kinds:
-            return gradients(layer, arrays)
-        return {**gradients(layer, arrays), **self.wrong(layer, dict(arrays))}
+            return found
+        wrong: Gradients = self.wrong(layer, {**arrays, "dy": dy})
+        return {**found, **wrong}
 
     def facts(self, layer: Layer, shape: Shape) -> Facts:
         """The true facts."""
