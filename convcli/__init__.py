@@ -22,7 +22,18 @@ if TYPE_CHECKING:
     from convcli.verifier.own import verify_kernel
     from convcli.verifier.run import verify
 
-__all__ = ["Problem", "SpecError", "__version__", "fuzz", "kernels", "load", "parse", "summarize", "verify", "verify_kernel"]
+__all__ = [
+    "Problem",
+    "SpecError",
+    "__version__",
+    "fuzz",
+    "kernels",
+    "load",
+    "parse",
+    "summarize",
+    "verify",
+    "verify_kernel",
+]
 
 _HOMES = {
     "fuzz": "convcli.verifier.fuzz.run",

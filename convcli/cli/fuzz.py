@@ -1,11 +1,11 @@
-"""`fuzz`: layers at random against another implementation, every legal pair of what they can be first; the exit code."""
+"""`fuzz`: layers at random against another implementation; every legal pair of factors first; the exit code."""
 
 import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -42,7 +42,9 @@ def fuzz(
     seed: Annotated[
         int | None,
         typer.Option(
-            "--seed", help="Case 17 of a kind is the same for the same seed, everywhere; 0, if left out.", show_default=False
+            "--seed",
+            help="Case 17 of a kind is the same for the same seed, everywhere; 0, if left out.",
+            show_default=False,
         ),
     ] = None,
     against: Annotated[
@@ -72,9 +74,7 @@ def fuzz(
             show_default=False,
         ),
     ] = None,
-    grad: Annotated[
-        bool | None, typer.Option("--grad", help="Check every gradient too.", show_default=False)
-    ] = None,
+    grad: Annotated[bool | None, typer.Option("--grad", help="Check every gradient too.", show_default=False)] = None,
     dtype: Annotated[
         list[str] | None,
         typer.Option(
@@ -125,7 +125,12 @@ def fuzz(
     from convcli.verifier.fuzz.options import chosen
     from convcli.verifier.fuzz.run import fuzz as run
 
-    given = {"kinds": kind, "cases": cases, "duration": None if duration is None else _seconds(duration), "seed": seed}
+    given: dict[str, Any] = {
+        "kinds": kind,
+        "cases": cases,
+        "duration": None if duration is None else _seconds(duration),
+        "seed": seed,
+    }
     given |= {"against": against, "kernel": kernel, "arrays": arrays, "grad": grad, "dtypes": dtype}
     with _progress(quiet=report.quiet) as progress:
         outcome = run(
@@ -145,7 +150,9 @@ def _seconds(typed: str) -> float:
     """10m as 600."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", typed.strip())
     if not match:
-        raise SpecError(f"{typed!r} is no time", field="--duration", allowed="a number of seconds, or as in 90s, 10m, 2h")
+        raise SpecError(
+            f"{typed!r} is no time", field="--duration", allowed="a number of seconds, or as in 90s, 10m, 2h"
+        )
     return float(match[1]) * UNITS[match[2]]
 
 

@@ -21,12 +21,13 @@ from convcli.report.verdicts import checks
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from convcli.verifier.verdict import LayerVerdict, Outcome
+    from convcli.report import Record, Told
+    from convcli.verifier.verdict import LayerVerdict
 
 Cells = dict[str, str]
 
 
-def render(record: Report | Outcome) -> str:
+def render(record: Record) -> str:
     """The record as CSV, lines ending in LF."""
     return _report(record) if isinstance(record, Report) else _outcome(record)
 
@@ -57,7 +58,7 @@ def _layers(record: NetworkRecord, places: dict[str, Order]) -> Iterator[Cells]:
             yield row
 
 
-def _outcome(outcome: Outcome) -> str:
+def _outcome(outcome: Told) -> str:
     header = ["source", "line", "layer", "type", "layer_status", "check", "method", "dtype", "status"]
     header += ["max_abs_error", "bound_ratio", "worst_index", "detail", "seconds", "repro"]
     return _table(header, [row for layer in outcome.layers for row in _checks(layer)])

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
+from msgspec import UNSET
 
-from convcli.report.table import Column, Row, Table
+from convcli.report.table import Cell, Column, Row, Table
 from convcli.report.units import printable, shape
-from convcli.report.verdicts import Block, counted, label, paragraph, words
+from convcli.report.verdicts import Block, counted, environment_line, paragraph, words
 
 if TYPE_CHECKING:
     from convcli.verifier.fuzz.results import Failure, FuzzOutcome, KindSummary
-    from convcli.verifier.verdict import LayerVerdict
+    from convcli.verifier.verdict import Explanation
+
+__all__ = ["blocks", "environment_line", "last_line", "tables"]
 
 SHOWN = 4  # cases of a failure that are named
 
 
-def table(outcome: FuzzOutcome) -> Table:
+def tables(outcome: FuzzOutcome, *, quiet: bool = False) -> tuple[Table, ...]:
     """A row per kind: its cases by status, and the pairs of factor values that met."""
+    if quiet:
+        return ()
     statuses = list(dict.fromkeys(status for kind in outcome.kinds for status in kind.statuses))
     columns = [Column("kind", right=False), Column("cases"), *(Column(words(status)) for status in statuses)]
     rows = []
     for kind in outcome.kinds:
-        cells = [kind.kind, kind.cases, *(kind.statuses.get(status, 0) for status in statuses), pairs(kind)]
+        cells: list[Cell] = [kind.kind, kind.cases, *(kind.statuses.get(status, 0) for status in statuses), pairs(kind)]
         rows.append(Row(tuple(cells)))
-    return Table("", (*columns, Column("pairs", right=False)), tuple(rows))
+    return (Table("", (*columns, Column("pairs", right=False)), tuple(rows)),)
 
 
 def pairs(kind: KindSummary) -> str:
@@ -34,14 +38,10 @@ def pairs(kind: KindSummary) -> str:
     return f"{told} in {kind.pair_cases} cases" if kind.pairs == kind.legal_pairs else told
 
 
-def blocks(outcome: FuzzOutcome) -> tuple[Block, ...]:
-    """A block per distinct failure: the smallest layer and what its checks found, where it came from, how to repeat it."""
+def blocks(outcome: FuzzOutcome, *, verbose: bool = False, quiet: bool = False) -> tuple[Block, ...]:
+    """A block per distinct failure: its smallest layer, what the checks found there, where it came from, a repro."""
+    del verbose, quiet
     return tuple(map(_block, outcome.failures))
-
-
-def verdict(failure: Failure) -> LayerVerdict:
-    """The failure as a verdict on its smallest layer, named by its first case."""
-    return msgspec.structs.replace(failure.verdict, name=failure.cases[0], reason=_from(failure))
 
 
 def last_line(outcome: FuzzOutcome) -> str:
@@ -53,17 +53,21 @@ def last_line(outcome: FuzzOutcome) -> str:
     return f"interrupted: {line}" if outcome.interrupted else line
 
 
-def environment_line(outcome: FuzzOutcome) -> str:
-    """seed 0, numpy 2.4.6, torch 2.15.0, threads 2"""
-    known = [f"{name} {value}" for name, value in outcome.environment.items() if value is not None]
-    return printable(", ".join([f"seed {outcome.seed}", *known]))
-
-
 def _block(failure: Failure) -> Block:
     found = failure.verdict
     title = f"{printable(failure.layer)} on {shape(failure.input)}"
     paragraphs = [paragraph(check) for check in found.checks if check.status.bad]
-    return Block(title, found.status, ((_from(failure),), *paragraphs), printable(found.repro))
+    if found.explanation is not UNSET:
+        paragraphs.append(explained(found.explanation))
+    return Block(title, found.status, ((_from(failure),), *filter(None, paragraphs)), printable(found.repro))
+
+
+def explained(explanation: Explanation) -> tuple[str, ...]:
+    """What a failure looks like, who is wrong, the fewest data that show it."""
+    known = [("looks like", word) for word in explanation.looks_like] + [("votes", explanation.votes)]
+    if explanation.smallest is not UNSET:
+        known.append(("data", explanation.smallest.data))
+    return tuple(f"{name}: {printable(line)}" for name, text in known if text for line in text.splitlines())
 
 
 def _from(failure: Failure) -> str:

@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET, UnsetType
 
 from convcli.records import LayerRecord, NetworkRecord, Report
+from convcli.report import words_of
 from convcli.report.table import convention_lines, heading, in_all, sentence
 from convcli.report.units import digits, printable, shape
-from convcli.report.verdicts import checks, findings, label, last_line, words
+from convcli.report.verdicts import checks, findings, label, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.errors import SpecError
-    from convcli.verifier.verdict import LayerVerdict, Outcome
+    from convcli.report import Record, Told
+    from convcli.verifier.verdict import LayerVerdict
 
 COUNTS = ("params", "macs", "macs_nonpad", "flops")
 
 
-def render(record: Report | Outcome) -> str:
+def render(record: Record) -> str:
     """The record as annotations, a line each."""
     lines = _report(record) if isinstance(record, Report) else _outcome(record)
     return "\n".join(lines) + "\n"
@@ -102,8 +104,8 @@ def _layer(record: NetworkRecord, layer: LayerRecord) -> str:
     )
 
 
-def _outcome(outcome: Outcome) -> Iterator[str]:
-    yield command("notice", last_line(outcome), title="convcli verify")
+def _outcome(outcome: Told) -> Iterator[str]:
+    yield command("notice", words_of(outcome).last_line(outcome), title=f"convcli {outcome.command}")
     for layer in outcome.layers:
         if not layer.status.good:
             yield _verdict(layer)

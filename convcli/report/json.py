@@ -11,14 +11,14 @@ import msgspec
 from convcli.records import Report
 
 if TYPE_CHECKING:
-    from convcli.verifier.verdict import Outcome
+    from convcli.report import Record
 
 MANY_LAYERS = 2000
 _NUMBERS = re.compile(rb"\[\n\s+(-?[\d.eE+-]+(?:,\n\s+-?[\d.eE+-]+)*)\n\s+\]")  # no string holds a bare newline
 _BREAK = re.compile(rb",\n\s+")
 
 
-def render(record: Report | Outcome) -> str:
+def render(record: Record) -> str:
     """Indented by 2 with shapes on one line; from 2,000 layers on, one layer a line (a third of the size)."""
     parts = record.reports if isinstance(record, Report) else (record,)
     if sum(len(part.layers) for part in parts) > MANY_LAYERS:
@@ -38,7 +38,7 @@ def encoded(value: Any) -> bytes:
         return json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
-def _layer_a_line(record: Report | Outcome) -> Report | Outcome:
+def _layer_a_line(record: Record) -> Record:
     """The record with its layers encoded already, each after a newline."""
     if isinstance(record, Report):
         networks = tuple(msgspec.structs.replace(network, layers=_lines(network.layers)) for network in record.reports)

@@ -13,19 +13,23 @@ from convcli.report.flat import flat, layer_and_parts, written
 from convcli.report.verdicts import checks, findings, label
 
 if TYPE_CHECKING:
-    from convcli.verifier.verdict import Check, LayerVerdict, Outcome
+    from convcli.report import Record
+    from convcli.verifier.fuzz.results import KindSummary
+    from convcli.verifier.verdict import Check, LayerVerdict
 
 ERRORS = {"crashed", "timed_out", "out_of_memory"}
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, section 2.2
 
 
-def render(record: Report | Outcome) -> str:
+def render(record: Record) -> str:
     """The record as JUnit XML, a suite per source."""
     suites: dict[str, list[TestCase]] = {}
     if isinstance(record, Report):
         for network in record.reports:
             suites.setdefault(network.source, []).extend(_numbers(network.source, layer) for layer in network.layers)
     else:
+        for kind in getattr(record, "kinds", ()):
+            suites.setdefault("", []).append(_kind(kind))
         for verdict in record.layers:
             suites.setdefault(verdict.source, []).extend(_checked(verdict, check) for check in checks(verdict))
     return _document(f"convcli {record.command}", suites)
@@ -44,6 +48,14 @@ def _numbers(source: str, layer: LayerRecord) -> TestCase:
         pairs = ((key, value) for _, key, value in flat(record) if key not in {"name", "type"})
         lines += [f"{inside}{'.' if inside else ''}{key}={written(value)}" for key, value in pairs]
     case.system_out = legal("\n".join(lines))
+    return case
+
+
+def _kind(kind: KindSummary) -> TestCase:
+    """A passing case that tells what was made; failures are cases of their own."""
+    case = _case("", kind.kind, f"{kind.cases} cases")
+    numbers = {"cases": kind.cases, **kind.statuses, "pairs": f"{kind.pairs} of {kind.legal_pairs}"}
+    case.system_out = "\n".join(f"{name}={number}" for name, number in numbers.items())
     return case
 
 

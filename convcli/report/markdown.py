@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from convcli.records import Report
-from convcli.report import verdicts
+from convcli.report import verdicts, words_of
 from convcli.report.table import Column, Row, Table, convention_lines, heading, in_all, page, sentence
 from convcli.report.text import cell_text
 from convcli.report.units import printable
@@ -15,13 +15,14 @@ from convcli.report.units import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from convcli.report import Record, Told
     from convcli.report.verdicts import Block
-    from convcli.verifier.verdict import Check, Outcome
+    from convcli.verifier.verdict import Check
 
 _MARKS = re.compile(r"[\\`*\[\]{}|~#]|(?<![^\W_])_|_(?![^\W_])")  # an underscore inside a word is no mark
 
 
-def render(record: Report | Outcome) -> str:
+def render(record: Record) -> str:
     """The record as Markdown."""
     lines = _report(record) if isinstance(record, Report) else _outcome(record)
     return "\n".join(lines) + "\n"
@@ -50,28 +51,29 @@ def _report(report: Report) -> Iterator[str]:
         yield f"<sub>{escaped(line)}</sub>"
 
 
-def _outcome(outcome: Outcome) -> Iterator[str]:
+def _outcome(outcome: Told) -> Iterator[str]:
     mark = "passed" if outcome.exit_code == 0 else "failed" if outcome.exit_code == 1 else "incomplete"
-    yield f"## verify: {mark}"
+    yield f"## {outcome.command}: {mark}"
+    words = words_of(outcome)
     yield ""
-    yield f"**{verdicts.last_line(outcome)}**"
+    yield f"**{words.last_line(outcome)}**"
     if any(layer.status.bad for layer in outcome.layers):
         yield ""
         yield from _failures(outcome)
-    for table in verdicts.tables(outcome):
+    for table in words.tables(outcome):
         yield ""
         if table.heading:
             yield f"### {escaped(table.heading)}"
             yield ""
         yield from _table(table)
-    for block in verdicts.blocks(outcome):
+    for block in words.blocks(outcome):
         yield ""
         yield from _details(block)
     yield ""
-    yield f"<sub>{escaped(verdicts.environment_line(outcome))}</sub>"
+    yield f"<sub>{escaped(words.environment_line(outcome))}</sub>"
 
 
-def _failures(outcome: Outcome) -> Iterator[str]:
+def _failures(outcome: Told) -> Iterator[str]:
     """One row per check that does not hold."""
     titles = ("layer", "place", "check", "status", "found")
     rows = [

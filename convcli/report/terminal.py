@@ -13,7 +13,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from convcli.records import Report
-from convcli.report import text, verdicts
+from convcli.report import text, words_of
 from convcli.report.table import EXTRAS, Column, Row, Table, page
 from convcli.report.units import width
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from convcli.report import Record, Told
     from convcli.report.verdicts import Block
-    from convcli.verifier.verdict import Outcome
 
 GAP = 2
 LONGEST_NAME = 40  # nor does one long name push the numbers away
@@ -39,7 +39,7 @@ COLOURS = {
 }  # every other status is red
 
 
-def show(record: Report | Outcome, console: Console, *, verbose: bool = False, quiet: bool = False) -> None:
+def show(record: Record, console: Console, *, verbose: bool = False, quiet: bool = False) -> None:
     """Print the record on `console`."""
     if isinstance(record, Report):
         _show_report(record, console)
@@ -62,17 +62,18 @@ def _show_report(report: Report, console: Console) -> None:
         _line(console, Text(note, "dim" if note == whole.notes[-1] else "bold"))
 
 
-def _show_outcome(outcome: Outcome, console: Console, *, verbose: bool, quiet: bool) -> None:
-    for table in verdicts.tables(outcome, quiet=quiet):
+def _show_outcome(outcome: Told, console: Console, *, verbose: bool, quiet: bool) -> None:
+    words = words_of(outcome)
+    for table in words.tables(outcome, quiet=quiet):
         _show_table(table, console)
         _line(console, Text())
-    for block in verdicts.blocks(outcome, verbose=verbose, quiet=quiet):
+    for block in words.blocks(outcome, verbose=verbose, quiet=quiet):
         _show_block(block, console)
         _line(console, Text())
     if not quiet:
-        _line(console, Text(verdicts.environment_line(outcome), "dim"))
+        _line(console, Text(words.environment_line(outcome), "dim"))
     colour = {0: "green", 1: "red"}.get(outcome.exit_code, "yellow")
-    _line(console, Text(verdicts.last_line(outcome), f"bold {colour}"))
+    _line(console, Text(words.last_line(outcome), f"bold {colour}"))
 
 
 def _show_block(block: Block, console: Console) -> None:

@@ -9,22 +9,23 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from convcli.records import Report
+from convcli.report import words_of
 from convcli.report.table import Cell, Page, Row, Table, page
 from convcli.report.units import digits, shape, width
 
 if TYPE_CHECKING:
+    from convcli.report import Record, Told
     from convcli.report.verdicts import Block
-    from convcli.verifier.verdict import Outcome
 
 GAP = "  "
 
 
-def render(record: Report | Outcome) -> str:
+def render(record: Record) -> str:
     """The record as plain text."""
     return plain(record)
 
 
-def plain(record: Report | Outcome, *, verbose: bool = False, quiet: bool = False, separators: bool = False) -> str:
+def plain(record: Record, *, verbose: bool = False, quiet: bool = False, separators: bool = False) -> str:
     """The record as plain text; verbose and quiet concern `verify`. separators: 118,013,952 in the tables too."""
     lines = (
         page_lines(page(record), separators=separators)
@@ -47,19 +48,19 @@ def page_lines(page: Page, *, separators: bool = False) -> Iterator[str]:
     yield from page.notes
 
 
-def outcome_lines(outcome: Outcome, *, verbose: bool = False, quiet: bool = False) -> Iterator[str]:
+def outcome_lines(outcome: Told, *, verbose: bool = False, quiet: bool = False) -> Iterator[str]:
     """A row per layer, a block for each that is bad or idle, the last line."""
-    from convcli.report import verdicts  # never on the calculator's way
+    words = words_of(outcome)
 
-    for table in verdicts.tables(outcome, quiet=quiet):
+    for table in words.tables(outcome, quiet=quiet):
         yield from table_lines(table)
         yield ""
-    for block in verdicts.blocks(outcome, verbose=verbose, quiet=quiet):
+    for block in words.blocks(outcome, verbose=verbose, quiet=quiet):
         yield from block_lines(block)
         yield ""
     if not quiet:
-        yield verdicts.environment_line(outcome)
-    yield verdicts.last_line(outcome)
+        yield words.environment_line(outcome)
+    yield words.last_line(outcome)
 
 
 def block_lines(block: Block) -> Iterator[str]:

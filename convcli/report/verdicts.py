@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import UNSET
 
 from convcli.report.table import Column, Row, Table
 from convcli.report.units import printable
-from convcli.verifier.verdict import Check, LayerVerdict, Outcome
+from convcli.verifier.verdict import Check, LayerVerdict, Outcome, Summary
+
+if TYPE_CHECKING:
+    from convcli.verifier.fuzz.results import FuzzOutcome
 
 _BITS = re.compile(r"([\d.]+) of (\d+) bits")
 _COLUMNS = (
@@ -96,16 +100,19 @@ def words(status: str) -> str:
 
 def last_line(outcome: Outcome) -> str:
     """53 passed, 1 failed, 2 skipped in 12.3 s"""
-    summary = outcome.summary
-    counts = {name: getattr(summary, name) for name in summary.__struct_fields__ if name != "seconds"}
-    told = [f"{count:,} {name}" for name, count in counts.items() if count or name == "passed"]
-    line = f"{', '.join(told)} in {summary.seconds:.1f} s"
+    line = f"{counted(outcome.summary)} in {outcome.summary.seconds:.1f} s"
     if not any(layer.status.good or layer.status.bad for layer in outcome.layers):
         line = f"nothing was checked: {line}"
     return f"interrupted: {line}" if outcome.interrupted else line
 
 
-def environment_line(outcome: Outcome) -> str:
+def counted(summary: Summary) -> str:
+    """53 passed, 1 failed"""
+    counts = {name: getattr(summary, name) for name in summary.__struct_fields__ if name != "seconds"}
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count or name == "passed")
+
+
+def environment_line(outcome: Outcome | FuzzOutcome) -> str:
     """What was run: seed 0, numpy 2.4.6, torch 2.15.0, threads 2"""
     known = [f"{name} {value}" for name, value in outcome.environment.items() if value is not None]
     return printable(", ".join([f"seed {outcome.seed}", *known]))
@@ -151,7 +158,7 @@ def _block(layer: LayerVerdict, *, verbose: bool) -> Block:
     title = "  ".join(printable(part) for part in (layer.name, layer.type, place(layer)) if part)
     reason = tuple(printable(line) for line in layer.reason.splitlines())
     said = any(check.detail == layer.reason for check in shown)
-    paragraphs = ((reason,) if reason and not said else ()) + tuple(_paragraph(check) for check in shown)
+    paragraphs = ((reason,) if reason and not said else ()) + tuple(paragraph(check) for check in shown)
     return Block(title, layer.status, paragraphs, "" if layer.status.good else printable(layer.repro))
 
 
@@ -161,7 +168,8 @@ def _together(blocks: list[Block]) -> Block:
     return msgspec.structs.replace(blocks[0], title=blocks[0].title + more)
 
 
-def _paragraph(check: Check) -> tuple[str, ...]:
+def paragraph(check: Check) -> tuple[str, ...]:
+    """A check with what it found."""
     head = f"{label(check)}: {words(check.status)}"
     found = findings(check)
     if len(found) <= 1:

@@ -1,4 +1,4 @@
-"""A batch of no images: there is nothing to compare but shapes, and gradients that add nothing up; libraries fail here."""
+"""A batch of no images: libraries fail there, though nothing is to be compared but shapes and gradients of 0."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Arrays between processes. Large ones are files that the receiver maps, so that both sides read one copy; small ones
-travel in the messages themselves, for a file costs more than a tiny layer.
+"""Arrays between processes: large ones as files that the receiver maps, small ones in the messages themselves.
+
+Both sides read one copy of a file; but a file costs more than a tiny layer.
 """
 
 from __future__ import annotations

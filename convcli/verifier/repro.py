@@ -59,7 +59,7 @@ def respelled(step: Step) -> bool:
 
 def spelling(step: Step) -> str:
     """The settled layer in PyTorch's spelling, with our own fields by name: Conv2d(3, 64, 7, stride=2, padding=3)."""
-    layer, rank = step.layer, len(step.layer.axes)
+    layer = step.layer
     fields: dict[str, Any] = {
         "stride": _plain(axis.stride for axis in layer.axes),
         "padding": _padding(layer, step.x[1:]),

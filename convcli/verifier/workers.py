@@ -133,7 +133,7 @@ class Workers:
         return ProcessPool(self._count, initializer=prepare, initargs=self._start, context=self._context)
 
     def call(self, function: str, *args: Any) -> Call:
-        """Ask for one of `tasks.TASKS`. It is sent when somebody waits for it, or when as many have joined it as may."""
+        """Ask for one of `tasks.TASKS`. It is sent when somebody waits for it, or when it has enough company."""
         return Call(self, (function, *args))
 
     def batch(self) -> Batch:

@@ -42,7 +42,7 @@ class Experiment(msgspec.Struct, frozen=True):
     layer: Layer
     sample: Sample
     dtype: str
-    found: dict[str, str]
+    found: dict[str, Stored]
     status: Status | None = None
     exact: bool = True
 

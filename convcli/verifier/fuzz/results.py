@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf, prod
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from convcli._version import __version__
 from convcli.layers import Shape
@@ -85,8 +87,13 @@ class FuzzOutcome(msgspec.Struct, frozen=True):
         return sum(kind.cases for kind in self.kinds)
 
     @property
+    def layers(self) -> tuple[LayerVerdict, ...]:
+        """The failures as verdicts, each named by its first case."""
+        return tuple(msgspec.structs.replace(found.verdict, name=found.cases[0]) for found in self.failures)
+
+    @property
     def exit_code(self) -> int:
-        """130 interrupted; 1 when a case failed; 3 when nothing was checked; else 0: what a backend lacks is no fault."""
+        """130 interrupted; 1 when a case failed; 3 when nothing was checked; else 0: lacking a layer is no fault."""
         if self.interrupted:
             return 130
         if self.failures:
@@ -124,29 +131,45 @@ def outcome_of(
 def _kinds(results: list[Result], cases: list[Drawn], kinds: Iterable[str]) -> tuple[KindSummary, ...]:
     made = []
     for kind in kinds:
-        own = [result.status.value for result in results if result.kind == kind]
+        own: list[str] = [result.status.value for result in results if result.kind == kind]
         pairs = {pair for case in cases if case.kind == kind for pair in met(case.row)}
         legal = legal_pairs(kind)
-        counts = {status.value: own.count(status.value) for status in Status if status.value in own}
+        counts: dict[str, int] = {
+            str(status.value): own.count(status.value) for status in Status if status.value in own
+        }
         made.append(KindSummary(kind, len(own), counts, len(pairs & legal), len(legal), len(rows(kind))))
     return tuple(made)
 
 
 def _failures(results: list[Result]) -> tuple[Failure, ...]:
-    """The bad results, those together that shrink to the same layer and fail there in the same checks."""
-    groups: dict[Any, list[Result]] = {}
+    """The bad results: those together that shrink to one layer, and those whose smallest layers look like one mistake.
+
+    What was not shrunk goes by its failing checks.
+    """
+    groups: dict[Any, list[tuple[Result, LayerVerdict]]] = {}
+    alike: dict[Any, Any] = {}
     for result in results:
-        if result.verdict is not None:
-            at = result.smallest or result
-            groups.setdefault((at.layer, at.input, result.status), []).append(result)
-    made = []
-    for first, *others in groups.values():
-        at = first.smallest or first
-        assert first.verdict is not None  # noqa: S101 - the group's condition
-        names = tuple(result.case for result in (first, *others))
-        complete = first.smallest is not None and first.smallest.complete
-        made.append(Failure(first.verdict, at.layer, at.input, f"{first.layer} on {_shape(first.input)}", names, complete))
-    return tuple(made)
+        verdict, at = result.verdict, result.smallest
+        if verdict is None:
+            continue
+        key: Any = (at.layer, at.input, verdict.status) if at else (result.kind, result.status, result.failing)
+        if verdict.explanation is not UNSET and verdict.explanation.looks_like:
+            alike.setdefault(key, (result.kind, result.status, verdict.explanation.looks_like))
+        groups.setdefault(alike.get(key, key), []).append((result, verdict))
+    return tuple(map(_failure, groups.values()))
+
+
+def _failure(found: list[tuple[Result, LayerVerdict]]) -> Failure:
+    """Told by the smallest layer that has an explanation."""
+    first, verdict = min(found, key=lambda pair: (pair[1].explanation is UNSET, _size(pair[0])))
+    at = first.smallest or first
+    complete = first.smallest is not None and first.smallest.complete
+    names = tuple(result.case for result, _ in found)
+    return Failure(verdict, at.layer, at.input, f"{first.layer} on {_shape(first.input)}", names, complete)
+
+
+def _size(result: Result) -> float:
+    return prod(result.smallest.input) if result.smallest else inf
 
 
 def _shape(shape: Shape) -> str:

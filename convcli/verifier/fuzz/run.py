@@ -8,22 +8,21 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from convcli.axis import whole
 from convcli.errors import SpecError
-from convcli.verifier.explain.shrink import SECONDS, shrunk
+from convcli.verifier.explain.shrink import SECONDS
 from convcli.verifier.fills import Case
 from convcli.verifier.fuzz.draws import Drawn, drawn
-from convcli.verifier.fuzz.journal import Header, Journal, check_same, earlier, header
-from convcli.verifier.fuzz.results import FuzzOutcome, Result, Smallest, outcome_of
+from convcli.verifier.fuzz.failing import Failing, untimed
+from convcli.verifier.fuzz.journal import Journal, check_same, earlier, header
+from convcli.verifier.fuzz.results import FuzzOutcome, Result, outcome_of
 from convcli.verifier.fuzz.space import kinds_of
 from convcli.verifier.jobs import Wanted
 from convcli.verifier.ledger import Ledger, Subject
 from convcli.verifier.repro import spelled
 from convcli.verifier.run import DTYPES
 from convcli.verifier.session import TIMEOUT, Session
-from convcli.verifier.verdict import Check, LayerVerdict, Status
+from convcli.verifier.verdict import Check, LayerVerdict
 
 if TYPE_CHECKING:
     from convcli.backends.kernel import Target
@@ -60,8 +59,8 @@ def fuzz(  # noqa: PLR0913 - each is one option of the command
     cases: of each kind, 200 when neither they nor a duration are given. duration: seconds. seed: case `index` of a kind
     is a function of the three alone. journal: a file that takes every result as a JSON line as soon as it is there.
     resume: such a file, of a run with the same options, to be continued. shrink_seconds: the most that is spent on
-    making one failure smaller. progress: told (cases done, cases in all if known, failures). The other options are those
-    of `verify`.
+    making one failure smaller. progress: told (cases done, cases in all if known, failures). The other options are
+    those of `verify`.
 
     Raises BackendMissing, SpecError before any work. Ctrl-C ends it: the outcome holds what was finished.
     """
@@ -134,7 +133,8 @@ class _Run:
         progress: Progress | None,
     ):
         self._kinds, self._most, self._duration = kinds, most, duration
-        self._wanted, self._session, self._shrink_seconds, self._progress = wanted, session, shrink_seconds, progress
+        self._wanted, self._session, self._progress = wanted, session, progress
+        self._failing = Failing(session, wanted, shrink_seconds)
         self._start = perf_counter()
         self._before = 0.0  # seconds that an earlier run took
         self._journal: Journal | None = None
@@ -158,6 +158,7 @@ class _Run:
             if case is None or (case.name, self._key(case.step)) != (result.case, result.key):
                 raise SpecError(f"its case {result.case} is another one here", field="--resume")
             self.made.append(case)
+            self._failing.saw(result)
         self.results = list(results)
         self._before = results[-1].seconds if results else 0.0
         self._failed = sum(result.verdict is not None for result in results)
@@ -228,13 +229,9 @@ class _Run:
 
     def _result(self, case: Drawn, verdict: LayerVerdict, *, shrink: bool) -> Result:
         step, bad = case.step, [check for check in verdict.checks if check.status.bad]
-        smallest = None
-        found: LayerVerdict | None = None
-        if verdict.status.bad:
-            found = verdict
-            if shrink:
-                smallest, found = self._smallest(step, verdict)
-            found = msgspec.structs.replace(found, checks=tuple(map(_untimed, found.checks)), seconds=0.0)
+        smallest, found = None, untimed(verdict) if verdict.status.bad else None
+        if shrink and found:
+            smallest, found = self._failing.smallest(case.kind, step, verdict)
         return Result(
             case=case.name,
             key=self._key(step),
@@ -253,25 +250,5 @@ class _Run:
             seconds=round(self.seconds, 3),
         )
 
-    def _smallest(self, step: Step, verdict: LayerVerdict) -> tuple[Smallest, LayerVerdict]:
-        """The smallest relative that has one of these checks fail with this status, and what is found there."""
-        failing = {(check.name, check.status) for check in verdict.checks if check.status.bad}
-        found = {step: verdict}
-
-        def fails(relative: Step) -> bool:
-            ledger = Ledger([Subject(relative, "")], self._wanted)
-            self._session.work(ledger)
-            found[relative] = ledger.verdicts[0]
-            return any((check.name, check.status) in failing for check in found[relative].checks)
-
-        least = shrunk(step, fails, seconds=self._shrink_seconds)
-        layer = spelled(least.step)[0]
-        at = Smallest(layer, (*least.step.batch, *least.step.x), least.tries, least.complete)
-        return at, found[least.step]
-
     def _key(self, step: Step) -> str:
         return Case(step.layer, step.x, step.batch, self._wanted.seed).key.hex()
-
-
-def _untimed(check: Check) -> Check:
-    return msgspec.structs.replace(check, seconds=0.0)

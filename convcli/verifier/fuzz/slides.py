@@ -68,7 +68,7 @@ def _each(value: object, rank: int, draw: Draw) -> list[int]:
 
 
 def _largest(row: Row, dilations: list[int], draw: Draw) -> int | None:
-    """The axis whose kernel is larger than the input: the one that its dilation makes the longest, or the single cell."""
+    """The axis whose kernel is larger than the input: the one that its dilation makes the longest, or the last."""
     if row["kernel"] != "larger":
         return None
     if row["size"] == "one":
@@ -112,21 +112,18 @@ def _padded(axis: Axis, size: int, row: Row, *, transposed: bool) -> list[Axis]:
 
 
 def _pads(word: str, span: int, transposed: bool) -> list[tuple[int, int]]:  # noqa: FBT001
-    top = max(3, (span + 1) // 2)
-    some = range(1, top + 1)
-    if word == "symmetric":
-        return [(a, a) for a in some]
-    if word == "asymmetric":
-        return [(a, b) for a in some for b in some if a != b]
-    if word == "one-sided":
-        return [pair for a in range(1, max(3, span - 1) + 1) for pair in ((a, 0), (0, a))]
-    if word == "same":
-        return [((span - 1) // 2, span - 1 - (span - 1) // 2)]
-    if word == "crop" and transposed:  # more than the kernel adds: real outputs are cut away
-        return [pair for a in (span, span + 1) for b in (0, 1) for pair in ((a, b), (b, a))]
-    if word == "crop":
-        return [(a, -b) for a in (0, 1) for b in (1, 2, 3)]
-    return [(0, 0)]
+    """(before, after) by the word; what crops a transposed layer is more than the kernel adds."""
+    some, far = range(1, max(3, (span + 1) // 2) + 1), range(1, max(3, span - 1) + 1)
+    cropping = [pair for a in (span, span + 1) for b in (0, 1) for pair in ((a, b), (b, a))]
+    ways = {
+        "valid": [(0, 0)],
+        "symmetric": [(a, a) for a in some],
+        "asymmetric": [(a, b) for a in some for b in some if a != b],
+        "one-sided": [pair for a in far for pair in ((a, 0), (0, a))],
+        "same": [((span - 1) // 2, span - 1 - (span - 1) // 2)],
+        "crop": cropping if transposed else [(a, -b) for a in (0, 1) for b in (1, 2, 3)],
+    }
+    return ways[word]
 
 
 def _legal(axis: Axis, size: int, mode: str, *, transposed: bool) -> bool:

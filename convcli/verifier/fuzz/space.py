@@ -67,11 +67,12 @@ CONV = Factors(
         Rule(
             ("padding_mode", "size", "padding", "kernel"),
             lambda mode, size, padding, kernel: (
-                (size, mode) == ("one", "reflect")
-                and padding != "valid"
-                or (size, mode) == ("one", "circular")
-                and padding != "valid"
-                and (kernel != 1 or padding == "asymmetric")
+                ((size, mode) == ("one", "reflect") and padding != "valid")
+                or (
+                    (size, mode) == ("one", "circular")
+                    and padding != "valid"
+                    and (kernel != 1 or padding == "asymmetric")
+                )
             ),
         ),
         # what crops is typed as a benchdnn descriptor, which knows neither these
