@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from convcli.backends import Facts, Unsupported
@@ -144,6 +145,20 @@ def _bfloat(layer: Layer, arrays: Arrays) -> Any:
     return ours.forward(layer, {name: cut(array) for name, array in arrays.items()})
 
 
+class Hurried(Fake):
+    """It knows no stride along the last axis but that along the first, and dies of a kernel of 5."""
+
+    def forward(self, layer: Layer, arrays: Arrays) -> Array:
+        """Right where the strides are equal."""
+        first = layer.axes[0].stride
+        if layer.kind != "conv":
+            return ours.forward(layer, arrays)
+        if any(axis.kernel == 5 for axis in layer.axes):
+            os._exit(3)
+        axes = tuple(msgspec.structs.replace(axis, stride=first) for axis in layer.axes)
+        return ours.forward(msgspec.structs.replace(layer, axes=axes), arrays)
+
+
 class Trusting(Fake):
     """As torch's meta device, it never looks at padding, dilation and output_padding."""
 
@@ -211,6 +226,7 @@ def _rounding(layer: Layer, arrays: Arrays) -> Any:
 
 
 faithful = Fake()
+hurried = Hurried()
 crashing, killed, leaving, hanging = Fake(_crash), Fake(_kill), Fake(_leave), Fake(_hang)
 refusing, quitting, lacking, starving = Fake(_refuse), Fake(_quit), Fake(_lack), Fake(_starve)
 misshapen, widened, one_off, nan, objects = Fake(_misshape), Fake(_widen), Fake(_one_off), Fake(_nan), Fake(_object)

@@ -22,7 +22,7 @@ from convcli.verifier.ledger import Ledger, Subject
 from convcli.verifier.repro import spelled
 from convcli.verifier.run import DTYPES
 from convcli.verifier.session import TIMEOUT, Session
-from convcli.verifier.verdict import Check, LayerVerdict
+from convcli.verifier.verdict import LayerVerdict
 
 if TYPE_CHECKING:
     from convcli.backends.kernel import Target
