@@ -146,16 +146,14 @@ def _bfloat(layer: Layer, arrays: Arrays) -> Any:
 
 
 class Hurried(Fake):
-    """It knows no stride along the last axis but that along the first, and dies of a kernel of 5."""
+    """In two dimensions it knows no stride along the last axis but that along the first."""
 
     def forward(self, layer: Layer, arrays: Arrays) -> Array:
         """Right where the strides are equal."""
-        first = layer.axes[0].stride
-        if layer.kind != "conv":
+        first = layer.axes[0]
+        if layer.kind != "conv" or len(layer.axes) != 2:
             return ours.forward(layer, arrays)
-        if any(axis.kernel == 5 for axis in layer.axes):
-            os._exit(3)
-        axes = tuple(msgspec.structs.replace(axis, stride=first) for axis in layer.axes)
+        axes = tuple(msgspec.structs.replace(axis, stride=first.stride) for axis in layer.axes)
         return ours.forward(msgspec.structs.replace(layer, axes=axes), arrays)
 
 
