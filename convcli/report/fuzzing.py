@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
+from convcli.report import verdicts
 from convcli.report.table import Cell, Column, Row, Table
 from convcli.report.units import printable, shape
-from convcli.report.verdicts import Block, counted, environment_line, paragraph, words
+from convcli.report.verdicts import Block, counted, paragraph, words
 
 if TYPE_CHECKING:
     from convcli.verifier.fuzz.results import Failure, FuzzOutcome, KindSummary
     from convcli.verifier.verdict import Explanation
-
-__all__ = ["blocks", "environment_line", "last_line", "tables"]
 
 SHOWN = 4  # cases of a failure that are named
 
@@ -45,12 +44,17 @@ def blocks(outcome: FuzzOutcome, *, verbose: bool = False, quiet: bool = False) 
 
 
 def last_line(outcome: FuzzOutcome) -> str:
-    """500 cases: 499 passed, 1 failed (1 distinct) in 12.3 s, 40.7 a second"""
-    seconds = outcome.summary.seconds
-    rate = f", {outcome.cases / seconds:.1f} a second" if seconds else ""
+    """500 cases: 498 passed, 2 failed, 1 distinct in 12.3 s"""
     distinct = f", {len(outcome.failures):,} distinct" if outcome.failures else ""
-    line = f"{outcome.cases:,} cases: {counted(outcome.summary)}{distinct} in {seconds:.1f} s{rate}"
+    line = f"{outcome.cases:,} cases: {counted(outcome.summary)}{distinct} in {outcome.summary.seconds:.1f} s"
     return f"interrupted: {line}" if outcome.interrupted else line
+
+
+def environment_line(outcome: FuzzOutcome) -> str:
+    """seed 0, numpy 2.4.6, torch 2.15.0, threads 2; 40.7 cases a second"""
+    seconds = outcome.summary.seconds
+    rate = f"; {outcome.cases / seconds:.1f} cases a second" if seconds else ""
+    return verdicts.environment_line(outcome) + rate
 
 
 def _block(failure: Failure) -> Block:
