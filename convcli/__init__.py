@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from convcli import kernels
     from convcli.records import summarize
     from convcli.spec.load import load, parse
+    from convcli.verifier.explain.replay import replay
     from convcli.verifier.fuzz.run import fuzz
     from convcli.verifier.own import verify_kernel
     from convcli.verifier.run import verify
@@ -30,6 +31,7 @@ __all__ = [
     "kernels",
     "load",
     "parse",
+    "replay",
     "summarize",
     "verify",
     "verify_kernel",
@@ -39,6 +41,7 @@ _HOMES = {
     "fuzz": "convcli.verifier.fuzz.run",
     "load": "convcli.spec.load",
     "parse": "convcli.spec.load",
+    "replay": "convcli.verifier.explain.replay",
     "summarize": "convcli.records",
     "verify": "convcli.verifier.run",
     "verify_kernel": "convcli.verifier.own",

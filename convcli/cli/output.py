@@ -12,7 +12,7 @@ from convcli.errors import SpecError
 from convcli.report.write import write
 
 if TYPE_CHECKING:
-    pass
+    from convcli.report import Record
 
 
 class Sink:
@@ -26,7 +26,7 @@ class Sink:
         self.flags = flags
         self.files = [(path, report.form_of(path)) for path in flags.output or []]
 
-    def emit(self, record: report.Record) -> None:
+    def emit(self, record: Record) -> None:
         """Write the files, then standard output. --quiet leaves the calculator's standard output empty."""
         from convcli.records import Report
 
@@ -44,7 +44,7 @@ class Sink:
             sys.stdout.write(plain(record, verbose=self.flags.verbose, quiet=self.flags.quiet))
         sys.stdout.flush()
 
-    def _draw(self, record: report.Record) -> None:
+    def _draw(self, record: Record) -> None:
         from rich.console import Console
 
         from convcli.report.terminal import show

@@ -93,6 +93,13 @@ def verify(
             show_default=False,
         ),
     ] = None,
+    self_test: Annotated[
+        bool, typer.Option("--self-test", help="Test the verifier itself, on wrong and right implementations.")
+    ] = False,
+    seeds: Annotated[
+        int | None,
+        typer.Option("--seeds", help="--self-test: runs of each right implementation.", show_default=False),
+    ] = None,
     timeout: Annotated[
         float, typer.Option("--timeout", metavar="SECONDS", help="Longest that a backend may take over one layer.")
     ] = 60.0,
@@ -104,16 +111,20 @@ def verify(
       convcli verify "Conv2d(3, 64, 7, stride=2, padding=3)" -i 1,3,224,224 --format junit --output verify.xml
     """
     sink = Sink(report)
+    if self_test:
+        _test_the_verifier(layer, sink, seed, seeds)
+    if seeds is not None:
+        raise SpecError("--seeds says how long --self-test runs, and there is none")
     dtypes = tuple(dtype or ("float64", "float32"))
     for name in dtypes:
         if name not in {"float64", "float32"}:
             raise SpecError(f"--dtype {name} is not known", allowed="float64, float32")
-    if kernel and against:
+    if kernel and against is not None:
         raise SpecError("--kernel and --against exclude each other: a kernel is checked against convcli itself")
     if arrays != "numpy" and kernel is None:
         raise SpecError(f"--arrays {arrays} says what --kernel is given, and there is none")
     if replay is not None:
-        _replay(replay, sink, layer, against or "", kernel and (kernel, arrays), timeout)
+        _replay(replay, sink, layer, against, (kernel, arrays) if kernel else None, timeout)
     plans = plans_of(layer)
     from convcli.verifier.own import target
     from convcli.verifier.run import verify as verify_plans
@@ -130,7 +141,7 @@ def verify(
             fail_fast=fail_fast,
             max_memory=None if max_memory is None else bytes_of(max_memory),
             timeout=timeout,
-            against=against or "torch",
+            against="torch" if against is None else against,
             explain=explain,
             save_failures=save_failures,
             kernel=target(kernel, arrays) if kernel is not None else None,
@@ -141,7 +152,7 @@ def verify(
 
 
 def _replay(
-    path: str, sink: Sink, layer: LayerFlags, against: str, kernel: tuple[str, str] | None, timeout: float
+    path: str, sink: Sink, layer: LayerFlags, against: str | None, kernel: tuple[str, str] | None, timeout: float
 ) -> NoReturn:
     """A saved failure has its layer and its data: there is nothing else to say."""
     if any(getattr(layer, name) for name in layer.__struct_fields__):
@@ -150,6 +161,18 @@ def _replay(
     from convcli.verifier.own import target
 
     outcome = replay(path, against=against, kernel=target(*kernel) if kernel else None, timeout=timeout)
+    sink.emit(outcome)
+    raise Ended(outcome.exit_code)
+
+
+def _test_the_verifier(layer: LayerFlags, sink: Sink, seed: int, seeds: int | None) -> NoReturn:
+    """`--self-test`: it has layers of its own."""
+    if any(getattr(layer, name) is not None for name in layer.__struct_fields__):
+        raise SpecError("--self-test takes no layers: each wrong implementation has its own")
+    from convcli.verifier.self_test import SEEDS, self_test
+
+    with _progress(quiet=sink.flags.quiet) as progress:
+        outcome = self_test(seed=seed, seeds=SEEDS if seeds is None else seeds, progress=progress)
     sink.emit(outcome)
     raise Ended(outcome.exit_code)
 

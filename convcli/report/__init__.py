@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING
 from convcli.errors import SpecError
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from convcli.records import Report
     from convcli.verifier.fuzz.results import FuzzOutcome
+    from convcli.verifier.self_test import SelfTest
     from convcli.verifier.verdict import Outcome
 
-    Told = Outcome | FuzzOutcome  # what was checked
-    Record = Report | Told
+    Record = Report | Outcome | SelfTest | FuzzOutcome
 
 FORMATS = ("text", "json", "csv", "markdown", "junit", "github")
 ENDINGS = {".json": "json", ".md": "markdown", ".csv": "csv", ".xml": "junit", ".txt": "text"}
@@ -37,8 +35,3 @@ def form_of(path: str | PurePath) -> str:
         found = f"ends in {ending}" if ending else "has no ending"
         raise SpecError(f"{str(path)!r} {found}", field="--output", allowed=", ".join(ENDINGS))
     return ENDINGS[ending]
-
-
-def words_of(outcome: Told) -> ModuleType:
-    """The module that says it: `verdicts` or `fuzzing`, with tables, blocks, environment_line and last_line."""
-    return import_module("convcli.report.fuzzing" if outcome.command == "fuzz" else "convcli.report.verdicts")

@@ -15,21 +15,25 @@ from msgspec import UNSET
 
 from convcli.records import NetworkRecord, Report
 from convcli.report.flat import Order, flat, layer_and_parts, written
+from convcli.report.sheet import Sheet, drawn
 from convcli.report.units import printable
 from convcli.report.verdicts import checks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from convcli.report import Record, Told
-    from convcli.verifier.verdict import LayerVerdict
+    from convcli.report import Record
+    from convcli.verifier.verdict import LayerVerdict, Outcome
 
 Cells = dict[str, str]
 
 
 def render(record: Record) -> str:
     """The record as CSV, lines ending in LF."""
-    return _report(record) if isinstance(record, Report) else _outcome(record)
+    drawing = drawn(record)
+    if isinstance(drawing, Report):
+        return _report(drawing)
+    return _sheet(drawing) if isinstance(drawing, Sheet) else _outcome(drawing)
 
 
 def guarded(text: str) -> str:
@@ -58,7 +62,7 @@ def _layers(record: NetworkRecord, places: dict[str, Order]) -> Iterator[Cells]:
             yield row
 
 
-def _outcome(outcome: Told) -> str:
+def _outcome(outcome: Outcome) -> str:
     header = ["source", "line", "layer", "type", "layer_status", "check", "method", "dtype", "status"]
     header += ["max_abs_error", "bound_ratio", "worst_index", "detail", "seconds", "repro"]
     return _table(header, [row for layer in outcome.layers for row in _checks(layer)])
@@ -78,6 +82,15 @@ def _checks(layer: LayerVerdict) -> Iterator[Cells]:
         name = guarded(found.pop("name"))
         cells = {key: guarded(value) if isinstance(value, str) else written(value) for key, value in found.items()}
         yield {**start, "check": name, **cells}
+
+
+def _sheet(sheet: Sheet) -> str:
+    """A row for each of the sheet's records; `kind` says of what sort it is."""
+    rows = []
+    for record in sheet.rows:
+        cells = {key: guarded(written(value)) for _, key, value in flat(record)}
+        rows.append({"kind": type(record).__name__.lower(), **cells})
+    return _table(list(dict.fromkeys(key for row in rows for key in row)), rows)
 
 
 def _table(header: list[str], rows: Iterable[Cells]) -> str:

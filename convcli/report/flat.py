@@ -38,11 +38,11 @@ def layer_and_parts(layer: LayerRecord, above: str = "") -> Iterator[tuple[str, 
 
 
 def written(value: Any) -> str:
-    """A value as one cell: 7x7 for a shape, weight=64x3x7x7;bias=64 for tensors, every digit of a number."""
+    """A value as one cell: 7x7 for a shape, weight=64x3x7x7;bias=64 for tensors, a;b for words, every digit."""
     if value is None:
         return ""
     if isinstance(value, (tuple, list)):
-        return shape(value)
+        return ";".join(value) if all(isinstance(item, str) for item in value) else shape(value)
     if isinstance(value, dict):
-        return ";".join(f"{name}={shape(sizes)}" for name, sizes in value.items())
+        return ";".join(f"{name}={written(item)}" for name, item in value.items())
     return str(value)

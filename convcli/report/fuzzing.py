@@ -1,82 +1,135 @@
-"""A fuzzing run as a table, blocks and a last line: what text and markdown draw."""
+"""`fuzz`: the cases of each kind by status, and a case for each distinct failure."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec import UNSET
 
-from convcli.report import verdicts
+from convcli.report.sheet import Case, Sheet
 from convcli.report.table import Cell, Column, Row, Table
 from convcli.report.units import printable, shape
-from convcli.report.verdicts import Block, counted, paragraph, words
+from convcli.report.verdicts import findings, words
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from convcli.verifier.fuzz.results import Failure, FuzzOutcome, KindSummary
-    from convcli.verifier.verdict import Explanation
+    from convcli.verifier.verdict import Check, LayerVerdict
 
 SHOWN = 4  # cases of a failure that are named
 
 
-def tables(outcome: FuzzOutcome, *, quiet: bool = False) -> tuple[Table, ...]:
-    """A row per kind: its cases by status, and the pairs of factor values that met."""
-    if quiet:
-        return ()
-    statuses = list(dict.fromkeys(status for kind in outcome.kinds for status in kind.statuses))
+class Kind(msgspec.Struct, frozen=True):
+    """A kind as a row of csv."""
+
+    name: str
+    cases: int
+    statuses: dict[str, int]
+    pairs: int
+    legal_pairs: int
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A failure as a row of csv."""
+
+    name: str
+    status: str
+    layer: str
+    input: tuple[int, ...]
+    cases: tuple[str, ...]
+    checks: tuple[str, ...]
+    found: str
+    repro: str
+
+
+def sheet(record: FuzzOutcome) -> Sheet:
+    """A row per kind, a case per kind and per distinct failure."""
+    return Sheet(
+        "fuzz",
+        (_table(record),),
+        (*(Case("kinds", kind.kind, bad=False) for kind in record.kinds), *map(_case, record.failures)),
+        (*map(_kind, record.kinds), *map(_found, record.failures)),
+        _about(record),
+        _last_line(record),
+        record.exit_code,
+    )
+
+
+def _table(record: FuzzOutcome) -> Table:
+    """The cases of each kind by status, and the pairs of factor values that met."""
+    statuses = list(dict.fromkeys(status for kind in record.kinds for status in kind.statuses))
     columns = [Column("kind", right=False), Column("cases"), *(Column(words(status)) for status in statuses)]
     rows = []
-    for kind in outcome.kinds:
-        cells: list[Cell] = [kind.kind, kind.cases, *(kind.statuses.get(status, 0) for status in statuses), pairs(kind)]
-        rows.append(Row(tuple(cells)))
-    return (Table("", (*columns, Column("pairs", right=False)), tuple(rows)),)
+    for kind in record.kinds:
+        cells: list[Cell] = [kind.kind, kind.cases, *(kind.statuses.get(status, 0) for status in statuses)]
+        rows.append(Row((*cells, _pairs(kind))))
+    return Table("", (*columns, Column("pairs", right=False)), tuple(rows))
 
 
-def pairs(kind: KindSummary) -> str:
+def _pairs(kind: KindSummary) -> str:
     """1,029 of 1,029 in 49 cases; or how far it came."""
     told = f"{kind.pairs:,} of {kind.legal_pairs:,}"
     return f"{told} in {kind.pair_cases} cases" if kind.pairs == kind.legal_pairs else told
 
 
-def blocks(outcome: FuzzOutcome, *, verbose: bool = False, quiet: bool = False) -> tuple[Block, ...]:
-    """A block per distinct failure: its smallest layer, what the checks found there, where it came from, a repro."""
-    del verbose, quiet
-    return tuple(map(_block, outcome.failures))
-
-
-def last_line(outcome: FuzzOutcome) -> str:
-    """500 cases: 498 passed, 2 failed, 1 distinct in 12.3 s"""
-    distinct = f", {len(outcome.failures):,} distinct" if outcome.failures else ""
-    line = f"{outcome.cases:,} cases: {counted(outcome.summary)}{distinct} in {outcome.summary.seconds:.1f} s"
-    return f"interrupted: {line}" if outcome.interrupted else line
-
-
-def environment_line(outcome: FuzzOutcome) -> str:
-    """seed 0, numpy 2.4.6, torch 2.15.0, threads 2; 40.7 cases a second"""
-    seconds = outcome.summary.seconds
-    rate = f"; {outcome.cases / seconds:.1f} cases a second" if seconds else ""
-    return verdicts.environment_line(outcome) + rate
-
-
-def _block(failure: Failure) -> Block:
+def _case(failure: Failure) -> Case:
+    """The smallest layer, what its checks found, where it came from, how to repeat it."""
     found = failure.verdict
-    title = f"{printable(failure.layer)} on {shape(failure.input)}"
-    paragraphs = [paragraph(check) for check in found.checks if check.status.bad]
-    if found.explanation is not UNSET:
-        paragraphs.append(explained(found.explanation))
-    return Block(title, found.status, ((_from(failure),), *filter(None, paragraphs)), printable(found.repro))
-
-
-def explained(explanation: Explanation) -> tuple[str, ...]:
-    """What a failure looks like, who is wrong, the fewest data that show it."""
-    known = [("looks like", word) for word in explanation.looks_like] + [("votes", explanation.votes)]
-    if explanation.smallest is not UNSET:
-        known.append(("data", explanation.smallest.data))
-    return tuple(f"{name}: {printable(line)}" for name, text in known if text for line in text.splitlines())
+    name = f"{printable(failure.layer)} on {shape(failure.input)}: {words(found.status)}"
+    lines = [_from(failure), *(line for check in found.checks for line in _lines(check)), *_why(found)]
+    return Case("failures", name, bad=True, detail=(*map(printable, lines), printable(found.repro)))
 
 
 def _from(failure: Failure) -> str:
-    """From Conv2d(3, 4, 3) on 1x3x9x9: conv-7, conv-19 and 3 more."""
+    """from Conv2d(3, 4, 3) on 1x3x9x9: conv-7, conv-19 and 3 more"""
     named, more = failure.cases[:SHOWN], len(failure.cases) - SHOWN
     cases = ", ".join(named) + (f" and {more:,} more" if more > 0 else "")
-    left = "" if failure.complete else "; smaller ones may fail too"
-    return f"from {printable(failure.found_in)}: {cases}{left}"
+    return f"from {failure.found_in}: {cases}" + ("" if failure.complete else "; smaller ones may fail too")
+
+
+def _lines(check: Check) -> Iterator[str]:
+    first, *others = findings(check) or ("",)
+    yield f"{check.label}: {words(check.status)}{': ' if first else ''}{first}"
+    yield from (f"  {line}" for line in others)
+
+
+def _why(verdict: LayerVerdict) -> Iterator[str]:
+    """What a failure looks like, who is wrong, the fewest data that show it."""
+    if verdict.explanation is UNSET:
+        return
+    found = verdict.explanation
+    yield from (f"looks like {guess}" for guess in found.looks_like)
+    yield from [found.votes] if found.votes else []
+    yield from found.smallest.data.splitlines() if found.smallest is not UNSET else []
+
+
+def _kind(kind: KindSummary) -> Kind:
+    return Kind(kind.kind, kind.cases, kind.statuses, kind.pairs, kind.legal_pairs)
+
+
+def _found(failure: Failure) -> Found:
+    verdict = failure.verdict
+    names = tuple(check.label for check in verdict.checks)
+    said = "; ".join(line for check in verdict.checks for line in _lines(check))
+    first = failure.cases[0]
+    return Found(first, verdict.status, failure.layer, failure.input, failure.cases, names, said, verdict.repro)
+
+
+def _about(record: FuzzOutcome) -> str:
+    """seed 0, numpy 2.4.6, torch 2.15.0, threads 2; 40.7 cases a second"""
+    known = [f"{name} {value}" for name, value in record.environment.items() if value is not None]
+    seconds = record.summary.seconds
+    rate = f"; {record.cases / seconds:.1f} cases a second" if seconds else ""
+    return printable(", ".join([f"seed {record.seed}", *known])) + rate
+
+
+def _last_line(record: FuzzOutcome) -> str:
+    """500 cases: 498 passed, 2 failed, 1 distinct in 12.3 s"""
+    summary = record.summary
+    counts = {name: getattr(summary, name) for name in summary.__struct_fields__ if name != "seconds"}
+    told = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count or name == "passed")
+    distinct = f", {len(record.failures):,} distinct" if record.failures else ""
+    line = f"{record.cases:,} cases: {told}{distinct} in {summary.seconds:.1f} s"
+    return f"interrupted: {line}" if record.interrupted else line

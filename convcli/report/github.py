@@ -10,24 +10,28 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET, UnsetType
 
 from convcli.records import LayerRecord, NetworkRecord, Report
-from convcli.report import words_of
+from convcli.report.sheet import Sheet, drawn
 from convcli.report.table import convention_lines, heading, in_all, sentence
 from convcli.report.units import digits, printable, shape
-from convcli.report.verdicts import checks, findings, label, words
+from convcli.report.verdicts import checks, explained, findings, last_line, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.errors import SpecError
-    from convcli.report import Record, Told
-    from convcli.verifier.verdict import LayerVerdict
+    from convcli.report import Record
+    from convcli.verifier.verdict import LayerVerdict, Outcome
 
 COUNTS = ("params", "macs", "macs_nonpad", "flops")
 
 
 def render(record: Record) -> str:
     """The record as annotations, a line each."""
-    lines = _report(record) if isinstance(record, Report) else _outcome(record)
+    drawing = drawn(record)
+    if isinstance(drawing, Report):
+        lines = _report(drawing)
+    else:
+        lines = _sheet(drawing) if isinstance(drawing, Sheet) else _outcome(drawing)
     return "\n".join(lines) + "\n"
 
 
@@ -104,20 +108,26 @@ def _layer(record: NetworkRecord, layer: LayerRecord) -> str:
     )
 
 
-def _outcome(outcome: Told) -> Iterator[str]:
-    yield command("notice", words_of(outcome).last_line(outcome), title=f"convcli {outcome.command}")
+def _outcome(outcome: Outcome) -> Iterator[str]:
+    yield command("notice", last_line(outcome), title="convcli verify")
     for layer in outcome.layers:
         if not layer.status.good:
             yield _verdict(layer)
 
 
+def _sheet(sheet: Sheet) -> Iterator[str]:
+    yield command("notice", sheet.last_line, title=f"convcli {sheet.title}")
+    for case in sheet.bad:
+        yield command("error", "\n".join(case.detail) or case.name, title=f"{printable(case.name)}: failed")
+
+
 def _verdict(layer: LayerVerdict) -> str:
     found = [
-        ": ".join(filter(None, [label(check), words(check.status), "; ".join(findings(check))]))
+        ": ".join(filter(None, [check.label, words(check.status), "; ".join(findings(check))]))
         for check in checks(layer)
         if not check.status.good
     ]
-    message = "\n".join([*found, *filter(None, [layer.repro])])
+    message = "\n".join([*found, *explained(layer, whole=False), *filter(None, [layer.repro])])
     title = f"{printable(layer.name)} {printable(layer.type)}: {words(layer.status)}"
     return command(
         "error" if layer.status.bad else "warning", message, title=title, source=layer.source, line=layer.line

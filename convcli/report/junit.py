@@ -10,11 +10,12 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from convcli.records import LayerRecord, Report
 from convcli.report.flat import flat, layer_and_parts, written
-from convcli.report.verdicts import checks, findings, label
+from convcli.report.sheet import Sheet, drawn
+from convcli.report.verdicts import checks, explained, findings
 
 if TYPE_CHECKING:
     from convcli.report import Record
-    from convcli.verifier.fuzz.results import KindSummary
+    from convcli.report.sheet import Case
     from convcli.verifier.verdict import Check, LayerVerdict
 
 ERRORS = {"crashed", "timed_out", "out_of_memory"}
@@ -23,16 +24,17 @@ _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]") 
 
 def render(record: Record) -> str:
     """The record as JUnit XML, a suite per source."""
+    drawing = drawn(record)
+    if isinstance(drawing, Sheet):
+        return _sheet(drawing)
     suites: dict[str, list[TestCase]] = {}
-    if isinstance(record, Report):
-        for network in record.reports:
+    if isinstance(drawing, Report):
+        for network in drawing.reports:
             suites.setdefault(network.source, []).extend(_numbers(network.source, layer) for layer in network.layers)
     else:
-        for kind in getattr(record, "kinds", ()):
-            suites.setdefault("", []).append(_kind(kind))
-        for verdict in record.layers:
+        for verdict in drawing.layers:
             suites.setdefault(verdict.source, []).extend(_checked(verdict, check) for check in checks(verdict))
-    return _document(f"convcli {record.command}", suites)
+    return _document(f"convcli {drawing.command}", suites)
 
 
 def legal(text: str) -> str:
@@ -51,25 +53,35 @@ def _numbers(source: str, layer: LayerRecord) -> TestCase:
     return case
 
 
-def _kind(kind: KindSummary) -> TestCase:
-    """A passing case that tells what was made; failures are cases of their own."""
-    case = _case("", kind.kind, f"{kind.cases} cases")
-    numbers = {"cases": kind.cases, **kind.statuses, "pairs": f"{kind.pairs} of {kind.legal_pairs}"}
-    case.system_out = "\n".join(f"{name}={number}" for name, number in numbers.items())
-    return case
-
-
 def _checked(layer: LayerVerdict, check: Check) -> TestCase:
-    case = _case(layer.source, layer.name, label(check))
+    case = _case(layer.source, layer.name, check.label)
     case.time = check.seconds
     if check.status.good:
         return case
     kind = Skipped if check.status.idle else Error if check.status in ERRORS else Failure
     found = findings(check) or (check.status,)
     result = kind(legal(found[0]), check.status)
-    result.text = legal("\n".join([*found, *filter(None, [layer.repro])]))
+    reasons = explained(layer) if layer.explanation and layer.explanation.check == check.label else ()
+    result.text = legal("\n".join([*found, *reasons, *filter(None, [layer.repro])]))
     case.result = [result]
     return case
+
+
+def _sheet(sheet: Sheet) -> str:
+    groups: dict[str, list[TestCase]] = {}
+    for case in sheet.cases:
+        groups.setdefault(case.group, []).append(_found(sheet, case))
+    return _document(f"convcli {sheet.title}", groups)
+
+
+def _found(sheet: Sheet, case: Case) -> TestCase:
+    made = _case(f"convcli {sheet.title}", case.group, case.name)
+    made.time = case.seconds
+    if case.bad:
+        result = Failure(legal(case.detail[0] if case.detail else case.name), "failed")
+        result.text = legal("\n".join(case.detail))
+        made.result = [result]
+    return made
 
 
 def _case(source: str, layer: str, name: str) -> TestCase:

@@ -7,7 +7,8 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from convcli.records import Report
-from convcli.report import verdicts, words_of
+from convcli.report import verdicts
+from convcli.report.sheet import Sheet, drawn
 from convcli.report.table import Column, Row, Table, convention_lines, heading, in_all, page, sentence
 from convcli.report.text import cell_text
 from convcli.report.units import printable
@@ -15,16 +16,20 @@ from convcli.report.units import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from convcli.report import Record, Told
+    from convcli.report import Record
     from convcli.report.verdicts import Block
-    from convcli.verifier.verdict import Check
+    from convcli.verifier.verdict import Check, Outcome
 
 _MARKS = re.compile(r"[\\`*\[\]{}|~#]|(?<![^\W_])_|_(?![^\W_])")  # an underscore inside a word is no mark
 
 
 def render(record: Record) -> str:
     """The record as Markdown."""
-    lines = _report(record) if isinstance(record, Report) else _outcome(record)
+    drawing = drawn(record)
+    if isinstance(drawing, Report):
+        lines = _report(drawing)
+    else:
+        lines = _sheet(drawing) if isinstance(drawing, Sheet) else _outcome(drawing)
     return "\n".join(lines) + "\n"
 
 
@@ -40,7 +45,7 @@ def _report(report: Report) -> Iterator[str]:
             yield ""
         yield f"## {escaped(heading(record))}"
         yield ""
-        yield from _table(table)
+        yield from table_lines(table)
         yield ""
         yield escaped(sentence(record, report.command))
     if len(report.reports) > 1 and report.command != "shape":
@@ -51,29 +56,47 @@ def _report(report: Report) -> Iterator[str]:
         yield f"<sub>{escaped(line)}</sub>"
 
 
-def _outcome(outcome: Told) -> Iterator[str]:
+def _outcome(outcome: Outcome) -> Iterator[str]:
     mark = "passed" if outcome.exit_code == 0 else "failed" if outcome.exit_code == 1 else "incomplete"
-    yield f"## {outcome.command}: {mark}"
-    words = words_of(outcome)
+    yield f"## verify: {mark}"
     yield ""
-    yield f"**{words.last_line(outcome)}**"
+    yield f"**{verdicts.last_line(outcome)}**"
     if any(layer.status.bad for layer in outcome.layers):
         yield ""
         yield from _failures(outcome)
-    for table in words.tables(outcome):
+    for table in verdicts.tables(outcome):
         yield ""
         if table.heading:
             yield f"### {escaped(table.heading)}"
             yield ""
-        yield from _table(table)
-    for block in words.blocks(outcome):
+        yield from table_lines(table)
+    for block in verdicts.blocks(outcome):
         yield ""
         yield from _details(block)
     yield ""
-    yield f"<sub>{escaped(words.environment_line(outcome))}</sub>"
+    yield f"<sub>{escaped(verdicts.environment_line(outcome))}</sub>"
 
 
-def _failures(outcome: Told) -> Iterator[str]:
+def _sheet(sheet: Sheet) -> Iterator[str]:
+    yield f"## {escaped(sheet.title)}: {sheet.mark}"
+    yield ""
+    yield f"**{escaped(sheet.last_line)}**"
+    if sheet.bad:
+        titles = tuple(Column(title, right=False) for title in ("of", "failed", "found"))
+        rows = tuple(Row((case.group, printable(case.name), "; ".join(case.detail))) for case in sheet.bad)
+        yield ""
+        yield from table_lines(Table("", titles, rows))
+    for table in sheet.tables:
+        yield ""
+        yield from table_lines(table)
+        for note in table.notes:
+            yield ""
+            yield escaped(note)
+    yield ""
+    yield f"<sub>{escaped(sheet.about)}</sub>"
+
+
+def _failures(outcome: Outcome) -> Iterator[str]:
     """One row per check that does not hold."""
     titles = ("layer", "place", "check", "status", "found")
     rows = [
@@ -81,7 +104,7 @@ def _failures(outcome: Told) -> Iterator[str]:
             (
                 printable(layer.name),
                 verdicts.place(layer),
-                verdicts.label(check),
+                check.label,
                 verdicts.words(check.status),
                 _found(check),
             )
@@ -90,7 +113,7 @@ def _failures(outcome: Told) -> Iterator[str]:
         for check in verdicts.checks(layer)
         if check.status.bad
     ]
-    yield from _table(Table("", tuple(Column(title, right=False) for title in titles), tuple(rows)))
+    yield from table_lines(Table("", tuple(Column(title, right=False) for title in titles), tuple(rows)))
 
 
 def _found(check: Check) -> str:
@@ -107,7 +130,8 @@ def _details(block: Block) -> Iterator[str]:
     yield "</details>"
 
 
-def _table(table: Table) -> Iterator[str]:
+def table_lines(table: Table) -> Iterator[str]:
+    """The table as GitHub draws it."""
     yield _line(column.title for column in table.columns)
     yield _line("---:" if column.right else "---" for column in table.columns)
     for row in table.rows:

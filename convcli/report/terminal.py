@@ -13,7 +13,8 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from convcli.records import Report
-from convcli.report import text, words_of
+from convcli.report import text, verdicts
+from convcli.report.sheet import Sheet, case_lines, drawn
 from convcli.report.table import EXTRAS, Column, Row, Table, page
 from convcli.report.units import width
 
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from convcli.report import Record, Told
+    from convcli.report import Record
     from convcli.report.verdicts import Block
+    from convcli.verifier.verdict import Outcome
 
 GAP = 2
 LONGEST_NAME = 40  # nor does one long name push the numbers away
@@ -41,10 +43,13 @@ COLOURS = {
 
 def show(record: Record, console: Console, *, verbose: bool = False, quiet: bool = False) -> None:
     """Print the record on `console`."""
-    if isinstance(record, Report):
-        _show_report(record, console)
+    drawing = drawn(record)
+    if isinstance(drawing, Report):
+        _show_report(drawing, console)
+    elif isinstance(drawing, Sheet):
+        _show_sheet(drawing, console, quiet=quiet)
     else:
-        _show_outcome(record, console, verbose=verbose, quiet=quiet)
+        _show_outcome(drawing, console, verbose=verbose, quiet=quiet)
 
 
 def _show_report(report: Report, console: Console) -> None:
@@ -62,18 +67,40 @@ def _show_report(report: Report, console: Console) -> None:
         _line(console, Text(note, "dim" if note == whole.notes[-1] else "bold"))
 
 
-def _show_outcome(outcome: Told, console: Console, *, verbose: bool, quiet: bool) -> None:
-    words = words_of(outcome)
-    for table in words.tables(outcome, quiet=quiet):
+def _show_outcome(outcome: Outcome, console: Console, *, verbose: bool, quiet: bool) -> None:
+    for table in verdicts.tables(outcome, quiet=quiet):
         _show_table(table, console)
         _line(console, Text())
-    for block in words.blocks(outcome, verbose=verbose, quiet=quiet):
+    for block in verdicts.blocks(outcome, verbose=verbose, quiet=quiet):
         _show_block(block, console)
         _line(console, Text())
     if not quiet:
-        _line(console, Text(words.environment_line(outcome), "dim"))
-    colour = {0: "green", 1: "red"}.get(outcome.exit_code, "yellow")
-    _line(console, Text(words.last_line(outcome), f"bold {colour}"))
+        _line(console, Text(verdicts.environment_line(outcome), "dim"))
+    _last_line(console, verdicts.last_line(outcome), outcome.exit_code)
+
+
+def _show_sheet(sheet: Sheet, console: Console, *, quiet: bool) -> None:
+    for table in () if quiet else sheet.tables:
+        _show_table(table, console)
+        _line(console, Text())
+        for note in table.notes:
+            _line(console, Text(note, "bold"))
+        if table.notes:
+            _line(console, Text())
+    for case in sheet.bad:
+        head, *lines = case_lines(case)
+        _line(console, Text(head, "bold red"))
+        for line in lines:
+            _line(console, Text(line))
+        _line(console, Text())
+    if not quiet:
+        _line(console, Text(sheet.about, "dim"))
+    _last_line(console, sheet.last_line, sheet.exit_code)
+
+
+def _last_line(console: Console, line: str, exit_code: int) -> None:
+    colour = {0: "green", 1: "red"}.get(exit_code, "yellow")
+    _line(console, Text(line, f"bold {colour}"))
 
 
 def _show_block(block: Block, console: Console) -> None:

@@ -9,13 +9,14 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from convcli.records import Report
-from convcli.report import words_of
+from convcli.report.sheet import Sheet, case_lines, drawn
 from convcli.report.table import Cell, Page, Row, Table, page
 from convcli.report.units import digits, shape, width
 
 if TYPE_CHECKING:
-    from convcli.report import Record, Told
+    from convcli.report import Record
     from convcli.report.verdicts import Block
+    from convcli.verifier.verdict import Outcome
 
 GAP = "  "
 
@@ -27,11 +28,13 @@ def render(record: Record) -> str:
 
 def plain(record: Record, *, verbose: bool = False, quiet: bool = False, separators: bool = False) -> str:
     """The record as plain text; verbose and quiet concern `verify`. separators: 118,013,952 in the tables too."""
-    lines = (
-        page_lines(page(record), separators=separators)
-        if isinstance(record, Report)
-        else outcome_lines(record, verbose=verbose, quiet=quiet)
-    )
+    drawing = drawn(record)
+    if isinstance(drawing, Report):
+        lines = page_lines(page(drawing), separators=separators)
+    elif isinstance(drawing, Sheet):
+        lines = sheet_lines(drawing, quiet=quiet)
+    else:
+        lines = outcome_lines(drawing, verbose=verbose, quiet=quiet)
     return "\n".join(lines) + "\n"
 
 
@@ -48,19 +51,35 @@ def page_lines(page: Page, *, separators: bool = False) -> Iterator[str]:
     yield from page.notes
 
 
-def outcome_lines(outcome: Told, *, verbose: bool = False, quiet: bool = False) -> Iterator[str]:
+def outcome_lines(outcome: Outcome, *, verbose: bool = False, quiet: bool = False) -> Iterator[str]:
     """A row per layer, a block for each that is bad or idle, the last line."""
-    words = words_of(outcome)
+    from convcli.report import verdicts  # never on the calculator's way
 
-    for table in words.tables(outcome, quiet=quiet):
+    for table in verdicts.tables(outcome, quiet=quiet):
         yield from table_lines(table)
         yield ""
-    for block in words.blocks(outcome, verbose=verbose, quiet=quiet):
+    for block in verdicts.blocks(outcome, verbose=verbose, quiet=quiet):
         yield from block_lines(block)
         yield ""
     if not quiet:
-        yield words.environment_line(outcome)
-    yield words.last_line(outcome)
+        yield verdicts.environment_line(outcome)
+    yield verdicts.last_line(outcome)
+
+
+def sheet_lines(sheet: Sheet, *, quiet: bool = False) -> Iterator[str]:
+    """The tables, each with its notes, what is bad, the last line."""
+    for table in () if quiet else sheet.tables:
+        yield from table_lines(table)
+        yield ""
+        if table.notes:
+            yield from table.notes
+            yield ""
+    for case in sheet.bad:
+        yield from case_lines(case)
+        yield ""
+    if not quiet:
+        yield sheet.about
+    yield sheet.last_line
 
 
 def block_lines(block: Block) -> Iterator[str]:

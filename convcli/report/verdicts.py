@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import UNSET
 
 from convcli.report.table import Column, Row, Table
 from convcli.report.units import printable
-from convcli.verifier.verdict import Check, LayerVerdict, Outcome, Summary
-
-if TYPE_CHECKING:
-    from convcli.verifier.fuzz.results import FuzzOutcome
+from convcli.verifier.verdict import Check, LayerVerdict, Outcome
 
 _BITS = re.compile(r"([\d.]+) of (\d+) bits")
 _COLUMNS = (
@@ -69,12 +65,6 @@ def checks(layer: LayerVerdict) -> tuple[Check, ...]:
     return (*layer.checks, Check("layer", "", layer.status, detail=layer.reason))
 
 
-def label(check: Check) -> str:
-    """The check with its data type: forward [float32]; the bound stage is named, exact is the rule."""
-    kind = ", ".join(filter(None, [check.dtype, "bound" if check.method == "bound" else ""]))
-    return f"{check.name} [{kind}]" if kind else check.name
-
-
 def place(layer: LayerVerdict) -> str:
     """net.yaml:12"""
     line = "" if layer.line is UNSET else str(layer.line)
@@ -93,6 +83,24 @@ def findings(check: Check) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def explained(layer: LayerVerdict, *, whole: bool = True) -> tuple[str, ...]:
+    """Why a check failed, line by line; not `whole`, without the products and the script."""
+    found = layer.explanation
+    if not found:
+        return ()
+    least = found.smallest
+    lines = [f"why {found.check} failed:"]
+    lines += [f"  {line}" for line in found.contributions[: None if whole else 1]]
+    lines += [f"  looks like {guess}" for guess in found.looks_like]
+    lines += [f"  {found.votes}"] if found.votes else []
+    if least:
+        lines += [f"  smallest layer that fails like this: {least.layer} on {'x'.join(map(str, least.input))}"]
+        lines += [f"    {line}" for line in (least.data, least.repro) if line]
+        lines += [f"    {line}" for line in least.python.splitlines()] if whole else []
+    lines += [f"  {found.note}"] if found.note else []
+    return tuple(printable(line) for line in lines)
+
+
 def words(status: str) -> str:
     """shape_mismatch as two words."""
     return status.replace("_", " ")
@@ -100,19 +108,16 @@ def words(status: str) -> str:
 
 def last_line(outcome: Outcome) -> str:
     """53 passed, 1 failed, 2 skipped in 12.3 s"""
-    line = f"{counted(outcome.summary)} in {outcome.summary.seconds:.1f} s"
+    summary = outcome.summary
+    counts = {name: getattr(summary, name) for name in summary.__struct_fields__ if name != "seconds"}
+    told = [f"{count:,} {name}" for name, count in counts.items() if count or name == "passed"]
+    line = f"{', '.join(told)} in {summary.seconds:.1f} s"
     if not any(layer.status.good or layer.status.bad for layer in outcome.layers):
         line = f"nothing was checked: {line}"
     return f"interrupted: {line}" if outcome.interrupted else line
 
 
-def counted(summary: Summary) -> str:
-    """53 passed, 1 failed"""
-    counts = {name: getattr(summary, name) for name in summary.__struct_fields__ if name != "seconds"}
-    return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count or name == "passed")
-
-
-def environment_line(outcome: Outcome | FuzzOutcome) -> str:
+def environment_line(outcome: Outcome) -> str:
     """What was run: seed 0, numpy 2.4.6, torch 2.15.0, threads 2"""
     known = [f"{name} {value}" for name, value in outcome.environment.items() if value is not None]
     return printable(", ".join([f"seed {outcome.seed}", *known]))
@@ -158,7 +163,8 @@ def _block(layer: LayerVerdict, *, verbose: bool) -> Block:
     title = "  ".join(printable(part) for part in (layer.name, layer.type, place(layer)) if part)
     reason = tuple(printable(line) for line in layer.reason.splitlines())
     said = any(check.detail == layer.reason for check in shown)
-    paragraphs = ((reason,) if reason and not said else ()) + tuple(paragraph(check) for check in shown)
+    paragraphs = ((reason,) if reason and not said else ()) + tuple(_paragraph(check) for check in shown)
+    paragraphs += (explained(layer),) if layer.explanation else ()
     return Block(title, layer.status, paragraphs, "" if layer.status.good else printable(layer.repro))
 
 
@@ -168,9 +174,8 @@ def _together(blocks: list[Block]) -> Block:
     return msgspec.structs.replace(blocks[0], title=blocks[0].title + more)
 
 
-def paragraph(check: Check) -> tuple[str, ...]:
-    """A check with what it found."""
-    head = f"{label(check)}: {words(check.status)}"
+def _paragraph(check: Check) -> tuple[str, ...]:
+    head = f"{check.label}: {words(check.status)}"
     found = findings(check)
     if len(found) <= 1:
         return (": ".join((head, *found)),)

@@ -6,6 +6,7 @@ import importlib.util
 import pickle
 import sys
 from collections.abc import Callable, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from convcli.verifier.verdict import Outcome
 Function = Callable[..., Any]
 
 
-def verify_kernel(
+def verify_kernel(  # noqa: PLR0913 - each is one option of the command
     function: Function | str,
     layer: Layer | str,
     shape: Shape,
@@ -30,6 +31,8 @@ def verify_kernel(
     dtypes: Sequence[str] = DTYPES,
     max_memory: int | None = None,
     timeout: float = 60.0,
+    explain: bool = True,
+    save_failures: str | PathLike[str] | None = None,
 ) -> Outcome:
     """`convcli verify --kernel` for a function: on `layer`, for inputs of `shape`, (N, C, *space) or (C, *space).
 
@@ -42,7 +45,16 @@ def verify_kernel(
     own = target(function, arrays) if isinstance(function, str) else _target_of(function, arrays)
     parsed = parse(layer) if isinstance(layer, str) else layer
     entry = Entry(parsed.kind, parsed.kind, lambda _: parsed, input=tuple(shape))
-    return verify(Network([entry]), seed=seed, dtypes=dtypes, max_memory=max_memory, timeout=timeout, kernel=own)
+    return verify(
+        Network([entry]),
+        seed=seed,
+        dtypes=dtypes,
+        max_memory=max_memory,
+        timeout=timeout,
+        kernel=own,
+        explain=explain,
+        save_failures=save_failures,
+    )
 
 
 def target(place: str, arrays: str = "numpy") -> Target:

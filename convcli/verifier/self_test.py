@@ -7,24 +7,27 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
-import numpy as np
 
+from convcli._version import __version__
+from convcli.axis import whole
 from convcli.backends import numpy as ours
 from convcli.verifier.backward import gradient_fill, gradients
 from convcli.verifier.bound import BoundJob
 from convcli.verifier.bounds import BITS
 from convcli.verifier.compare import difference
 from convcli.verifier.exact import ExactJob, common_bits
-from convcli.verifier.fills import Case, Fill, Unfillable, ordinary, structural
+from convcli.verifier.fills import Case, Unfillable, structural
 from convcli.verifier.full_mantissa import both_roles, input_precision
 from convcli.verifier.job import Bench, Job, NothingToDo, primitives
 from convcli.verifier.ledger import settled
 from convcli.verifier.mutants import MUTANTS, Mutant, planned
 from convcli.verifier.rounding import CORRECT, Correct
-from convcli.verifier.tasks import run
+from convcli.verifier.tasks import environment, run
+from convcli.verifier.tolerances import TOLERANCES, loaded, missed_by, refused_by
 from convcli.verifier.verdict import Check, Status
 from convcli.verifier.views import as_views
 from convcli.verifier.workers import RAISED, Call, Reply, Workers
@@ -36,14 +39,9 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int, str], None]
 DTYPES = ("float64", "float32")
 HERE = "convcli.verifier"
+SEEDS = 22  # twice round LAYERS
 TRIES = 3  # a layer of two products has few numbers: now and then some are equal that should tell things apart
-DRAWS = 9
 CATCHES = frozenset({Status.FAILED, Status.SHAPE_MISMATCH, Status.ERROR_MISMATCH})
-TOLERANCES: dict[str, dict[str, tuple[float, float]]] = {  # (rtol, atol) by dtype, as their libraries have them
-    "np.allclose": {"float32": (1e-5, 1e-8), "float64": (1e-5, 1e-8)},
-    "torch.testing.assert_close": {"float32": (1.3e-6, 1e-5), "float64": (1e-7, 1e-7)},
-    "1e-3": {"float32": (1e-3, 1e-3), "float64": (1e-3, 1e-3)},
-}
 LAYERS: tuple[tuple[str, tuple[int, ...]], ...] = (  # for the right ones; the first of a rank suit Winograd
     ("Conv2d(8, 3, 3, padding=1)", (2, 8, 5, 6)),
     ("Conv1d(12, 5, 3, padding=[(0, 2)])", (2, 12, 9)),
@@ -92,14 +90,30 @@ class Alarm(msgspec.Struct, frozen=True):
     check: Check
 
 
-class SelfTest(msgspec.Struct, frozen=True):
-    """The kill table, and the alarms raised at right implementations in `runs` runs."""
+class Right(msgspec.Struct, frozen=True):
+    """A right implementation: its runs, and the alarms they raised. refused_by: tolerances that call it wrong."""
 
-    kills: tuple[Kill, ...]
-    alarms: tuple[Alarm, ...]
-    right: tuple[str, ...]
-    seeds: int
+    name: str
+    says: str
     runs: int
+    alarms: int
+    refused_by: tuple[str, ...]
+
+
+class SelfTest(msgspec.Struct, frozen=True, kw_only=True):
+    """The kill table, the right implementations, and the alarms that were raised at them."""
+
+    schema: int = 1
+    convcli: str = __version__
+    command: str = "verify --self-test"
+    seed: int
+    environment: dict[str, Any]
+    kills: tuple[Kill, ...]
+    right: tuple[Right, ...]
+    alarms: tuple[Alarm, ...]
+    tolerances: tuple[str, ...] = tuple(TOLERANCES)
+    seconds: float
+    interrupted: bool = False
 
     @property
     def survivors(self) -> tuple[Kill, ...]:
@@ -108,32 +122,54 @@ class SelfTest(msgspec.Struct, frozen=True):
 
     @property
     def exit_code(self) -> int:
-        """0 when every wrong one was caught and no right one was accused, else 1."""
-        return 1 if self.survivors or self.alarms or not self.kills or not self.runs else 0
+        """0 when every wrong one was caught and no right one was accused, else 1; 130 when it was interrupted."""
+        if self.interrupted:
+            return 130
+        return 1 if self.survivors or self.alarms or not self.kills or not self.right else 0
 
     def missed(self, tolerance: str) -> int:
         """How many of the wrong implementations this tolerance would have passed."""
         return sum(tolerance in kill.missed_by for kill in self.kills)
 
+    def refused(self, tolerance: str) -> int:
+        """How many of the right ones it would have called wrong."""
+        return sum(tolerance in right.refused_by for right in self.right)
 
-def self_test(*, seed: int = 0, seeds: int = 50, progress: Progress | None = None) -> SelfTest:
+
+def self_test(*, seed: int = 0, seeds: int = SEEDS, progress: Progress | None = None) -> SelfTest:
     """Every mutant with the data of `seed`, and every right implementation with `seeds` of them from there on.
 
-    A seed has one of LAYERS, in turn. progress: told (steps done, steps in all, name).
+    A seed has one of LAYERS, in turn. progress: told (steps done, steps in all, name). Raises SpecError for arguments
+    that make no sense. Ctrl-C ends it: what was found until then is the answer, `interrupted`.
     """
-    total = len(MUTANTS) + len(CORRECT)
+    first, count = whole("seed", seed, least=0), whole("seeds", seeds, least=1)
+    start, steps = perf_counter(), len(MUTANTS) + len(CORRECT)
     kills: list[Kill] = []
+    rights: list[Right] = []
     alarms: list[Alarm] = []
-    for done, mutant in enumerate(MUTANTS.values(), start=1):
-        kills.append(kill(mutant, seed))
-        if progress:
-            progress(done, total, mutant.name)
-    for done, right in enumerate(CORRECT.values(), start=len(MUTANTS) + 1):
-        for number in range(seed, seed + seeds):
-            alarms += accusations(right, number)
-        if progress:
-            progress(done, total, right.name)
-    return SelfTest(tuple(kills), tuple(alarms), tuple(CORRECT), seeds, len(CORRECT) * seeds)
+    interrupted = False
+    try:
+        for mutant in MUTANTS.values():
+            kills.append(kill(mutant, first))
+            if progress:
+                progress(len(kills), steps, mutant.name)
+        for right in CORRECT.values():
+            found = [alarm for number in range(first, first + count) for alarm in accusations(right, number)]
+            alarms += found
+            rights.append(Right(right.name, right.says, count, len(found), refused_by(right, first)))
+            if progress:
+                progress(len(kills) + len(rights), steps, right.name)
+    except KeyboardInterrupt:
+        interrupted = True
+    return SelfTest(
+        seed=first,
+        environment=environment(),
+        kills=tuple(kills),
+        right=tuple(rights),
+        alarms=tuple(alarms),
+        seconds=perf_counter() - start,
+        interrupted=interrupted,
+    )
 
 
 def kill(mutant: Mutant, seed: int = 0) -> Kill:
@@ -194,7 +230,7 @@ def forward_checks(found: Mutant | Correct, name: str, step: Step, seed: int, dt
 
 def job_checks(job: Job) -> tuple[Check, ...]:
     """A job of `verify`, done here and now."""
-    here = cast("Workers", _Here())
+    here = cast("Workers", Here())
     with tempfile.TemporaryDirectory(prefix="convcli-") as directory:
         try:
             calls = job.start(Bench(job.against, here, here), directory)
@@ -250,41 +286,7 @@ def compared(name: str, method: str, y: Array, theirs: Callable[[], Array]) -> C
     return Check(name, method, Status.FAILED, str(y.dtype), apart.max_abs_error, None, apart.worst, detail)
 
 
-def missed_by(mutant: Mutant, step: Step, seed: int) -> tuple[str, ...]:
-    """The usual tolerances that pass a wrong implementation in most draws of ordinary floats."""
-    draws = [passed_by(mutant, step, number, dtype) for number in range(seed, seed + DRAWS) for dtype in mutant.dtypes]
-    return tuple(name for name in TOLERANCES if 2 * sum(name in passed for passed in draws) > len(draws))
-
-
-def passed_by(mutant: Mutant, step: Step, seed: int, dtype: str) -> tuple[str, ...]:
-    """The usual tolerances that would pass a wrong implementation on normal floats."""
-    case = Case(step.layer, step.x, step.batch, seed)
-    arrays = loaded(ordinary(case), dtype)
-    try:
-        if mutant.gradient:
-            dy = case.draw("ordinary dy").standard_normal((*step.batch, *step.y)).astype(dtype)
-            right, wrong = ours.backward(step.layer, arrays, dy), mutant.backward(step.layer, arrays, dy)
-        else:
-            right = {"y": ours.forward(step.layer, arrays)}
-            wrong = {"y": mutant.forward(step.layer, arrays)}
-    except Exception:  # it fails on its own, and so under any tolerance
-        return ()
-    if any(wrong[name].shape != y.shape or wrong[name].dtype != y.dtype for name, y in right.items()):
-        return ()
-    return tuple(
-        name
-        for name, limits in TOLERANCES.items()
-        if all(np.allclose(wrong[key], y, *limits[dtype]) for key, y in right.items())
-    )
-
-
-def loaded(fill: Fill, dtype: str) -> dict[str, Array]:
-    """A fill's numbers, as workers read them from their files."""
-    one = np.ones((), dtype)
-    return {name: array.astype(dtype) / (one * fill.scales.get(name, 1)) for name, array in fill.arrays.items()}
-
-
-class _Here:
+class Here:
     """Stands for a side's workers: does what it is asked at once."""
 
     def call(self, function: str, *args: Any) -> Call:
@@ -292,8 +294,10 @@ class _Here:
         done = run(function, *args)
         if done.reason.startswith("KeyboardInterrupt"):  # a task keeps everything to itself
             raise KeyboardInterrupt
-        return cast("Call", _Answer(Reply(done.value, RAISED.get(done.raised), done.reason, done.seconds)))
+        reply = Reply(done.value, RAISED.get(done.raised), done.reason, done.seconds)
+        return cast("Call", _Answer(reply, (function, *args)))
 
 
 class _Answer(msgspec.Struct, frozen=True):
     reply: Reply
+    task: tuple[Any, ...]

@@ -55,6 +55,12 @@ class Check(msgspec.Struct, frozen=True):
     detail: str = ""
     seconds: float = 0.0
 
+    @property
+    def label(self) -> str:
+        """The check with its data type: forward [float32]; the bound stage is named, exact is the rule."""
+        kind = ", ".join(filter(None, [self.dtype, "bound" if self.method == "bound" else ""]))
+        return f"{self.name} [{kind}]" if kind else self.name
+
 
 class Smallest(msgspec.Struct, frozen=True, omit_defaults=True):
     """The smallest relative of a layer that fails in the same way: its spelling and input, and what repeats it.

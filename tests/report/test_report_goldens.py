@@ -5,23 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from report_samples import COMMANDS, good, incomplete, outcomes, report
+from report_samples import COMMANDS, good, incomplete, outcomes, report, self_tests
 
 from convcli.report import FORMATS, render, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from convcli.records import Report
-    from convcli.verifier.verdict import Outcome
+    from convcli.report import Record
 
-CASES: dict[str, Report | Outcome] = {
+CASES: dict[str, Record] = {
     **{command: report(command) for command in COMMANDS},
     "backward": report("flops", backward=True),
     "two": report("summary", "a.yaml", "b.yaml"),
     "incomplete": incomplete(report("summary", "a.yaml", "b.yaml")),
     "verify": outcomes(),
     "verify-good": good(),
+    "self-test": self_tests(),
 }
 
 

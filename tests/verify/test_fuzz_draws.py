@@ -111,10 +111,12 @@ def test_cases_are_small(kind: str) -> None:
 def test_cases_are_the_same_in_any_process_and_order() -> None:
     def said(hash_seed: str, *kinds: str) -> str:
         env = {**os.environ, "PYTHONHASHSEED": hash_seed}
-        return subprocess.run([sys.executable, "-c", SCRIPT, *kinds], env=env, check=True, capture_output=True).stdout
+        return subprocess.run(
+            [sys.executable, "-c", SCRIPT, *kinds], env=env, check=True, capture_output=True, text=True
+        ).stdout
 
     here = str([spelled(drawn(kind, 7, index).step) for index in (3, 60) for kind in SPACES]) + "\n"
-    assert said("1", *SPACES) == said("2", *SPACES) == here.encode()
+    assert said("1", *SPACES) == said("2", *SPACES) == here
 
 
 def test_random_cases_differ_by_seed_kind_and_index() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from math import prod
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -12,6 +14,8 @@ from convcli.backends import backend
 from convcli.backends import numpy as ours
 from convcli.errors import SpecError
 from convcli.layers import KINDS
+from convcli.report import markdown
+from convcli.report.self_test import sheet
 from convcli.verifier.backward import KINDS as DIFFERENTIABLE
 from convcli.verifier.backward import gradient_fill, gradients
 from convcli.verifier.fills import Case, ordinary, structural
@@ -21,15 +25,14 @@ from convcli.verifier.run import verify
 from convcli.verifier.self_test import (
     DTYPES,
     LAYERS,
-    TOLERANCES,
     Kill,
     SelfTest,
     accusations,
     first_failure,
     kill,
-    loaded,
     self_test,
 )
+from convcli.verifier.tolerances import TOLERANCES, loaded
 from convcli.verifier.verdict import Check, Status
 
 FORWARD = [mutant for mutant in MUTANTS.values() if not mutant.gradient]
@@ -164,8 +167,7 @@ def test_winograd_holds_the_bound_with_few_products(monkeypatch: pytest.MonkeyPa
 def test_the_kill_table(outcome: SelfTest) -> None:
     assert outcome.exit_code == 0
     assert [found.name for found in outcome.kills] == list(MUTANTS)
-    assert outcome.right == tuple(CORRECT)
-    assert outcome.runs == 2 * len(CORRECT)
+    assert [(right.name, right.runs, right.alarms) for right in outcome.right] == [(name, 2, 0) for name in CORRECT]
     assert not outcome.survivors
     by_name = {found.name: found for found in outcome.kills}
     assert by_name["padding_one_more"].caught == {"float64": "shape", "float32": "shape"}
@@ -177,6 +179,17 @@ def test_the_kill_table(outcome: SelfTest) -> None:
     assert by_name["grad_offset_as_x_y"].caught["float64"] == "exact grad_offset"
     assert by_name["one_element_off"].missed_by == ("1e-3",)
     assert outcome.missed("1e-3") >= outcome.missed("torch.testing.assert_close") > 0
+    assert outcome.refused("np.allclose") == len(CORRECT)  # on sums of two thousand products
+    assert outcome.refused("1e-3") == 0
+
+
+def test_the_readme_has_the_kill_table(outcome: SelfTest) -> None:
+    """python tools/make_kill_table.py writes it."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    missing = [line for line in markdown.table_lines(sheet(outcome).tables[0]) if line not in readme]
+    assert not missing
+    for name in outcome.tolerances:
+        assert f"| {name} | {outcome.missed(name)} | {outcome.refused(name)} |" in readme
 
 
 def test_the_tolerances_are_their_libraries() -> None:
@@ -220,9 +233,11 @@ def test_an_alarm_fails_the_self_test(outcome: SelfTest) -> None:
     wrong = type(right)(right.name, right.says, lambda layer, arrays: ours.forward(layer, arrays) + 1)
     alarms = _accused(wrong)
     assert {alarm.method for alarm in alarms} >= {"full mantissa", "layout"}
-    assert SelfTest(outcome.kills, (), outcome.right, 1, 1).exit_code == 0
-    assert SelfTest((), (), outcome.right, 1, 1).exit_code == 1
-    assert SelfTest(outcome.kills, (), (), 0, 0).exit_code == 1
+    (alarm, *_) = accusations(wrong, 0)
+    changes: tuple[dict[str, Any], ...] = ({"alarms": (alarm,)}, {"kills": ()}, {"right": ()})
+    for changed in changes:
+        assert msgspec.structs.replace(outcome, **changed).exit_code == 1
+    assert msgspec.structs.replace(outcome, interrupted=True).exit_code == 130
 
 
 def _accused(wrong: Any) -> list[Check]:

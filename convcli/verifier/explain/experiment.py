@@ -84,7 +84,7 @@ class Workbench:
     wanted: Wanted
     replies: Callable[[Sequence[Call]], list[Reply]]
     root: str
-    jury: Callable[[], Workers]
+    jury: Callable[[], Workers] | None = None
 
     @contextmanager
     def trying(self, job: Job) -> Iterator[Tried]:

@@ -14,6 +14,7 @@ from convcli.verifier.explain.shrink import SECONDS, shrunk
 from convcli.verifier.explain.suspects import Suspects
 from convcli.verifier.explain.votes import said_by_jury, sentence
 from convcli.verifier.fault import Fault, kind_of
+from convcli.verifier.gradient import check_name
 from convcli.verifier.jobs import LOOPS_MACS, jobs, kernel_jobs
 from convcli.verifier.mutants import MUTANTS
 from convcli.verifier.repro import command, spelled
@@ -49,7 +50,7 @@ def explain(
 def explanation(workbench: Workbench, fault: Fault, *, seconds: float = SECONDS, detailed: bool = True) -> Explanation:
     """All that can be said of one failure; without detail, what its own data say."""
     suspects = Suspects(workbench)
-    label = f"{fault.check.name} [{fault.check.dtype}]" if fault.check.dtype else fault.check.name
+    label = fault.check.label
     with workbench.trying(job_of(workbench, fault.step, fault)) as tried:
         wrong = suspects.see(tried.experiments)
         said = _said(workbench, wrong)
@@ -110,7 +111,8 @@ def _smallest(
         both = workbench.again(wrong, arrays)
         name = both.wrong
         if name and both.expected and both.found is not None:
-            told = words(arrays, name, both.expected[name], both.found.get(name))
+            shown_name = check_name(name) if wrong.backward else name
+            told = words(arrays, shown_name, both.expected[name], both.found.get(name))
     elif shown:
         arrays = shown.arrays
     layer, *_ = spelled(step)

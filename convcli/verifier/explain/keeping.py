@@ -39,9 +39,13 @@ Shown = tuple[Experiment, dict[str, Any]]
 
 
 def _at_fault(fault: Fault, shown: list[Shown]) -> list[Shown]:
-    """Of a check's data those on which the sides differ or one does not answer; all, when that is not to be told."""
+    """Of a check's data the first on which the sides differ or one does not answer; every part's, where sums round."""
     own = [pair for pair in shown if pair[0].exact == (fault.check.method == "exact")] or shown
-    return [pair for pair in own if pair[0].status or (pair[0].exact and _differ(*pair))] or own
+    if fault.check.name == "other_inputs":
+        here = (*fault.step.batch, *fault.step.x)
+        own = [pair for pair in own if pair[0].shape != here] or own
+    wrong = [pair for pair in own if pair[0].status or (pair[0].exact and _differ(*pair))]
+    return wrong[:1] or own
 
 
 def _differ(experiment: Experiment, expected: dict[str, Any]) -> bool:

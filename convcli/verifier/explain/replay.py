@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 def replay(
     path: str | PathLike[str],
     *,
-    against: str = "",
+    against: str | None = None,
     kernel: Target | None = None,
     timeout: float = TIMEOUT,
 ) -> Outcome:
@@ -51,9 +51,11 @@ def replay(
     start = perf_counter()
     saved = read(path)
     meta = saved.meta
-    if not against and kernel is None:
+    if against is None and kernel is None:
         kernel = target(meta.kernel, meta.arrays) if meta.kernel else None
-    wanted = Wanted(against or meta.against or "torch", (meta.dtype,), meta.seed, grad=False, kernel=kernel)
+    wanted = Wanted(
+        meta.against or "torch" if against is None else against, (meta.dtype,), meta.seed, grad=False, kernel=kernel
+    )
     step = _step(Path(path), saved)
     ledger = _Replay([Subject(step, "")], wanted, saved)
     session = Session(wanted, layers=1, timeout=timeout)

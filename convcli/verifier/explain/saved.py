@@ -73,6 +73,8 @@ def written(path: Path, saved: Saved) -> None:
 
 def read(path: str | PathLike[str]) -> Saved:
     """The failure of a file. Raises SpecError for one that is not there, torn, or of another kind."""
+    if Path(path).is_file() and not zipfile.is_zipfile(path):
+        raise foreign(path, "it is no .npz file, or not all of one")
     try:
         with np.load(path, allow_pickle=False) as file:
             found = {name: file[name] for name in file.files}

@@ -36,21 +36,16 @@ def script(step: Step, arrays: Arrays, wanted: Wanted, dtype: str) -> str:
         return ""
     backward = "dy" in arrays
     imports, theirs = _theirs(step.layer, arrays, wanted, backward=backward)
-    plain = step.layer.kind in KERNELS
-    names = ", ".join(f"{name!r}: {_variable(name)}" for name in arrays if name != "dy")
-    needs_layer = not plain or "layer" in theirs
-    head = ["import numpy as np", *imports, "from convcli import kernels" if plain else ""]
-    if needs_layer:
-        head.append("import convcli")
-        head.append("from convcli.backends import backend")
-    lines = [*dict.fromkeys(filter(None, head)), *(_array(name, array, dtype) for name, array in arrays.items())]
-    if needs_layer:
+    ours = _ours(step.layer, arrays, backward=backward)
+    names = [word for word in ("kernels", "parse") if word in ours + theirs or (word == "parse" and "layer" in theirs)]
+    lines = ["import numpy as np", f"from convcli import {', '.join(names)}", *imports]
+    lines += ["from convcli.backends import backend"] if "backend(" in ours + theirs else []
+    lines += [_array(name, array, dtype) for name, array in arrays.items()]
+    if "layer" in theirs:
         x = "x.shape[1:]" if step.batch else "x.shape"
-        lines.append(f"layer = convcli.parse({spelled(step)[0]!r}).settled({x})")
-        lines.append(f"arrays = {{{names}}}")
-    lines.append(f'print("convcli", {_ours(step.layer, arrays, backward=backward)})')
-    lines.append(f'print("{_side(wanted)}", {theirs})')
-    return "\n".join(lines) + "\n"
+        given = ", ".join(f"{name!r}: {_variable(name)}" for name in arrays if name != "dy")
+        lines.append(f"layer, arrays = parse({spelled(step)[0]!r}).settled({x}), {{{given}}}")
+    return "\n".join([*lines, f'print("convcli", {ours})', f'print("{_side(wanted)}", {theirs})']) + "\n"
 
 
 def _side(wanted: Wanted) -> str:
@@ -81,12 +76,13 @@ def _theirs(layer: Layer, arrays: Arrays, wanted: Wanted, *, backward: bool) -> 
     if wanted.kernel:
         place, _, name = wanted.kernel.place.rpartition(":")
         file = place.endswith(".py") or "/" in place
-        folder = (Path(wanted.kernel.folder) / place).parent if file else Path(wanted.kernel.folder)
+        folder = Path(place).expanduser().parent if file else Path()  # as typed: run where convcli was run
         module = Path(place).stem if file else place
         first, *inner = name.split(".")
-        lines = [f"import sys; sys.path.insert(0, {str(folder)!r})", f"from {module} import {first}"]
-        lines.append("from convcli.backends.kernel import Kernel")
-        made = f"Kernel({'.'.join([first, *inner])}, {wanted.kernel.arrays!r})"
+        lines = ["from convcli.backends.kernel import Kernel"]
+        lines.append(f"import sys; sys.path.insert(0, {str(folder)!r}); from {module} import {first}")
+        options = "" if wanted.kernel.arrays == "numpy" else f", {wanted.kernel.arrays!r}"
+        made = f"Kernel({'.'.join([first, *inner])}{options})"
         return lines, f"{made}.backward(layer, arrays, dy)" if backward else f"{made}.forward(layer, arrays)"
     functional = FUNCTIONAL.get(layer.kind)
     if wanted.against == "torch" and functional and not backward and _in_one_call(layer):

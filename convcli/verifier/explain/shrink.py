@@ -77,12 +77,22 @@ def _moves(step: Step) -> list[tuple[str, ...]]:
     """Which fields shrink together: all axes at once before each alone, what makes layers large first."""
     rank, names = len(step.layer.axes), fields(step)
     each = {side: tuple(f"{side}.{i}" for i in range(rank)) for side in ("size", *SIDES)}
-    together = [each["size"], ("batch",), ("in", "out"), ("groups",), ("offset_groups", "groups"), each["kernel"]]
-    together += [each["before"] + each["after"], each["stride"], each["dilation"], each["output_padding"]]
-    together += [each["kernel"] + each["size"], each["before"] + each["after"] + each["size"]]
+    pads = each["before"] + each["after"]
+    together = [
+        pads + each["size"],
+        each["size"],
+        ("batch",),
+        ("in", "out"),
+        ("groups",),
+        ("offset_groups", "groups"),
+        each["kernel"],
+    ]
+    together += [pads, each["stride"], each["dilation"], each["output_padding"]]
+    together += [each["kernel"] + each["size"]]
     alone = [(name,) for name in names]
     pairs = [(f"before.{i}", f"after.{i}") for i in range(rank)]
     pairs += [(f"stride.{i}", f"output_padding.{i}") for i in range(rank)]
+    pairs += [("out", f"size.{i}") for i in range(rank)]
     moves = [tuple(name for name in move if name in names) for move in (*together, *alone, *pairs)]
     return list(dict.fromkeys(filter(None, moves)))
 
@@ -111,7 +121,10 @@ def fields(step: Step) -> Fields:
 def _along(step: Step, move: tuple[str, ...]) -> Iterator[Step]:
     """The legal relatives with the fields of a move at their least, half-way there, three quarters ..., one away."""
     now = fields(step)
-    least = {name: _least(step, now, name) if len(move) == 1 else _floor(now, name) for name in move}
+    least = {name: _floor(now, name) for name in move}
+    sizes = [name for name in move if name.startswith("size") or len(move) == 1]
+    others = now | {name: value for name, value in least.items() if name not in sizes}
+    least |= {name: _least(step, others, name) for name in sizes}
     last, part = dict(now), 1
     while True:
         new = dict(now)

@@ -24,7 +24,7 @@ def jurors(other: str) -> tuple[str, ...]:
 def said_by_jury(workbench: Workbench, experiment: Experiment, both: Both, other: str) -> dict[str, str]:
     """With whom each library agrees, on these data: "convcli", "other" or ""; those that do not answer are left out."""
     names = jurors(other)
-    if not names or both.expected is None:
+    if not names or both.expected is None or workbench.jury is None:
         return {}
     workers = workbench.jury()
     with workbench.folder() as directory:

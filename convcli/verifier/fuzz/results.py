@@ -87,11 +87,6 @@ class FuzzOutcome(msgspec.Struct, frozen=True):
         return sum(kind.cases for kind in self.kinds)
 
     @property
-    def layers(self) -> tuple[LayerVerdict, ...]:
-        """The failures as verdicts, each named by its first case."""
-        return tuple(msgspec.structs.replace(found.verdict, name=found.cases[0]) for found in self.failures)
-
-    @property
     def exit_code(self) -> int:
         """130 interrupted; 1 when a case failed; 3 when nothing was checked; else 0: lacking a layer is no fault."""
         if self.interrupted:

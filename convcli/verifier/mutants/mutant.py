@@ -15,6 +15,8 @@ from convcli.backends import numpy as ours
 from convcli.layers import Layer, Shape
 from convcli.plan import Network, Step, plan
 from convcli.spec.build import spelled_network
+from convcli.verifier.facts import UNCOUNTED
+from convcli.verifier.job import primitives
 
 if TYPE_CHECKING:
     from convcli.backends import Array, Arrays
@@ -61,9 +63,12 @@ class Mutant(msgspec.Struct, frozen=True, kw_only=True):
         return {**found, **wrong}
 
     def facts(self, layer: Layer, shape: Shape) -> Facts:
-        """The true facts."""
+        """The true facts; like torch's counter it knows no deformable products, which are proved by execution."""
         x = shape[-1 - len(layer.axes) :]
-        return Facts(layer.output_shape(shape), layer.tensors(x), layer.counts(x, prod(shape[: -len(x)])).macs)
+        images = prod(shape[: -len(x)])
+        known = [(part, given) for _, part, given in primitives(layer, x) if part.kind not in UNCOUNTED]
+        macs = sum(part.counts(given, images).macs for part, given in known)
+        return Facts(layer.output_shape(shape), layer.tensors(x), macs)
 
     @property
     def step(self) -> Step:

@@ -1,0 +1,67 @@
+"""Reports that are neither a calculator's nor of layers verified: tables, what was found case by case, a last line.
+
+Each such record has a module with `sheet(record)`; text, markdown, csv, JUnit and GitHub all draw the sheet.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from convcli.report.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from convcli.records import Report
+    from convcli.report import Record
+    from convcli.verifier.verdict import Outcome
+
+SHEETS = {"SelfTest": "convcli.report.self_test", "FuzzOutcome": "convcli.report.fuzzing"}
+
+
+class Case(msgspec.Struct, frozen=True):
+    """Something that was tested: a test case of JUnit, an annotation of GitHub when it is bad. detail: its lines."""
+
+    group: str
+    name: str
+    bad: bool
+    detail: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+class Sheet(msgspec.Struct, frozen=True):
+    """title: verify --self-test. rows: the records that are csv's rows. about: what it was made with, for the foot."""
+
+    title: str
+    tables: tuple[Table, ...]
+    cases: tuple[Case, ...]
+    rows: tuple[Any, ...]
+    about: str
+    last_line: str
+    exit_code: int
+
+    @property
+    def mark(self) -> str:
+        """passed, failed or incomplete."""
+        return {0: "passed", 1: "failed"}.get(self.exit_code, "incomplete")
+
+    @property
+    def bad(self) -> tuple[Case, ...]:
+        """The cases to speak of."""
+        return tuple(case for case in self.cases if case.bad)
+
+
+def drawn(record: Record) -> Report | Outcome | Sheet:
+    """The record itself, or the sheet that stands for it."""
+    module = SHEETS.get(type(record).__name__)
+    found: Any = import_module(module).sheet(record) if module else record
+    return found  # type: ignore[no-any-return]
+
+
+def case_lines(case: Case) -> Iterator[str]:
+    """FAILED  name, and its detail indented."""
+    yield f"FAILED  {case.name}"
+    yield from (f"  {line}" for line in case.detail)
