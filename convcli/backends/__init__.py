@@ -74,6 +74,7 @@ REGISTERED: Mapping[str, _Installed] = {
     "onnxruntime": _Installed("onnxruntime", "convcli.backends.onnxruntime", "pip install onnxruntime onnx"),
     "onnx-reference": _Installed("onnx", "convcli.backends.onnx_reference", "pip install onnx"),
     "jax": _Installed("jax", "convcli.backends.jax", "pip install jax"),
+    "tensorflow": _Installed("tensorflow", "convcli.backends.tensorflow", "pip install tensorflow-cpu"),
 }
 
 

@@ -28,7 +28,10 @@ def verify(
             "--dtype", metavar="DTYPE", help="float64 or float32; repeatable. Both, if left out.", show_default=False
         ),
     ] = None,
-    grad: Annotated[bool, typer.Option("--grad", help="Check every gradient against torch's autograd too.")] = False,
+    grad: Annotated[
+        bool,
+        typer.Option("--grad", help="Check every gradient too: against autograd, or autograd's through your --kernel."),
+    ] = False,
     prove: Annotated[
         bool, typer.Option("--prove", help="Prove macs_nonpad by running layers of ones, on both sides.")
     ] = False,
@@ -63,6 +66,15 @@ def verify(
             show_default=False,
         ),
     ] = None,
+    kernel_grad: Annotated[
+        str | None,
+        typer.Option(
+            "--kernel-grad",
+            metavar="PLACE:FUNCTION",
+            help="Test a backward of your own, with --kernel or alone: (dx, dw, db) of (dy, x, weight, ...).",
+            show_default=False,
+        ),
+    ] = None,
     arrays: Annotated[
         str, typer.Option("--arrays", metavar="LIBRARY", help="What --kernel is given: numpy arrays or torch tensors.")
     ] = "numpy",
@@ -71,7 +83,7 @@ def verify(
         typer.Option(
             "--against",
             metavar="BACKEND",
-            help="The other side: torch (if left out), onnxruntime, onnx-reference, jax, or your own as module:name.",
+            help="torch (the default), onnxruntime, onnx-reference, jax, tensorflow, or your own as module:name.",
             show_default=False,
         ),
     ] = None,
@@ -119,12 +131,15 @@ def verify(
     for name in dtypes:
         if name not in {"float64", "float32"}:
             raise SpecError(f"--dtype {name} is not known", allowed="float64, float32")
-    if kernel and against is not None:
-        raise SpecError("--kernel and --against exclude each other: a kernel is checked against convcli itself")
-    if arrays != "numpy" and kernel is None:
+    own = "--kernel" if kernel is not None else "--kernel-grad" if kernel_grad is not None else ""
+    if own and against is not None:
+        raise SpecError(f"{own} and --against exclude each other: a kernel is checked against convcli itself")
+    if arrays != "numpy" and not own:
         raise SpecError(f"--arrays {arrays} says what --kernel is given, and there is none")
+    if grad and kernel and not kernel_grad and arrays == "numpy":
+        raise SpecError("--grad: nothing differentiates numpy arrays", allowed="--kernel-grad names the backward")
     if replay is not None:
-        _replay(replay, sink, layer, against, (kernel, arrays) if kernel else None, timeout)
+        _replay(replay, sink, layer, against, kernel, kernel_grad, arrays, timeout)
     plans = plans_of(layer)
     from convcli.verifier.own import target
     from convcli.verifier.run import verify as verify_plans
@@ -144,7 +159,8 @@ def verify(
             against="torch" if against is None else against,
             explain=explain,
             save_failures=save_failures,
-            kernel=target(kernel, arrays) if kernel is not None else None,
+            kernel=None if kernel is None else target(kernel, arrays),
+            kernel_grad=None if kernel_grad is None else target(kernel_grad, arrays, "backward"),
             progress=progress,
         )
     sink.emit(outcome)
@@ -152,7 +168,14 @@ def verify(
 
 
 def _replay(
-    path: str, sink: Sink, layer: LayerFlags, against: str | None, kernel: tuple[str, str] | None, timeout: float
+    path: str,
+    sink: Sink,
+    layer: LayerFlags,
+    against: str | None,
+    kernel: str | None,
+    kernel_grad: str | None,
+    arrays: str,
+    timeout: float,
 ) -> NoReturn:
     """A saved failure has its layer and its data: there is nothing else to say."""
     if any(getattr(layer, name) for name in layer.__struct_fields__):
@@ -160,7 +183,13 @@ def _replay(
     from convcli.verifier.explain.replay import replay
     from convcli.verifier.own import target
 
-    outcome = replay(path, against=against, kernel=target(*kernel) if kernel else None, timeout=timeout)
+    outcome = replay(
+        path,
+        against=against,
+        kernel=None if kernel is None else target(kernel, arrays),
+        kernel_grad=None if kernel_grad is None else target(kernel_grad, arrays, "backward"),
+        timeout=timeout,
+    )
     sink.emit(outcome)
     raise Ended(outcome.exit_code)
 

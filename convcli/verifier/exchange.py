@@ -20,6 +20,10 @@ SMALL = 1 << 14  # bytes that a message carries
 Stored = Any  # the name of a file, or the array itself
 
 
+class Lost(Exception):  # noqa: N818 - whoever wrote the file is at fault
+    """A file is gone, or is not what was written."""
+
+
 class Sample(msgspec.Struct, frozen=True):
     """A fill on its way: each array as it is stored, and what its numbers are divided by."""
 
@@ -55,8 +59,11 @@ def save(directory: str, label: str, array: Array) -> Stored:
 
 
 def load(stored: Stored) -> Array:
-    """What was stored; a file is mapped, read only."""
+    """What was stored; a file is mapped, read only. Raises Lost."""
     if not isinstance(stored, str):
         return np.asarray(stored)
-    array: Array = np.load(stored, mmap_mode="r", allow_pickle=False)
+    try:
+        array: Array = np.load(stored, mmap_mode="r", allow_pickle=False)
+    except (OSError, EOFError, ValueError) as error:
+        raise Lost(f"{Path(stored).name} is gone or torn: {type(error).__name__}") from error
     return np.asarray(array)

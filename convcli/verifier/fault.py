@@ -30,6 +30,11 @@ class Fault(msgspec.Struct, frozen=True):
         return self.check.name.partition("_")[0]
 
     @property
+    def elsewhere(self) -> bool:
+        """It shows on inputs of other sizes."""
+        return self.check.name.endswith("other_inputs")
+
+    @property
     def rank(self) -> tuple[bool, int]:
         """What explains most comes first: bit for bit, and of values."""
         values = VALUES.index(self.family) if self.family in VALUES else len(VALUES)

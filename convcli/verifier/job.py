@@ -24,11 +24,12 @@ class NothingToDo(Exception):  # noqa: N818 - a reason, not an error
 
 @dataclass(frozen=True)
 class Bench:
-    """Both sides' workers and the other side's name."""
+    """Both sides' workers and the other side's name. share: the bytes that each layer worked on may take."""
 
     against: str
     ours: Workers
     theirs: Workers
+    share: int = 0
 
 
 class Job:

@@ -14,13 +14,14 @@ from convcli.verifier.exact import ExactJob, MethodsJob
 from convcli.verifier.facts import FactsJob
 from convcli.verifier.gradient import AdjointJob, BoundGradientJob, ExactGradientJob
 from convcli.verifier.job import Job
-from convcli.verifier.kernel_job import KernelJob
+from convcli.verifier.kernel_gradients import GradientsJob
+from convcli.verifier.kernel_values import ValuesJob
 from convcli.verifier.legality import LegalityJob
 from convcli.verifier.mantissa import MantissaJob
 from convcli.verifier.prove import ProveJob
 
 if TYPE_CHECKING:
-    from convcli.backends.kernel import Target
+    from convcli.backends.target import Target
     from convcli.plan import Step
 
 LOOPS_MACS = 100_000  # our slowest method takes about 0.2 s for them
@@ -35,16 +36,26 @@ class Wanted(msgspec.Struct, frozen=True):
     grad: bool = False
     prove: bool = False
     kernel: Target | None = None
+    kernel_grad: Target | None = None
     loops_macs: int = LOOPS_MACS
+
+    @property
+    def own(self) -> tuple[Target, ...]:
+        """The user's functions, which are then tested in place of another library. `grad` asks autograd through one."""
+        found = tuple(filter(None, (self.kernel, self.kernel_grad)))
+        if self.kernel and self.grad and not self.kernel_grad:
+            return (*found, msgspec.structs.replace(self.kernel, role="autograd"))
+        return found
 
     @property
     def flags(self) -> tuple[str, ...]:
         """What the command line must say beyond the layer, its data and their dtype."""
         asked = {"--grad": self.grad, "--prove": self.prove}
         flags: list[str] = []
-        if self.kernel:
-            flags += ["--kernel", self.kernel.place]
-            flags += ["--arrays", self.kernel.arrays] if self.kernel.arrays != "numpy" else []
+        if self.own:
+            for target in filter(None, (self.kernel, self.kernel_grad)):
+                flags += [target.flag, target.place]
+            flags += ["--arrays", self.own[0].arrays] if self.own[0].arrays != "numpy" else []
         elif self.against != "torch":
             flags += ["--against", self.against]
         return (*flags, *(flag for flag, given in asked.items() if given))
@@ -75,7 +86,9 @@ def jobs(step: Step, wanted: Wanted) -> Iterator[Job]:
             yield BoundGradientJob(step, seed, against, dtype)
 
 
-def kernel_jobs(step: Step, wanted: Wanted, target: Target) -> Iterator[Job]:
-    """Every check of one layer on the user's own kernel."""
-    for dtype in wanted.dtypes:
-        yield KernelJob(step, wanted.seed, target, dtype, others=dtype == wanted.dtypes[-1])
+def kernel_jobs(step: Step, wanted: Wanted) -> Iterator[Job]:
+    """Every check of one layer on the user's own functions."""
+    for target in wanted.own:
+        kind = ValuesJob if target.role == "forward" else GradientsJob
+        for dtype in wanted.dtypes:
+            yield kind(step, wanted.seed, target, dtype, others=dtype == wanted.dtypes[-1])

@@ -93,8 +93,7 @@ class Ledger:
 
     def made(self, step: Step) -> Iterable[Job]:
         """The jobs of one layer."""
-        kernel = self.wanted.kernel
-        return kernel_jobs(step, self.wanted, kernel) if kernel else jobs(step, self.wanted)
+        return kernel_jobs(step, self.wanted) if self.wanted.own else jobs(step, self.wanted)
 
     def note(self, place: Place, checks: tuple[Check, ...]) -> None:
         """Take a job's checks; tell the verdicts that are complete now."""
@@ -179,7 +178,7 @@ class Ledger:
                 seed=self.wanted.seed,
                 dtype=fault,
                 also=self.wanted.flags,
-                kernel=self.wanted.kernel,
+                own=self.wanted.own,
             ),
             source=subject.source,
             line=UNSET if step.line is None else step.line,

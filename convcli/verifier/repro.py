@@ -15,15 +15,16 @@ from convcli.plan import Step, plan
 from convcli.spec.build import spelled_network
 
 if TYPE_CHECKING:
-    from convcli.backends.kernel import Target
+    from convcli.backends.target import Target
 
 
 def command(
-    step: Step, source: str, *, seed: int, dtype: str = "", also: tuple[str, ...] = (), kernel: Target | None = None
+    step: Step, source: str, *, seed: int, dtype: str = "", also: tuple[str, ...] = (), own: tuple[Target, ...] = ()
 ) -> str:
     """`convcli verify FILE --only NAME` for a layer of a file, else its spelling; with seed and the dtype at fault.
 
-    also: the flags of further checks and of the other side; a kernel without a place makes it a call from Python.
+    also: the flags of further checks and of the other side. own: functions of the user's; one that has no place makes
+    it a call from Python.
     """
     if source and step.line is not None and Path(source).is_file():
         words = [source, "--only", step.name]
@@ -32,11 +33,14 @@ def command(
     words += ["--seed", str(seed)]
     if dtype:
         words += ["--dtype", dtype]
-    if kernel and kernel.pickled:  # there is no place that a command line could name
+    if any(target.pickled for target in own):  # there is no place that a command line could name
+        places = {target.role: target.place if target.pickled else repr(target.place) for target in own}
         shape = (*step.batch, *step.x)
         options = f"seed={seed}" + (f", dtypes=({dtype!r},)" if dtype else "")
-        options += f", arrays={kernel.arrays!r}" if kernel.arrays != "numpy" else ""
-        return f"convcli.verify_kernel({kernel.place}, {words[0]!r}, {shape}, {options})"
+        options += f", arrays={own[0].arrays!r}" if own[0].arrays != "numpy" else ""
+        options += f", backward={places['backward']}" if "backward" in places else ""
+        options += ", grad=True" if "autograd" in places else ""
+        return f"convcli.verify_kernel({places.get('forward')}, {words[0]!r}, {shape}, {options})"
     return shlex.join(["convcli", "verify", *words, *also])
 
 

@@ -16,7 +16,7 @@ from convcli.verifier.session import TIMEOUT, Session
 from convcli.verifier.verdict import LayerVerdict, Outcome, outcome
 
 if TYPE_CHECKING:
-    from convcli.backends.kernel import Target
+    from convcli.backends.target import Target
 
 DTYPES = ("float64", "float32")
 
@@ -35,6 +35,7 @@ def verify(  # noqa: PLR0913 - each is one option of the command
     timeout: float = TIMEOUT,
     against: str = "torch",
     kernel: Target | None = None,
+    kernel_grad: Target | None = None,
     explain: bool = True,
     save_failures: str | PathLike[str] | None = None,
     progress: Progress | None = None,
@@ -47,6 +48,9 @@ def verify(  # noqa: PLR0913 - each is one option of the command
     jobs: layers worked on at a time, each by one process for either side. only: names or patterns (`layer1.*`) of the
     layers to check. fail_fast: skip what comes after a failure. max_memory: bytes; a layer that needs more is skipped;
     half of what is free when left out. timeout: seconds for one call of one side. against: "torch", "onnxruntime",
+    "onnx-reference", "jax", "tensorflow", or a backend of one's own as `module` or `module:name`. kernel, kernel_grad:
+    functions of the user's to be tested instead (`verify_kernel`). progress: told (layers done, layers in all, name).
+    on_verdict: told each verdict, in order, as soon as it is there.
     "onnx-reference", "jax", or a backend of one's own as `module` or `module:name`. kernel: a function of the user's to
     be tested instead (`verify_kernel`). explain: take failures apart, the first three in detail, some seconds each.
     save_failures: a directory for the data of every failed check. progress: told (layers done, layers in all, name).
@@ -59,7 +63,15 @@ def verify(  # noqa: PLR0913 - each is one option of the command
     given = (networks,) if isinstance(networks, Network | Plan) else tuple(networks)
     plans = [plan(one) if isinstance(one, Network) else one for one in given]
     different = tuple(dict.fromkeys(dtypes))
-    wanted = Wanted(against, different, whole("seed", seed, least=0), grad=grad, prove=prove, kernel=kernel)
+    wanted = Wanted(
+        against,
+        different,
+        whole("seed", seed, least=0),
+        grad=grad,
+        prove=prove,
+        kernel=kernel,
+        kernel_grad=kernel_grad,
+    )
     ledger = Ledger(chosen(plans, only), wanted, fail_fast=fail_fast)
     ledger.progress, ledger.on_verdict = progress, on_verdict
     session = Session(wanted, layers=len(ledger.subjects), jobs=jobs, max_memory=max_memory, timeout=timeout)

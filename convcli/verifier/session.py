@@ -47,31 +47,33 @@ class Session:
                 raise SpecError(f"dtype={dtype!r} is not known", field="dtype", allowed=", ".join(BITS))
         if not timeout > 0:
             raise SpecError(f"timeout={timeout} is too short", field="timeout", allowed="more than 0 seconds")
-        kernel = wanted.kernel
-        if kernel and (wanted.grad or wanted.prove):
-            raise SpecError("a kernel is asked for its forward values alone: neither grad nor prove", field="kernel")
-        require(kernel.arrays if kernel else wanted.against)
+        own = wanted.own
+        if own and wanted.prove:
+            raise SpecError("a function of one's own is asked for values alone: it proves no count", field="prove")
+        if any(target.role == "autograd" and target.arrays != "torch" for target in own):
+            raise SpecError("nothing differentiates numpy arrays: --kernel-grad names the backward", field="grad")
+        require(own[0].arrays if own else wanted.against)
         self._count = _width(jobs, layers)
         self._threads = max(1, cores() // (2 * self._count))
         self._limit = memory_limit() if max_memory is None else whole("max_memory", max_memory, least=1)
         self._wanted, self._timeout = wanted, timeout
-        other = kernel.place if kernel else wanted.against
+        other = own[0].place if own else wanted.against
         self.environment: dict[str, Any] = {"threads": self._threads, "jobs": self._count, "against": other}
         self._rounds = False
 
     def __enter__(self) -> Self:
-        kernel = self._wanted.kernel
+        own = self._wanted.own
         with ExitStack() as stack:
             interrupt = stack.enter_context(Interrupt())
             self._workshop = stack.enter_context(
                 Workshop(
-                    kernel.name if kernel else self._wanted.against,
+                    own[0].name if own else self._wanted.against,
                     interrupt.check,
                     count=self._count,
                     threads=self._threads,
                     timeout=self._timeout,
                     limit=self._limit,
-                    kernel=kernel,
+                    own=own,
                 )
             )
             self.environment = {**self._workshop.begin(), **self.environment}

@@ -17,13 +17,14 @@ from convcli.backends import OURS
 from convcli.errors import BackendMissing, SpecError
 from convcli.verifier import trial
 from convcli.verifier.estimate import gigabytes
+from convcli.verifier.exchange import Lost
 from convcli.verifier.fills import Unfillable
 from convcli.verifier.job import Bench, Job, NothingToDo
 from convcli.verifier.verdict import Check, Status
 from convcli.verifier.workers import Call, Reply, Workers
 
 if TYPE_CHECKING:
-    from convcli.backends.kernel import Target
+    from convcli.backends.target import Target
     from convcli.verifier.ledger import Ledger, Place
 
 WARM = "torch"  # what the fork server preloads
@@ -56,7 +57,7 @@ class Workshop:
         threads: int,
         timeout: float,
         limit: int,
-        kernel: Target | None = None,
+        own: tuple[Target, ...] = (),
     ):
         self._check = check
         self.limit, self._most = limit, 2 * count + 1  # one job of each side waits while the others run
@@ -64,13 +65,13 @@ class Workshop:
         self._running: list[_Running] = []
         self._root = tempfile.TemporaryDirectory(prefix="convcli-", ignore_cleanup_errors=True)
         ours = Workers(OURS, count=count, threads=threads, timeout=timeout, warm=False)
-        if kernel:
-            warm = kernel.arrays == WARM
-            theirs = Workers("", count=count, threads=threads, timeout=timeout, warm=warm, run=trial.run)
+        if own:
+            warm = own[0].arrays == WARM
+            theirs = Workers("", count=count, threads=threads, timeout=timeout, warm=warm, apart=True, run=trial.run)
         else:
             theirs = Workers(against, count=count, threads=threads, timeout=timeout, warm=against == WARM)
-        self._described = kernel or against
-        self._bench = Bench(against, ours, theirs)
+        self._described = own or against
+        self._bench = Bench(against, ours, theirs, share=limit // count)
 
     def __enter__(self) -> Self:
         return self
@@ -129,17 +130,20 @@ class Workshop:
         try:
             self._running.append(_Running(where, job, job.start(self._bench, directory), directory))
         except (NothingToDo, Unfillable) as reason:
-            discard(directory)
-            return [(where, (job.check(Status.SKIPPED, str(reason)),))]
+            check = job.check(Status.SKIPPED, str(reason))
+        except (FileNotFoundError, FileExistsError):
+            check = job.check(Status.CRASHED, f"{self._bench.against} deleted the data meanwhile")
         except (MemoryError, OSError) as error:
-            discard(directory)
             if isinstance(error, OSError) and error.errno not in {errno.ENOSPC, errno.ENOMEM, errno.EDQUOT}:
                 raise
-            return [(where, (job.check(Status.OUT_OF_MEMORY, f"no room for the data: {error}"),))]
-        if not job.small:
-            self._bench.ours.send()
-            self._bench.theirs.send()
-        return []
+            check = job.check(Status.OUT_OF_MEMORY, f"no room for the data: {error}")
+        else:
+            if not job.small:
+                self._bench.ours.send()
+                self._bench.theirs.send()
+            return []
+        discard(directory)
+        return [(where, (check,))]
 
     def finished(self) -> list[Checked]:
         """The checks of the jobs that are done; waits until there is one."""
@@ -175,6 +179,8 @@ class Workshop:
             checks = running.job.checks(replies)
         except MemoryError as error:
             checks = (running.job.check(Status.OUT_OF_MEMORY, f"no room for the comparison: {error}"),)
+        except Lost as error:
+            checks = (running.job.check(Status.CRASHED, f"{self._bench.against}: {error}"),)
         discard(running.directory)
         return running.where, checks
 

@@ -16,7 +16,12 @@ from convcli.verifier.ledger import excused
 from convcli.verifier.run import verify
 from convcli.verifier.verdict import Check, Status
 
-NEEDS = {"onnxruntime": ("onnxruntime", "onnx"), "onnx-reference": ("onnx",), "jax": ("jax",)}
+NEEDS = {
+    "onnxruntime": ("onnxruntime", "onnx"),
+    "onnx-reference": ("onnx",),
+    "jax": ("jax",),
+    "tensorflow": ("tensorflow",),
+}
 PLANE: list[Named] = [layer for layer in SMALL if len(layer[0].axes) == 2]
 
 
@@ -31,7 +36,9 @@ def test_layers_of_every_kind_pass_or_are_unsupported(name: str) -> None:
     outcome = verify(planned(*PLANE), against=name, dtypes=("float32",))
     found = {layer.name: str(layer.status) for layer in outcome.layers}
     assert set(found.values()) <= {"passed", "unsupported"}
-    assert list(found.values()).count("passed") >= 9
+    assert list(found.values()).count("passed") >= (
+        7 if name == "tensorflow" else 9
+    )  # it has fewer paddings and groups
     for layer in outcome.layers:
         for check in layer.checks:
             assert "Error" not in check.detail or check.detail.startswith("a known difference"), check.detail

@@ -20,10 +20,12 @@ from convcli.layers import split_batch
 from convcli.verifier.exchange import Sample, Stored, load, save
 from convcli.verifier.fills import Unfillable
 from convcli.verifier.job import Bench, Job, NothingToDo
+from convcli.verifier.trial import Task
 from convcli.verifier.verdict import Check, Status
 
 if TYPE_CHECKING:
     from convcli.backends import Array, Arrays
+    from convcli.backends.target import Target
     from convcli.layers import Layer, Shape
     from convcli.verifier.jobs import Wanted
     from convcli.verifier.workers import Call, Reply, Workers
@@ -137,10 +139,22 @@ def our_call(bench: Bench, layer: Layer, sample: Sample, dtype: str, directory: 
 
 def their_call(bench: Bench, wanted: Wanted, layer: Layer, sample: Sample, dtype: str, directory: str) -> Call:
     """The other side's results for one set of data."""
-    if wanted.kernel:
-        return bench.theirs.call("trial", wanted.kernel, layer, (sample,), dtype, directory, "theirs")
-    task = "gradients" if "dy" in sample.files else "result"
+    backward = "dy" in sample.files
+    target = tried(wanted, backward=backward)
+    if target:
+        return bench.theirs.call("trial", target, Task(layer, (sample,), dtype, directory, "theirs", bench.share))
+    task = "gradients" if backward else "result"
     return bench.theirs.call(task, wanted.against, layer, sample, dtype, directory, "theirs")
+
+
+def tried(wanted: Wanted, *, backward: bool) -> Target | None:
+    """The user's function that does this, if it is one of theirs that is tested."""
+    return next((target for target in wanted.own if (target.role != "forward") == backward), None)
+
+
+def other_name(wanted: Wanted) -> str:
+    """What the report calls the other side."""
+    return wanted.own[0].name if wanted.own else wanted.against
 
 
 class Both(msgspec.Struct, frozen=True):
@@ -170,9 +184,11 @@ def experiments(asked: Sequence[tuple[tuple[Any, ...], Reply]]) -> Iterator[Expe
     for task, reply in asked:
         if task[0] not in THEIRS:
             continue
-        _, _, layer, samples, dtype, *_ = task
-        each = (samples,) if isinstance(samples, Sample) else samples
-        for turn, sample in enumerate(each):
+        given = task[2]
+        if not isinstance(given, Task):
+            given = Task(given, (task[3],), task[4], "", "", 0)
+        layer, dtype = given.layer, given.dtype
+        for turn, sample in enumerate(given.samples):
             found = {} if reply.status else files_of(reply.value, turn)
             yield Experiment(layer, sample, dtype, found, reply.status, _key(sample) not in rounding)
 

@@ -9,13 +9,15 @@ import msgspec
 
 from convcli.layers import split_batch
 from convcli.verifier.explain.data import sifted, words
+from convcli.verifier.explain.experiment import other_name
 from convcli.verifier.explain.script import script
 from convcli.verifier.explain.shrink import SECONDS, shrunk
 from convcli.verifier.explain.suspects import Suspects
 from convcli.verifier.explain.votes import said_by_jury, sentence
-from convcli.verifier.fault import Fault, kind_of
+from convcli.verifier.fault import VALUES, Fault, kind_of
 from convcli.verifier.gradient import check_name
 from convcli.verifier.jobs import LOOPS_MACS, jobs, kernel_jobs
+from convcli.verifier.kernel_job import KernelJob
 from convcli.verifier.mutants import MUTANTS
 from convcli.verifier.repro import command, spelled
 from convcli.verifier.verdict import Explanation, Smallest
@@ -72,7 +74,7 @@ def _said(workbench: Workbench, wrong: Experiment | None) -> tuple[tuple[str, ..
 
 
 def _votes(workbench: Workbench, wrong: Experiment) -> str:
-    other = workbench.wanted.kernel.name if workbench.wanted.kernel else workbench.wanted.against
+    other = other_name(workbench.wanted)
     said = dict(workbench.evidence("methods", wrong) or {})
     return sentence(said | said_by_jury(workbench, wrong, workbench.again(wrong, wrong.arrays), other), other)
 
@@ -119,7 +121,7 @@ def _smallest(
     return Smallest(
         layer,
         (*step.batch, *step.x),
-        command(step, "", seed=wanted.seed, dtype=dtype, also=wanted.flags, kernel=wanted.kernel),
+        command(step, "", seed=wanted.seed, dtype=dtype, also=wanted.flags, own=wanted.own),
         script(step_of(step, shown), arrays, wanted, dtype) if shown else "",
         told,
     )
@@ -141,17 +143,17 @@ def _confront(workbench: Workbench, fault: Fault, suspects: Suspects) -> None:
 
 def _where_it_shows(fault: Fault, wrong: Experiment | None) -> Fault:
     """A kernel that is wrong on inputs of other sizes alone: the layer on such an input."""
-    if wrong is None or fault.check.name != "other_inputs":
+    if wrong is None or not fault.elsewhere:
         return fault
-    check = msgspec.structs.replace(fault.check, name="forward", method="exact")
+    check = msgspec.structs.replace(fault.check, name="grad_input" if wrong.backward else "forward", method="exact")
     return msgspec.structs.replace(fault, step=step_of(fault.step, wrong), check=check)
 
 
 def job_of(workbench: Workbench, step: Step, fault: Fault) -> Job:
     """The job of the same kind for another layer."""
     wanted = workbench.wanted
-    found = kernel_jobs(step, wanted, wanted.kernel) if wanted.kernel else jobs(step, wanted)
+    found = kernel_jobs(step, wanted) if wanted.own else jobs(step, wanted)
     job = next(job for job in found if kind_of(job) == fault.kind)
-    if hasattr(job, "others") and fault.check.name != "other_inputs":
+    if isinstance(job, KernelJob) and fault.family in VALUES:
         job.others = False
     return job

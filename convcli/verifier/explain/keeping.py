@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from convcli.verifier.explain.experiment import Experiment, Workbench, arrays_of_files, loaded, same
+from convcli.verifier.explain.experiment import Experiment, Workbench, arrays_of_files, loaded, same, tried
 from convcli.verifier.explain.explanation import job_of, step_of
 from convcli.verifier.explain.saved import FORMAT, Meta, Saved, file_name, written
 from convcli.verifier.repro import spelled
@@ -41,7 +41,7 @@ Shown = tuple[Experiment, dict[str, Any]]
 def _at_fault(fault: Fault, shown: list[Shown]) -> list[Shown]:
     """Of a check's data the first on which the sides differ or one does not answer; every part's, where sums round."""
     own = [pair for pair in shown if pair[0].exact == (fault.check.method == "exact")] or shown
-    if fault.check.name == "other_inputs":
+    if fault.elsewhere:
         here = (*fault.step.batch, *fault.step.x)
         own = [pair for pair in own if pair[0].shape != here] or own
     wrong = [pair for pair in own if pair[0].status or (pair[0].exact and _differ(*pair))]
@@ -63,6 +63,7 @@ def _saved(
     workbench: Workbench, fault: Fault, experiment: Experiment, expected: dict[str, Any], versions: Mapping[str, Any]
 ) -> Saved:
     wanted, check = workbench.wanted, fault.check
+    target = tried(wanted, backward=experiment.backward)
     step = step_of(fault.step, experiment)
     layer, *_ = spelled(step)
     meta = Meta(
@@ -74,9 +75,10 @@ def _saved(
         dtype=experiment.dtype,
         exact=experiment.exact,
         seed=wanted.seed,
-        against="" if wanted.kernel else wanted.against,
-        kernel=wanted.kernel.place if wanted.kernel else "",
-        arrays=wanted.kernel.arrays if wanted.kernel else "",
+        against="" if target else wanted.against,
+        kernel=target.place if target else "",
+        role=target.role if target else "",
+        arrays=target.arrays if target else "",
         detail=check.detail,
         versions=msgspec.to_builtins(dict(versions)),
     )

@@ -17,7 +17,7 @@ from convcli.verifier.bound import BoundJob
 from convcli.verifier.bounds import coarse, gradient_roundings, roundings
 from convcli.verifier.compare import difference
 from convcli.verifier.exchange import Sample, load, save
-from convcli.verifier.explain.experiment import FORWARD, files_of, our_call, their_call
+from convcli.verifier.explain.experiment import FORWARD, files_of, other_name, our_call, their_call, tried
 from convcli.verifier.explain.saved import Saved, foreign, read
 from convcli.verifier.fills import Case
 from convcli.verifier.gradient import BoundGradientJob
@@ -31,7 +31,7 @@ from convcli.verifier.verdict import Check, Outcome, Status, outcome
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from convcli.backends.kernel import Target
+    from convcli.backends.target import Target
     from convcli.plan import Step
     from convcli.verifier.workers import Call, Reply
 
@@ -41,21 +41,28 @@ def replay(
     *,
     against: str | None = None,
     kernel: Target | None = None,
+    kernel_grad: Target | None = None,
     timeout: float = TIMEOUT,
 ) -> Outcome:
     """The data of a file that `save_failures` wrote, given to both sides again; the check as it was.
 
-    against, kernel: the other side; the one that failed when both are left out. Raises SpecError for a file that is no
-    such file, BackendMissing, like `verify`.
+    against, kernel, kernel_grad: the other side; the one that failed when all are left out. Raises SpecError for a file
+    that is no such file, BackendMissing, like `verify`.
     """
     start = perf_counter()
     saved = read(path)
     meta = saved.meta
-    if against is None and kernel is None:
-        kernel = target(meta.kernel, meta.arrays) if meta.kernel else None
-    wanted = Wanted(
-        meta.against or "torch" if against is None else against, (meta.dtype,), meta.seed, grad=False, kernel=kernel
-    )
+    if against is None and kernel is None and kernel_grad is None and meta.kernel:
+        if meta.role == "backward":
+            kernel_grad = target(meta.kernel, meta.arrays, meta.role)
+        else:
+            kernel = target(meta.kernel, meta.arrays)
+    backward = "dy" in saved.arrays
+    other = against if against is not None else meta.against or "torch"
+    grad = backward and kernel is not None and kernel_grad is None  # by autograd, through the function
+    wanted = Wanted(other, (meta.dtype,), meta.seed, grad, kernel=kernel, kernel_grad=kernel_grad)
+    if wanted.own and tried(wanted, backward=backward) is None:
+        raise SpecError("this failure is not what that function does", field="--replay")
     step = _step(Path(path), saved)
     ledger = _Replay([Subject(step, "")], wanted, saved)
     session = Session(wanted, layers=1, timeout=timeout)
@@ -111,8 +118,7 @@ class ReplayJob(Job):
     """A saved check on its own data: bit for bit where nothing can round, else within the bound."""
 
     def __init__(self, step: Step, wanted: Wanted, saved: Saved):
-        kernel = wanted.kernel
-        super().__init__(step, wanted.seed, kernel.name if kernel else wanted.against, saved.meta.dtype)
+        super().__init__(step, wanted.seed, other_name(wanted), saved.meta.dtype)
         self.name, self.method = saved.meta.check, "exact" if saved.meta.exact else "bound"
         self._wanted, self._saved = wanted, saved
 

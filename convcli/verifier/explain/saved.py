@@ -26,7 +26,7 @@ PARTS = ("array", "expected", "found")
 class Meta(msgspec.Struct, frozen=True, kw_only=True):
     """What the arrays belong to. layer: its spelling; input: of x. exact: the sides must be equal bit for bit.
 
-    against, or kernel with the arrays that it takes: the other side, as the command line names it.
+    against, or kernel with its role and the arrays that it takes: the other side, as the command line names it.
     """
 
     format: str
@@ -39,6 +39,7 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     against: str = ""
     kernel: str = ""
+    role: str = ""
     arrays: str = ""
     detail: str = ""
     versions: dict[str, Any] = {}

@@ -12,6 +12,7 @@ import numpy as np
 
 from convcli.backends.kernel import POSITIONAL, keywords
 from convcli.layers import Conv, ConvTranspose, DeformConv, Layer
+from convcli.verifier.explain.experiment import other_name, tried
 from convcli.verifier.repro import spelled
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def script(step: Step, arrays: Arrays, wanted: Wanted, dtype: str) -> str:
     backends, which call a kernel of the user's with just the keywords that it takes.
     """
     if sum(int(np.count_nonzero(array)) for array in arrays.values()) > MOST or (
-        wanted.kernel and wanted.kernel.pickled
+        any(target.pickled for target in wanted.own)
     ):
         return ""
     backward = "dy" in arrays
@@ -45,11 +46,7 @@ def script(step: Step, arrays: Arrays, wanted: Wanted, dtype: str) -> str:
         x = "x.shape[1:]" if step.batch else "x.shape"
         given = ", ".join(f"{name!r}: {_variable(name)}" for name in arrays if name != "dy")
         lines.append(f"layer, arrays = parse({spelled(step)[0]!r}).settled({x}), {{{given}}}")
-    return "\n".join([*lines, f'print("convcli", {ours})', f'print("{_side(wanted)}", {theirs})']) + "\n"
-
-
-def _side(wanted: Wanted) -> str:
-    return wanted.kernel.name if wanted.kernel else wanted.against
+    return "\n".join([*lines, f'print("convcli", {ours})', f'print("{other_name(wanted)}", {theirs})']) + "\n"
 
 
 def _ours(layer: Layer, arrays: Arrays, *, backward: bool) -> str:
@@ -73,17 +70,18 @@ def _options(layer: Layer) -> dict[str, Any]:
 
 def _theirs(layer: Layer, arrays: Arrays, wanted: Wanted, *, backward: bool) -> tuple[list[str], str]:
     """(the imports that it takes, the call)"""
-    if wanted.kernel:
-        place, _, name = wanted.kernel.place.rpartition(":")
+    target = tried(wanted, backward=backward)
+    if target:
+        place, _, name = target.place.rpartition(":")
         file = place.endswith(".py") or "/" in place
         folder = Path(place).expanduser().parent if file else Path()  # as typed: run where convcli was run
         module = Path(place).stem if file else place
         first, *inner = name.split(".")
         lines = ["from convcli.backends.kernel import Kernel"]
         lines.append(f"import sys; sys.path.insert(0, {str(folder)!r}); from {module} import {first}")
-        options = "" if wanted.kernel.arrays == "numpy" else f", {wanted.kernel.arrays!r}"
-        made = f"Kernel({'.'.join([first, *inner])}{options})"
-        return lines, f"{made}.backward(layer, arrays, dy)" if backward else f"{made}.forward(layer, arrays)"
+        options = "" if target.arrays == "numpy" else f", {target.arrays!r}"
+        given = "layer, arrays, dy" if backward else "layer, arrays"
+        return lines, f"Kernel({'.'.join([first, *inner])}{options}).{target.role}({given})"
     functional = FUNCTIONAL.get(layer.kind)
     if wanted.against == "torch" and functional and not backward and _in_one_call(layer):
         given = ", ".join(f"torch.from_numpy({key})" if key in arrays else "None" for key in POSITIONAL[layer.kind])

@@ -25,7 +25,7 @@ from convcli.verifier.session import TIMEOUT, Session
 from convcli.verifier.verdict import LayerVerdict
 
 if TYPE_CHECKING:
-    from convcli.backends.kernel import Target
+    from convcli.backends.target import Target
     from convcli.plan import Step
 
 CASES = 200  # of each kind, when nothing is said
