@@ -165,7 +165,7 @@ class _Run:
 
     def go(self, journal: Journal | None) -> None:
         """All cases; from the first failure on the others wait until it is shrunk."""
-        self._journal = journal
+        self._journal, self._start = journal, perf_counter()
         while not self._stop:
             self._session.work_through(self._ledgers())
             self._tell()
