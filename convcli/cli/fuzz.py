@@ -108,11 +108,11 @@ def fuzz(
 ) -> None:
     """Draw layers at random and cross-check each; make every failure as small as it gets.
 
+    --output FILE.jsonl takes a line per case as it is done; --resume FILE.jsonl continues such a run.
+
     \b
     Example:
-      convcli fuzz --kind conv --cases 500 --output run.jsonl --output fuzz.md
-
-    --output FILE.jsonl takes a line per case as it is done; --resume FILE.jsonl continues such a run.
+      convcli fuzz --kind conv --cases 20 --output run.jsonl --output fuzz.md
     """
     journals = [path for path in report.output or [] if PurePath(path).suffix.lower() == ".jsonl"]
     others = [path for path in report.output or [] if path not in journals]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -104,6 +105,7 @@ class Workbench:
     @contextmanager
     def folder(self) -> Iterator[str]:
         """A directory that does not outlive the context."""
+        Path(self.root).mkdir(exist_ok=True)  # what is tested may have deleted it
         with tempfile.TemporaryDirectory(dir=self.root, ignore_cleanup_errors=True) as directory:
             yield directory
 

@@ -14,6 +14,7 @@ from convcli.verifier.explain.script import script
 from convcli.verifier.explain.shrink import SECONDS, shrunk
 from convcli.verifier.explain.suspects import Suspects
 from convcli.verifier.explain.votes import said_by_jury, sentence
+from convcli.verifier.exchange import Lost
 from convcli.verifier.fault import VALUES, Fault, kind_of
 from convcli.verifier.gradient import check_name
 from convcli.verifier.jobs import LOOPS_MACS, jobs, kernel_jobs
@@ -46,7 +47,11 @@ def explain(
     for number, (index, (fault, *_)) in enumerate(faults.items()):
         if progress:
             progress(number, len(faults), f"explaining {fault.step.name}")
-        ledger.explain(index, explanation(workbench, fault, seconds=seconds, detailed=number < most))
+        try:
+            found = explanation(workbench, fault, seconds=seconds, detailed=number < most)
+        except Lost as error:  # what is tested deletes the data
+            found = Explanation(fault.check.label, note=f"not taken apart: {error}")
+        ledger.explain(index, found)
 
 
 def explanation(workbench: Workbench, fault: Fault, *, seconds: float = SECONDS, detailed: bool = True) -> Explanation:
