@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from convcli.records import summarize
     from convcli.spec.load import load, parse
     from convcli.verifier.explain.replay import replay
+    from convcli.verifier.fuzz.run import fuzz
     from convcli.verifier.own import verify_kernel
     from convcli.verifier.run import verify
 
@@ -26,6 +27,7 @@ __all__ = [
     "Problem",
     "SpecError",
     "__version__",
+    "fuzz",
     "kernels",
     "load",
     "parse",
@@ -36,6 +38,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "fuzz": "convcli.verifier.fuzz.run",
     "load": "convcli.spec.load",
     "parse": "convcli.spec.load",
     "replay": "convcli.verifier.explain.replay",

@@ -9,6 +9,7 @@ import itertools
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -85,7 +86,7 @@ def _output(layer: Layer, arrays: Arrays, dtype: str) -> tuple[Tensor, dict[str,
     tensors = {name: _tensor(array, dtype) for name, array in arrays.items()}
     inputs = {name: tensors.pop(name).requires_grad_() for name in INPUTS & set(tensors)}
     _, x = split_batch(tuple(inputs["x"].shape), len(layer.axes))
-    network = module(layer, x)
+    network = _kept(layer, x)
     with _refusals():
         network.load_state_dict(tensors, assign=True)
         leaves: dict[str, Tensor] = {**inputs, **dict(network.named_parameters())}
@@ -130,6 +131,9 @@ def accepts(type_: str, fields: Mapping[str, Any], shapes: Mapping[str, Shape]) 
 def module(layer: Layer, x: Shape) -> nn.Module:
     """The layer as PyTorch's own module, its parameters not yet there."""
     return MODULES[layer.kind](layer, x)
+
+
+_kept = lru_cache(maxsize=64)(module)  # a tiny layer costs less than its module, and is run some ten times
 
 
 def _conv_module(layer: Conv, x: Shape) -> nn.Module:

@@ -159,7 +159,7 @@ def verify(
             jobs=jobs,
             only=tuple(only or ()),
             fail_fast=fail_fast,
-            max_memory=None if max_memory is None else _bytes(max_memory),
+            max_memory=None if max_memory is None else bytes_of(max_memory),
             timeout=timeout,
             against="torch" if against is None else against,
             explain=explain,
@@ -225,7 +225,8 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[int, int, str], None] | None
         yield lambda done, total, name: bar.update(task, completed=done, total=total, description=name)
 
 
-def _bytes(typed: str) -> int:
+def bytes_of(typed: str) -> int:
+    """8GB as a number. Raises SpecError."""
     try:
         return amount(typed)
     except SpecError as error:

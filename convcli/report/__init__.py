@@ -10,10 +10,11 @@ from convcli.errors import SpecError
 
 if TYPE_CHECKING:
     from convcli.records import Report
+    from convcli.verifier.fuzz.results import FuzzOutcome
     from convcli.verifier.self_test import SelfTest
     from convcli.verifier.verdict import Outcome
 
-    Record = Report | Outcome | SelfTest
+    Record = Report | Outcome | SelfTest | FuzzOutcome
 
 FORMATS = ("text", "json", "csv", "markdown", "junit", "github")
 ENDINGS = {".json": "json", ".md": "markdown", ".csv": "csv", ".xml": "junit", ".txt": "text"}

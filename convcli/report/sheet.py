@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from convcli.report import Record
     from convcli.verifier.verdict import Outcome
 
-SHEETS = {"SelfTest": "convcli.report.self_test"}
+SHEETS = {"SelfTest": "convcli.report.self_test", "FuzzOutcome": "convcli.report.fuzzing"}
 
 
 class Case(msgspec.Struct, frozen=True):

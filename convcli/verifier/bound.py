@@ -13,10 +13,10 @@ from convcli.verifier.bounds import BITS, SIGMAS, SQUARES, TILES, coarse, gamma,
 from convcli.verifier.case import Case, Fill
 from convcli.verifier.compare import within
 from convcli.verifier.estimate import forward_bytes
-from convcli.verifier.exchange import Sample, load, store
+from convcli.verifier.exchange import Sample, Stored, load, store
 from convcli.verifier.facts import UNCOUNTED
 from convcli.verifier.fills import ordinary
-from convcli.verifier.formats import stored
+from convcli.verifier.formats import WIDE, stored
 from convcli.verifier.job import SEVERITY, Bench, Job, NothingToDo, primitives, seconds_of
 from convcli.verifier.verdict import Check, Status
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from convcli.verifier.tasks import Reference
     from convcli.verifier.workers import Call, Reply
 
-Scale = tuple[str, str]  # what else than S, SQUARES or TILES, and its file
+Scale = tuple[str, Stored]  # what else than S, SQUARES or TILES, as it is stored
 
 
 class Part(NamedTuple):
@@ -48,7 +48,7 @@ class Result(NamedTuple):
     name: str
     shape: Shape
     ours: Reference
-    theirs: str | None
+    theirs: Stored | None
 
 
 class Held(NamedTuple):
@@ -141,17 +141,17 @@ class BoundStage(Job):
         reason = unbounded(part.layer, part.most[result.name], self.dtype)
         if reason:
             return Held(self.check(Status.SKIPPED, reason))
-        if result.ours.squares:
+        if result.ours.squares is not None:
             scale = (SQUARES, result.ours.squares)
         return self.held(result.shape, result.ours, result.theirs, part.coarse[1], scale)
 
-    def held(self, shape: Shape, ours: Reference, theirs: str, factor: float, scale: Scale | None = None) -> Held:
+    def held(self, shape: Shape, ours: Reference, theirs: Stored, factor: float, scale: Scale | None = None) -> Held:
         """One result against its bound. factor: what the rounding of S itself may have taken.
 
         Nothing is odd unless some error is above 6*u*S, for S <= sqrt(n) * sqrt(sum of the n products squared).
         """
         y, z = load(ours.file), load(theirs)
-        own = ours.file != ours.reference
+        own = self.dtype not in WIDE
         for side, result in [("convcli", y)] * own + [(self.against, z)]:
             if result.shape != shape:
                 return Held(self.check(Status.SHAPE_MISMATCH, f"{side} gave {result.shape}, expected {shape}"))

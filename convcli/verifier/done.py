@@ -34,6 +34,11 @@ def attempted(task: Callable[..., Any], *args: Any) -> Done:
         return Done(raised="memory" if memory else "refused", reason=reason, seconds=perf_counter() - start)
 
 
+def each(run: Callable[..., Done], tasks: list[tuple[Any, ...]]) -> list[Done]:
+    """Several tasks in one message."""
+    return [run(*task) for task in tasks]
+
+
 def _text(error: BaseException) -> str:
     """What it says, in one line; an exception of a stranger's may not even be able to say that."""
     try:

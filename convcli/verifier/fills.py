@@ -83,7 +83,7 @@ def _deform(case: Case, bits: int) -> Fill:
     if masked:
         side["mask"] = case.draw("mask").integers(0, 16, case.shape("mask"), dtype=np.int8)
         side["mask"] = np.where(side["mask"] == 0, 0, side["mask"] % 5 + 1).astype(np.int8)
-    _one_sample_each(case, side)
+    one_sample_each(case, side)
     return Fill({**plain.arrays, **side}, dict.fromkeys(side, QUARTERS), {"": q}, plain.note)
 
 
@@ -152,7 +152,7 @@ def _quarters(case: Case) -> Array:
     return np.where(rng.random(shape, dtype=np.float32) < 1 / 16, anywhere, offsets)
 
 
-def _one_sample_each(case: Case, side: dict[str, Array]) -> None:
+def one_sample_each(case: Case, side: dict[str, Array]) -> None:
     """Give every tap of every group of offsets a sample inside the input: where it has none, at its first position."""
     seen = seen_taps(case.layer, side["offset"] / QUARTERS, side.get("mask"), case.x)
     offset = side["offset"].reshape(-1, *side["offset"].shape[-3:])

@@ -11,6 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from convcli.backends import Array
 
+WIDE = frozenset({"float64", "bfloat16"})  # where our only result is in float64: numpy has no bfloat16 to work in
 STORED: Mapping[str, str] = MappingProxyType({"bfloat16": "float32"})
 
 

@@ -17,6 +17,7 @@ from convcli.backends import numpy as ours
 from convcli.layers import Layer
 from convcli.verifier.case import Case, Fill
 from convcli.verifier.draws import QUARTERS, amplitude, check_coordinates, integers, terms, thinned, weights
+from convcli.verifier.fills import one_sample_each
 from convcli.verifier.formats import CUTS, cut
 
 if TYPE_CHECKING:
@@ -45,8 +46,12 @@ def full_mantissa(case: Case, bits: int, role: str) -> Fill:
     if biased:
         signs = integers(case, "bias", case.shape("bias"), 1)
         arrays["bias"], scales["bias"] = signs * odd(case, "long bias", case.shape("bias"), width), scale
-    for name, shape in case.layer.side_inputs(case.x).items():
-        arrays[name], scales[name] = _whole_side(case, name, (*case.batch, *shape), bits), QUARTERS
+    side = case.layer.side_inputs(case.x)
+    if side:
+        moved = {name: _whole_side(case, name, (*case.batch, *shape), bits) for name, shape in side.items()}
+        one_sample_each(case, moved)
+        arrays |= moved
+        scales |= dict.fromkeys(side, QUARTERS)
     return Fill(arrays, scales, {"": 1 / scale}, thinned(products, keep))
 
 

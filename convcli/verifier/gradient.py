@@ -17,7 +17,7 @@ from convcli.verifier.case import Fill
 from convcli.verifier.compare import Difference, difference
 from convcli.verifier.estimate import backward_bytes
 from convcli.verifier.exact import common_bits
-from convcli.verifier.exchange import load, store
+from convcli.verifier.exchange import Stored, load, store
 from convcli.verifier.facts import UNCOUNTED
 from convcli.verifier.fills import UNITS
 from convcli.verifier.formats import stored
@@ -93,7 +93,7 @@ class ExactGradientJob(GradientJob):
         checks = [self._compared(name, self.case.shape(name), ours[name], theirs.get(name)) for name in self.names]
         return (msgspec.structs.replace(checks[0], seconds=seconds_of(replies)), *checks[1:])
 
-    def _compared(self, name: str, shape: Shape, proof: ExactGradient, theirs: str | None) -> Check:
+    def _compared(self, name: str, shape: Shape, proof: ExactGradient, theirs: Stored | None) -> Check:
         if theirs is None:
             return self._named(name, Status.FAILED, f"{self.against} gave no such gradient")
         y, z = load(proof.file), load(theirs)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from convcli.verifier.workers import Call, Reply, Workers
 
 SEVERITY = list(Status)
+SMALL_MACS = 1_000_000
 
 
 class NothingToDo(Exception):  # noqa: N818 - a reason, not an error
@@ -45,11 +46,17 @@ class Job:
     def __init__(self, step: Step, seed: int, against: str, dtype: str = ""):
         self.step, self.against, self.dtype = step, against, dtype
         self.case = Case(step.layer, step.x, step.batch, seed)
+        self.macs = step.layer.counts(step.x, step.images).macs
 
     @property
     def memory(self) -> int:
         """Bytes that the job holds at its worst."""
         return 0
+
+    @property
+    def small(self) -> bool:
+        """So quickly done that its calls wait for those of other jobs, to share their messages."""
+        return self.step.images * prod(self.step.x) + self.macs <= SMALL_MACS
 
     def start(self, bench: Bench, directory: str) -> list[Call]:
         """Write the data into `directory`, send the calls off. Raises NothingToDo, Unfillable."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from convcli.verifier.bound import BoundJob
+from convcli.verifier.empty import EmptyJob
 from convcli.verifier.exact import ExactJob, MethodsJob
 from convcli.verifier.facts import FactsJob
 from convcli.verifier.gradient import AdjointJob, BoundGradientJob, ExactGradientJob
@@ -36,6 +37,7 @@ class Wanted(msgspec.Struct, frozen=True):
     prove: bool = False
     kernel: Target | None = None
     kernel_grad: Target | None = None
+    loops_macs: int = LOOPS_MACS
 
     @property
     def own(self) -> tuple[Target, ...]:
@@ -67,7 +69,11 @@ def jobs(step: Step, wanted: Wanted) -> Iterator[Job]:
     yield LegalityJob(step, seed, against)
     if wanted.prove:
         yield ProveJob(step, seed, against)
-    if dtypes and step.layer.counts(step.x, step.images).macs <= LOOPS_MACS:
+    if not step.images:
+        for dtype in dtypes:
+            yield EmptyJob(step, seed, against, dtype, grad=wanted.grad)
+        return
+    if dtypes and step.layer.counts(step.x, step.images).macs <= wanted.loops_macs:
         yield MethodsJob(step, seed, against, dtypes[0])
     for dtype in dtypes:
         yield ExactJob(step, seed, against, dtype)

@@ -91,11 +91,16 @@ class KernelJob(Job):
 
     # What is asked.
 
+    @property
+    def small(self) -> bool:
+        """Never: what a stranger's function does to its process is not to be done to the data of other layers."""
+        return False
+
     def start(self, bench: Bench, directory: str) -> list[Call]:
         """The kernel's calls; behind them ours, which wait for all of them."""
         self.no_elements()
         theirs, ours = Path(directory) / "given", Path(directory) / "expected"
-        theirs.mkdir()
+        theirs.mkdir(parents=True)
         ours.mkdir()
         self._questions, self._ours = [], []
         calls: list[Call | After] = []

@@ -157,7 +157,7 @@ class Ledger:
 
     def _excused(self, step: Step, checks: tuple[Check, ...]) -> tuple[Check, ...]:
         """What the other side is known to get wrong; not to get it wrong is then a fault."""
-        reason = difference_known(self.wanted.against, self.environment, step.layer, step.x)
+        reason = difference_known(self.wanted.against, self.environment, step.layer, step.x, step.batch)
         return tuple(excused(check, reason) if check.name in VALUES else check for check in checks)
 
     def _skipped(self, index: int) -> LayerVerdict:

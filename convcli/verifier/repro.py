@@ -63,7 +63,7 @@ def respelled(step: Step) -> bool:
 
 def spelling(step: Step) -> str:
     """The settled layer in PyTorch's spelling, with our own fields by name: Conv2d(3, 64, 7, stride=2, padding=3)."""
-    layer, rank = step.layer, len(step.layer.axes)
+    layer = step.layer
     fields: dict[str, Any] = {
         "stride": _plain(axis.stride for axis in layer.axes),
         "padding": _padding(layer, step.x[1:]),
@@ -82,10 +82,11 @@ def spelling(step: Step) -> str:
     defaults |= {"depth_multiplier": 1, "pointwise_bias": None, "offset_groups": 1, "modulated": False}
     said = [repr(value) for value in (step.x[0], _out_channels(layer), _plain(axis.kernel for axis in layer.axes))]
     said += [f"{name}={value!r}" for name, value in fields.items() if value != defaults[name]]
-    return f"{_type(layer, rank)}({', '.join(said)})"
+    return f"{type_of(layer)}({', '.join(said)})"
 
 
-def _type(layer: Layer, rank: int) -> str:
+def type_of(layer: Layer) -> str:
+    """Its proper name: Conv2d."""
     names = {
         "conv": "Conv{}d",
         "conv_transpose": "ConvTranspose{}d",
@@ -93,7 +94,7 @@ def _type(layer: Layer, rank: int) -> str:
         "deform_conv": "DeformConv{}d",
         "deform_conv_pack": "DeformConv{}dPack",
     }
-    return names[layer.kind].format(rank)
+    return names[layer.kind].format(len(layer.axes))
 
 
 def _out_channels(layer: Layer) -> int:

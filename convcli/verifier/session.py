@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,7 +13,7 @@ from convcli.verifier.bounds import BITS
 from convcli.verifier.estimate import memory_limit
 from convcli.verifier.interrupt import Interrupt
 from convcli.verifier.workers import Workers
-from convcli.verifier.workshop import Workshop, cores
+from convcli.verifier.workshop import Checked, Workshop, cores
 
 if TYPE_CHECKING:
     from convcli.verifier.explain.experiment import Workbench
@@ -108,19 +108,26 @@ class Session:
             for workers in started:
                 workers.stop()
 
-    def work(self, ledger: Ledger) -> None:
-        """Make every check of a ledger and note it there."""
+    def work(self, *ledgers: Ledger) -> None:
+        """Make every check of some ledgers and note it there."""
+        self.work_through(ledgers)
+
+    def work_through(self, ledgers: Iterable[Ledger]) -> None:
+        """The same of ledgers that are made one by one, each as soon as there is room for its jobs."""
         workshop = self._workshop
-        ledger.rounds, ledger.environment = self._rounds, self.environment
-        for place, job in ledger.jobs():
-            while not workshop.has_room(job):
-                for finished in workshop.finished():
-                    ledger.note(*finished)
-            for at_once in workshop.start(place, job):
-                ledger.note(*at_once)
+        for ledger in ledgers:
+            ledger.rounds, ledger.environment = self._rounds, self.environment
+            for place, job in ledger.jobs():
+                while not workshop.has_room(job):
+                    _note(workshop.finished())
+                _note(workshop.start((ledger, place), job))
         while not workshop.idle:
-            for finished in workshop.finished():
-                ledger.note(*finished)
+            _note(workshop.finished())
+
+
+def _note(checked: list[Checked]) -> None:
+    for (ledger, place), checks in checked:
+        ledger.note(place, checks)
 
 
 def _width(jobs: int | None, layers: int) -> int:

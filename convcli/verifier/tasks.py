@@ -18,14 +18,13 @@ from convcli.verifier import full_mantissa
 from convcli.verifier.bounds import SQUARES, TILES
 from convcli.verifier.counts import gradient_counts, output_counts
 from convcli.verifier.done import Done, attempted
-from convcli.verifier.exchange import Sample, load, save
+from convcli.verifier.exchange import Sample, Stored, load, save
 from convcli.verifier.fills import UNITS
-from convcli.verifier.formats import stored
+from convcli.verifier.formats import WIDE, stored
 from convcli.verifier.influence import unseen
 from convcli.verifier.neighbours import Neighbour, answer
 
 CAN_ROUND, FORMATS = "ROUNDS", "FORMATS"
-WIDE = frozenset({"float64", "bfloat16"})  # where our result is the reference's: numpy has no bfloat16 to work in
 BLOCK = 2**12  # what an int64 can add up of the products there are
 
 
@@ -36,7 +35,7 @@ class Exact(msgspec.Struct, frozen=True):
     unseen: what influences no output, in words.
     """
 
-    file: str
+    file: Stored
     bits: float
     live: int
     silent: int
@@ -46,7 +45,7 @@ class Exact(msgspec.Struct, frozen=True):
 class ExactGradient(msgspec.Struct, frozen=True):
     """One gradient of our side. bits: log2 of the largest S/q. live: elements with a product, silent: that are 0."""
 
-    file: str
+    file: Stored
     bits: float
     live: int
     silent: int
@@ -58,11 +57,11 @@ class Reference(msgspec.Struct, frozen=True):
     roundings: of every element, in a shape that broadcasts. squares: the sum of all products squared, if asked for.
     """
 
-    file: str
-    reference: str
-    magnitude: str
-    roundings: str
-    squares: str = ""
+    file: Stored
+    reference: Stored
+    magnitude: Stored
+    roundings: Stored
+    squares: Stored = None
 
 
 def run(function: str, *args: Any) -> Done:
@@ -76,7 +75,7 @@ def describe(name: str) -> dict[str, Any]:
     return {**found.versions(), "rounds": bool(getattr(found, CAN_ROUND, False))}
 
 
-def result(name: str, layer: Layer, sample: Sample, dtype: str, directory: str, label: str) -> str:
+def result(name: str, layer: Layer, sample: Sample, dtype: str, directory: str, label: str) -> Stored:
     """The file of a backend's forward."""
     return save(directory, label, _forward(backend(name), layer, sample.load(dtype), *_format(name, dtype)))
 
@@ -125,10 +124,10 @@ def reference(
     (magnitude,) = ours.magnitudes(layer, rough).values()
     counts = save(directory, f"{label}.roundings", output_counts(layer, arrays))
     other = other_scales(layer, sample, dtype, also, coarse, directory, label) if also else {}
-    return Reference(file, truth, save(directory, f"{label}.magnitude", magnitude), counts, other.get("", ""))
+    return Reference(file, truth, save(directory, f"{label}.magnitude", magnitude), counts, other.get(""))
 
 
-def gradients(name: str, layer: Layer, sample: Sample, dtype: str, directory: str, label: str) -> dict[str, str]:
+def gradients(name: str, layer: Layer, sample: Sample, dtype: str, directory: str, label: str) -> dict[str, Stored]:
     """The files of a backend's gradients, by the arrays' names."""
     backward = getattr(backend(name), "backward", None)
     if backward is None:
@@ -191,13 +190,13 @@ def reference_gradients(
         file = exact if dtype in WIDE else save(directory, f"{label}.ours.{name}", found[name])
         magnitude = save(directory, f"{label}.magnitude.{name}", magnitudes[name])
         roundings = save(directory, f"{label}.roundings.{name}", counts[name])
-        references[name] = Reference(file, exact, magnitude, roundings, other.get(name, ""))
+        references[name] = Reference(file, exact, magnitude, roundings, other.get(name))
     return references
 
 
 def other_scales(
     layer: Layer, sample: Sample, dtype: str, what: str, coarse: str, directory: str, label: str
-) -> dict[str, str]:
+) -> dict[str, Stored]:
     """Instead of S the sum of all products squared (SQUARES), or S over a whole tile (TILES); "" is the output's.
 
     A tile of a fast algorithm (Winograd, FFT) adds products of its other outputs to each and takes them away again, so
@@ -245,12 +244,14 @@ def inner(x: Any, y: Any) -> int:
     return sum(int((x[block] * y[block] * UNITS).astype(np.int64).sum()) for block in blocks)
 
 
-def input_precision(layer: Layer, sample: Sample, dtype: str, file: str) -> str:
+def input_precision(layer: Layer, sample: Sample, dtype: str, file: Stored) -> str:
     """What the inputs must have been cut to for another side's result, a file; "" when that explains nothing."""
     return full_mantissa.input_precision(layer, sample.load(dtype), load(file))
 
 
-def gradient_precision(layer: Layer, sample: Sample, dtype: str, long: tuple[str, ...], files: dict[str, str]) -> str:
+def gradient_precision(
+    layer: Layer, sample: Sample, dtype: str, long: tuple[str, ...], files: dict[str, Stored]
+) -> str:
     """The same for gradients, by the arrays' names."""
     wrong = {name: load(file) for name, file in files.items()}
     return full_mantissa.gradient_precision(layer, sample.load(dtype), long, wrong)

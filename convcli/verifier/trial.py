@@ -21,7 +21,7 @@ from convcli.backends.target import Target, function_at
 from convcli.errors import SpecError
 from convcli.layers import Layer
 from convcli.verifier.done import Done, attempted
-from convcli.verifier.exchange import Sample, load, save
+from convcli.verifier.exchange import Sample, Stored, load, save
 from convcli.verifier.memory import limited
 from convcli.verifier.views import as_views
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 REFERENCE = "convcli.kernels"
 WATCHED = ("numpy", "numpy.linalg", "numpy.random", "torch", "torch.nn.functional")
-Files = dict[str, str]  # the file of each array that the kernel returned: y, or the gradients
+Files = dict[str, Stored]  # each array that the kernel returned: y, or the gradients
 
 
 class Task(msgspec.Struct, frozen=True):

@@ -180,10 +180,15 @@ def outcome(
     interrupted: bool = False,
 ) -> Outcome:
     """The layers' verdicts with their summary."""
-    statuses = [layer.status for layer in layers]
+    summary = summary_of([layer.status for layer in layers], seconds)
+    return Outcome(1, __version__, "verify", seed, environment, layers, summary, interrupted)
+
+
+def summary_of(statuses: list[Status], seconds: float) -> Summary:
+    """How many of each."""
     dead = {Status.CRASHED, Status.TIMED_OUT, Status.OUT_OF_MEMORY}
     failed = {Status.FAILED, Status.SHAPE_MISMATCH, Status.ERROR_MISMATCH}
-    summary = Summary(
+    return Summary(
         passed=statuses.count(Status.PASSED),
         failed=sum(status in failed for status in statuses),
         inexact=statuses.count(Status.INEXACT),
@@ -193,4 +198,3 @@ def outcome(
         unsupported=statuses.count(Status.UNSUPPORTED),
         seconds=seconds,
     )
-    return Outcome(1, __version__, "verify", seed, environment, layers, summary, interrupted)

@@ -24,10 +24,13 @@ from typing import Any
 import msgspec
 from pebble import ProcessExpired, ProcessPool
 
+from convcli.verifier.done import each
 from convcli.verifier.verdict import Status
 
 PRELOAD = "convcli.verifier.preload"
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+MOST_CALLS = 32  # in one batch
+BATCH_SECONDS = 10.0  # more than tiny layers take; what takes longer is called again, alone
 LEFT = 256  # no process can leave with it
 RAISED = {"unsupported": Status.UNSUPPORTED, "memory": Status.OUT_OF_MEMORY, "refused": Status.ERROR_MISMATCH}
 
@@ -41,30 +44,70 @@ class Reply(msgspec.Struct, frozen=True):
     seconds: float = 0.0
 
 
+class Batch:
+    """Calls that go to a worker in one message: for tiny layers the messages are what costs."""
+
+    def __init__(self, workers: Workers):
+        self._workers = workers
+        self.tasks: list[tuple[Any, ...]] = []
+        self.sent: Future[Any] | None = None
+
+    @property
+    def future(self) -> Future[Any]:
+        """Of all the answers; who asks for it sends the batch off."""
+        if self.sent is None:
+            self.sent = self._workers.scheduled(self)
+        return self.sent
+
+    @property
+    def error(self) -> BaseException | None:
+        """Why there are no answers, when the batch has come to its end."""
+        try:
+            return self.future.exception()
+        except CancelledError as error:
+            return error
+
+
 class Call:
     """One call in a worker, and what it takes to make it again."""
 
     def __init__(self, workers: Workers, task: tuple[Any, ...]):
-        self.workers, self.task = workers, task
-        self.again = True
-        self.future: Future[Any] = workers.scheduled(task)
+        self._workers, self.task = workers, task
+        self._batch = workers.batch()
+        self._place = len(self._batch.tasks)
+        self._batch.tasks.append(task)
+        self._again = True
+
+    @property
+    def future(self) -> Future[Any]:
+        """What to wait for."""
+        return self._batch.future
 
     @property
     def done(self) -> bool:
-        """The reply is there. A call whose pool broke before it began is made once more, in a new one."""
-        if self.future.done() and self.again and isinstance(self.future.exception(), BrokenProcessPool):
-            self.again = False
-            self.future = self.workers.scheduled(self.task)
-        return self.future.done()
+        """The reply is there.
+
+        A call whose batch died is made once more, alone: only one of them is to blame. So is one whose pool broke
+        before it began, in a new pool.
+        """
+        if self._batch.sent is None or not self._batch.sent.done():
+            return False
+        error = self._batch.error
+        if error and (len(self._batch.tasks) > 1 or (self._again and isinstance(error, BrokenProcessPool))):
+            self._again = len(self._batch.tasks) > 1
+            self._batch, self._place = Batch(self._workers), 0
+            self._batch.tasks.append(self.task)
+            return self._batch.future.done()
+        return True
 
     @property
     def reply(self) -> Reply:
         """What came of it; waits for it."""
-        try:
-            done = self.future.result()
-        except (TimeoutError, ProcessExpired, BrokenProcessPool, CancelledError) as error:
-            status, reason = death(error, starved=self.workers.starved)
+        error = self._batch.error
+        if error:
+            status, reason = death(error, starved=self._workers.starved)
             return Reply(None, status, reason)
+        done = self._batch.future.result()[self._place]
         return Reply(done.value, RAISED.get(done.raised), done.reason, done.seconds)
 
 
@@ -91,26 +134,41 @@ class Workers:
         self._context = _server(PRELOAD if warm else "") if warm or apart else SpawnWorkers()
         self._starved = processes_starved()
         self._pool = self._new_pool()
+        self._open = Batch(self)
 
     def _new_pool(self) -> ProcessPool:
         return ProcessPool(self._count, initializer=prepare, initargs=self._start, context=self._context)
 
     def call(self, function: str, *args: Any) -> Call:
-        """Ask for one of `tasks.TASKS`."""
+        """Ask for one of `tasks.TASKS`. It is sent when somebody waits for it, or when it has enough company."""
         return Call(self, (function, *args))
 
-    def scheduled(self, task: tuple[Any, ...]) -> Future[Any]:
-        """The future of one task; the pool is made anew when it broke."""
+    def batch(self) -> Batch:
+        """The one that is open for more calls."""
+        if self._open.sent or len(self._open.tasks) >= MOST_CALLS:
+            self.send()
+            self._open = Batch(self)
+        return self._open
+
+    def send(self) -> None:
+        """Send off the calls that wait for others to join them."""
+        if self._open.tasks and not self._open.sent:
+            self._open.sent = self.scheduled(self._open)
+
+    def scheduled(self, batch: Batch) -> Future[Any]:
+        """The future of a batch; the pool is made anew when it broke."""
         if self._run is None:
             from convcli.verifier.tasks import run  # the initializer sets the threads before a worker imports numpy
 
             self._run = run
+        args = (self._run, batch.tasks)
+        timeout = self.timeout if len(batch.tasks) == 1 else min(self.timeout, BATCH_SECONDS)
         try:
-            return self._pool.schedule(self._run, args=task, timeout=self.timeout)
+            return self._pool.schedule(each, args=args, timeout=timeout)
         except RuntimeError:
             self.stop()
             self._pool = self._new_pool()
-            return self._pool.schedule(self._run, args=task, timeout=self.timeout)
+            return self._pool.schedule(each, args=args, timeout=timeout)
 
     @property
     def starved(self) -> bool:

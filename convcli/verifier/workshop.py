@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
@@ -25,18 +26,20 @@ from convcli.verifier.workers import Call, Reply, Workers
 
 if TYPE_CHECKING:
     from convcli.backends.target import Target
-    from convcli.verifier.ledger import Place
+    from convcli.verifier.ledger import Ledger, Place
 
 WARM = "torch"  # what the fork server preloads
+TOGETHER = 16  # small jobs that count as one
 MOMENT = 0.2  # seconds between two looks for a Ctrl-C
-Checked = tuple["Place", tuple[Check, ...]]
+Where = tuple["Ledger", "Place"]
+Checked = tuple[Where, tuple[Check, ...]]
 
 
 class _Running(msgspec.Struct):
-    place: Any
+    where: Any
     job: Job
     calls: list[Call]
-    directory: Any
+    directory: str
     replies: list[Reply] | None = None
 
 
@@ -59,6 +62,7 @@ class Workshop:
     ):
         self._check = check
         self.limit, self._most = limit, 2 * count + 1  # one job of each side waits while the others run
+        self._started = 0
         self._running: list[_Running] = []
         self._root = tempfile.TemporaryDirectory(prefix="convcli-", ignore_cleanup_errors=True)
         ours = Workers(OURS, count=count, threads=threads, timeout=timeout, warm=False)
@@ -115,18 +119,18 @@ class Workshop:
     def has_room(self, job: Job) -> bool:
         """The job can start now, beside those that run."""
         taken = sum(running.job.memory for running in self._running)
-        return not self._running or (len(self._running) < self._most and taken + job.memory <= self.limit)
+        busy = sum(1 / TOGETHER if running.job.small else 1 for running in self._running)
+        return not self._running or (busy < self._most and taken + job.memory <= self.limit)
 
-    def start(self, place: Place, job: Job) -> list[Checked]:
+    def start(self, where: Where, job: Job) -> list[Checked]:
         """Start a job; or its checks at once, when there is nothing to do or no room for it at all."""
         if job.memory > self.limit:
             needs = f"needs about {gigabytes(job.memory)}, --max-memory is {gigabytes(self.limit)}"
-            return [(place, (job.check(Status.SKIPPED, needs),))]
-        directory = None
+            return [(where, (job.check(Status.SKIPPED, needs),))]
+        self._started += 1
+        directory = str(Path(self._root.name) / str(self._started))
         try:
-            Path(self._root.name).mkdir(exist_ok=True)  # what is tested here may have deleted it
-            directory = tempfile.TemporaryDirectory(dir=self._root.name, ignore_cleanup_errors=True)
-            self._running.append(_Running(place, job, job.start(self._bench, directory.name), directory))
+            self._running.append(_Running(where, job, job.start(self._bench, directory), directory))
         except (NothingToDo, Unfillable) as reason:
             check = job.check(Status.SKIPPED, str(reason))
         except (FileNotFoundError, FileExistsError):
@@ -136,10 +140,12 @@ class Workshop:
                 raise
             check = job.check(Status.OUT_OF_MEMORY, f"no room for the data: {error}")
         else:
+            if not job.small:
+                self._bench.ours.send()
+                self._bench.theirs.send()
             return []
-        if directory:
-            directory.cleanup()
-        return [(place, (check,))]
+        discard(directory)
+        return [(where, (check,))]
 
     def finished(self) -> list[Checked]:
         """The checks of the jobs that are done; waits until there is one."""
@@ -163,7 +169,10 @@ class Workshop:
         if running.replies is not None:
             return False
         replies = [call.reply for call in running.calls]
-        further = running.job.further(self._bench, running.directory.name, replies)
+        try:
+            further = running.job.further(self._bench, running.directory, replies)
+        except (MemoryError, Lost):  # the verdict meets the same, and says so
+            further = []
         if further:
             running.calls, running.replies = further, replies
         return bool(further)
@@ -177,8 +186,14 @@ class Workshop:
             checks = (running.job.check(Status.OUT_OF_MEMORY, f"no room for the comparison: {error}"),)
         except Lost as error:
             checks = (running.job.check(Status.CRASHED, f"{self._bench.against}: {error}"),)
-        running.directory.cleanup()
-        return running.place, checks
+        discard(running.directory)
+        return running.where, checks
+
+
+def discard(directory: str) -> None:
+    """Remove a job's files; tiny layers have none."""
+    if Path(directory).exists():
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def cores() -> int:

@@ -22,6 +22,7 @@ from convcli.verifier.workers import processes_starved
 LONG = pytest.mark.long
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and limits")
 LAYERS = ("Conv2d(4, 5, 3)", "Conv2d(5, 2, 3)", "-i", "1,4,7,8", "--dtype", "float32", "--format", "json")
+LARGE = (*LAYERS[:3], "1,4,60,70", *LAYERS[4:])  # so large that its data are files
 START = """
 import ctypes, glob, os, signal, sys, tempfile, threading, time
 import numpy as np
@@ -35,12 +36,14 @@ def conv(x, weight, bias, **_):
 SHARED = "class Silent(Exception):\n    def __str__(self): raise ValueError\n"
 
 
-def ran_with(tmp_path: Path, body: str, *flags: str, before: str = "", cwd: Path = ROOT) -> tuple[Ran, list[Any]]:
+def ran_with(
+    tmp_path: Path, body: str, *flags: str, before: str = "", cwd: Path = ROOT, layers: tuple[str, ...] = LAYERS
+) -> tuple[Ran, list[Any]]:
     """The run, and its two layers as the report has them."""
     lines = "\n    ".join(body.split("; "))
     file = tmp_path / "own.py"
     file.write_text(f"{START}{before}def worst(x, weight, y):\n    {lines}\n")
-    ran = run_alone("verify", *LAYERS, "--kernel", f"{file}:conv", *flags, env={"TMPDIR": str(tmp_path)}, cwd=cwd)
+    ran = run_alone("verify", *layers, "--kernel", f"{file}:conv", *flags, env={"TMPDIR": str(tmp_path)}, cwd=cwd)
     assert ran.out, ran.err
     return ran, json.loads(ran.out)["layers"]
 
@@ -144,7 +147,7 @@ def test_what_does_no_harm_passes_and_leaves_nothing_behind(tmp_path: Path, body
 def test_one_that_deletes_the_data(tmp_path: Path) -> None:
     """Wherever it finds them; the layer after it gets data of its own."""
     body = "import shutil; shutil.rmtree(glob.glob(tempfile.gettempdir() + '/convcli-*')[0]); return y"
-    ran, (worst, healthy) = ran_with(tmp_path, body, "--jobs", "1")
+    ran, (worst, healthy) = ran_with(tmp_path, body, "--jobs", "1", layers=LARGE)
     assert worst["status"] in {"crashed", "error_mismatch"}
     assert ran.code == 1
     assert "Traceback" not in ran.err
@@ -156,7 +159,7 @@ def test_one_that_replaces_its_results(tmp_path: Path) -> None:
     body = (
         "[open(f, 'w').close() for f in glob.glob(tempfile.gettempdir() + '/convcli-*/*/given/*.theirs.*')]; return y"
     )
-    ran, (worst, healthy) = ran_with(tmp_path, body)
+    ran, (worst, healthy) = ran_with(tmp_path, body, layers=LARGE)
     assert worst["status"] in {"crashed", "error_mismatch"}
     assert "gone or torn" in words(worst)
     assert healthy["status"] == "passed"

@@ -230,8 +230,11 @@ def peeking(*arrays: Array, **keywords: Any) -> Array:
     import tempfile
     from pathlib import Path
 
+    from convcli.verifier.exchange import SMALL
+
     given = list(Path(tempfile.gettempdir()).glob("convcli-*/*/given/*.npy"))
-    assert given, "the data are not where they were: look elsewhere"
+    large = max(array.nbytes for array in arrays if array is not None) > SMALL
+    assert given or not large, "the data are not where they were: look elsewhere"
     assert not list(Path(tempfile.gettempdir()).glob("convcli-*/*/expected/**/*.npy"))
     assert not any(name.startswith("convcli.verifier.tasks") for name in sys.modules)
     return right(*arrays, **keywords)

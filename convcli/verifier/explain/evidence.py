@@ -11,7 +11,7 @@ from convcli.backends import numpy as ours
 from convcli.backends.compose import composed
 from convcli.errors import SpecError
 from convcli.verifier.compare import difference
-from convcli.verifier.exchange import Sample, load
+from convcli.verifier.exchange import Sample, Stored, load
 from convcli.verifier.explain.contributions import lines, sum_of
 from convcli.verifier.explain.experiment import FORWARD, same
 from convcli.verifier.mutants import MUTANTS, Mutant
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from convcli.backends import Array, Arrays
     from convcli.layers import Layer
 
-Files = dict[str, str]
+Files = dict[str, Stored]
 
 
 Question = tuple["Layer", Sample, str, "Files | None"]  # a layer, its data, their dtype; results, None for a refusal

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,7 +19,7 @@ import numpy as np
 from convcli.backends import OURS
 from convcli.layers import split_batch
 from convcli.verifier.case import Unfillable
-from convcli.verifier.exchange import Sample, load, save
+from convcli.verifier.exchange import Sample, Stored, load, save
 from convcli.verifier.job import Bench, Job, NothingToDo
 from convcli.verifier.trial import Task
 from convcli.verifier.verdict import Check, Status
@@ -44,7 +45,7 @@ class Experiment(msgspec.Struct, frozen=True):
     layer: Layer
     sample: Sample
     dtype: str
-    found: dict[str, str]
+    found: dict[str, Stored]
     status: Status | None = None
     exact: bool = True
 
@@ -104,6 +105,7 @@ class Workbench:
     @contextmanager
     def folder(self) -> Iterator[str]:
         """A directory that does not outlive the context."""
+        Path(self.root).mkdir(exist_ok=True)  # what is tested may have deleted it
         with tempfile.TemporaryDirectory(dir=self.root, ignore_cleanup_errors=True) as directory:
             yield directory
 
@@ -193,10 +195,10 @@ def experiments(asked: Sequence[tuple[tuple[Any, ...], Reply]]) -> Iterator[Expe
             yield Experiment(layer, sample, dtype, found, reply.status, _key(sample) not in rounding)
 
 
-def files_of(value: Any, turn: int = 0) -> dict[str, str]:
-    """A reply's files by name: one forward result, gradients, or one turn of a trial."""
+def files_of(value: Any, turn: int = 0) -> dict[str, Stored]:
+    """A reply's arrays, as they are stored, by name: one forward result, gradients, or one turn of a trial."""
     value = value.files[turn] if hasattr(value, "files") else value
-    return {FORWARD: value} if isinstance(value, str) else dict(value)
+    return dict(value) if isinstance(value, dict) else {FORWARD: value}
 
 
 def loaded(reply: Reply) -> dict[str, Array] | None:
@@ -206,10 +208,11 @@ def loaded(reply: Reply) -> dict[str, Array] | None:
     return arrays_of_files(files_of(reply.value))
 
 
-def arrays_of_files(files: dict[str, str]) -> dict[str, Array]:
+def arrays_of_files(files: dict[str, Stored]) -> dict[str, Array]:
     """The arrays, copied."""
     return {name: np.array(load(file)) for name, file in files.items()}
 
 
-def _key(sample: Sample) -> str:
-    return sample.files["x"]
+def _key(sample: Sample) -> int:
+    """Both sides' tasks hold the same one."""
+    return id(sample)

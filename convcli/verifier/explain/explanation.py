@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from convcli.layers import split_batch
+from convcli.verifier.exchange import Lost
 from convcli.verifier.explain.data import sifted, words
 from convcli.verifier.explain.experiment import other_name
 from convcli.verifier.explain.script import script
@@ -46,7 +47,11 @@ def explain(
     for number, (index, (fault, *_)) in enumerate(faults.items()):
         if progress:
             progress(number, len(faults), f"explaining {fault.step.name}")
-        ledger.explain(index, explanation(workbench, fault, seconds=seconds, detailed=number < most))
+        try:
+            found = explanation(workbench, fault, seconds=seconds, detailed=number < most)
+        except Lost as error:  # what is tested deletes the data
+            found = Explanation(fault.check.label, note=f"not taken apart: {error}")
+        ledger.explain(index, found)
 
 
 def explanation(workbench: Workbench, fault: Fault, *, seconds: float = SECONDS, detailed: bool = True) -> Explanation:
