@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from convcli.layers import split_batch
+from convcli.verifier.exchange import Lost
 from convcli.verifier.explain.data import sifted, words
 from convcli.verifier.explain.experiment import other_name
 from convcli.verifier.explain.script import script
 from convcli.verifier.explain.shrink import SECONDS, shrunk
 from convcli.verifier.explain.suspects import Suspects
 from convcli.verifier.explain.votes import said_by_jury, sentence
-from convcli.verifier.exchange import Lost
 from convcli.verifier.fault import VALUES, Fault, kind_of
 from convcli.verifier.gradient import check_name
 from convcli.verifier.jobs import LOOPS_MACS, jobs, kernel_jobs
