@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from convcli.layers import Conv, ConvTranspose, Layer, Shape
+from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Layer, Shape
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -43,6 +43,16 @@ def _nothing_around(layer: Layer, x: Shape, batch: Shape) -> bool:
     return isinstance(layer, Conv) and layer.padding_mode == "circular" and 0 in batch
 
 
+def _transposed_of_nothing(layer: Layer, x: Shape, batch: Shape) -> bool:
+    del x
+    return isinstance(layer, ConvTranspose) and 0 in batch
+
+
+def _sampled_single_cell(layer: Layer, x: Shape, batch: Shape) -> bool:
+    """A deformable layer on an input with an axis of one cell."""
+    return isinstance(layer, DeformConv | DeformConvPack) and 1 in x[1:] and 0 not in batch
+
+
 DIFFERENCES = (
     Known(
         "onnx-reference",
@@ -50,6 +60,27 @@ DIFFERENCES = (
         "1.23.",
         _grouped_transposed,
         "onnx.reference keeps one output channel of each group of a ConvTranspose, and gives all the first one's bias",
+    ),
+    Known(
+        "onnx-reference",
+        "onnx",
+        "1.23.",
+        _dilated_further_than_strided,
+        "onnx.reference expects another size when a ConvTranspose's output_padding reaches the stride",
+    ),
+    Known(
+        "onnx-reference",
+        "onnx",
+        "1.23.",
+        _transposed_of_nothing,
+        "onnx.reference fails for a ConvTranspose of an empty batch",
+    ),
+    Known(
+        "onnx-reference",
+        "onnx",
+        "1.23.",
+        _sampled_single_cell,
+        "onnx.reference's DeformConv divides by the size less one, and so by 0",
     ),
     Known(
         "onnxruntime",

@@ -54,7 +54,7 @@ class ExactJob(Job):
 
     def _judged(self, proof: Exact, found: Difference, y: Any, z: Any) -> Check:
         if found.worst is not None:
-            detail = f"expected {z[found.worst]:.9g} ({self.against}), found {y[found.worst]:.9g} (convcli); "
+            detail = f"convcli {y[found.worst]:.9g}, {self.against} {z[found.worst]:.9g}; "
             detail += f"{found.wrong} elements differ, {found.share:.1%}"
             return self.check(Status.FAILED, detail, max_abs_error=found.max_abs_error, worst_index=found.worst)
         bits = BITS[self.dtype]

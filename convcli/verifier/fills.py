@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convcli.backends import numpy as ours
 from convcli.verifier.case import Case, Fill, Unfillable
 from convcli.verifier.draws import (
     LOGIT,
@@ -31,6 +32,7 @@ from convcli.verifier.samples import seen_taps
 if TYPE_CHECKING:
     from convcli.backends import Array
 
+FEW = 64  # positions, over all images
 NEAR = 8  # exact offsets: most within 8 quarters of a cell, so two cells, around their tap
 PACK_X = 4  # a pack's input: its predictor turns two of these into an offset
 UNITS = 1 << 10  # no exact data are finer than 1 / UNITS, nor are their products
@@ -123,7 +125,28 @@ def _pack(case: Case, bits: int) -> Fill:
         **{f"deform_conv.{name}": array for name, array in plain.arrays.items() if name != "x"},
     }
     scales = {"offset_conv.weight": QUARTERS, "offset_conv.bias": QUARTERS}
+    _bring_in(predictor, deform, arrays)
     return Fill(arrays, scales, {"offset_conv": 1 / QUARTERS, "deform_conv": q}, plain.note)
+
+
+def _bring_in(predictor: Case, deform: Case, arrays: dict[str, Array]) -> None:
+    """A tap that samples nothing at any of a FEW positions is moved inside at the first of them, for good: by its bias.
+
+    Over many positions chance sees to it.
+    """
+    if prod((*deform.batch, *deform.layer.output(deform.x)[1:])) > FEW:
+        return
+    part = {name: np.asarray(arrays[f"offset_conv.{name}"], np.float64) / QUARTERS for name in ("weight", "bias")}
+    said = ours.forward(predictor.layer, {"x": arrays["x"].astype(np.float64), **part})
+    offset, logits = np.split(said, [deform.shape("offset")[-3]], axis=-3)
+    mask = logits >= 0 if logits.size else None
+    count = offset.shape[-3]
+    weight, bias = (arrays[f"offset_conv.{name}"] for name in ("weight", "bias"))
+    for tap in np.flatnonzero(~seen_taps(deform.layer, offset, mask, deform.x)):
+        rows = [2 * tap, 2 * tap + 1, *([count + tap] if mask is not None else [])]
+        weight[rows] = 0
+        inside = [QUARTERS * cells for cells in to_the_middle(deform, int(tap))]
+        bias[rows] = [*inside, *([LOGIT * QUARTERS] if mask is not None else [])]
 
 
 def _predictor(case: Case, offsets: int) -> tuple[Array, Array]:
@@ -156,13 +179,20 @@ def one_sample_each(case: Case, side: dict[str, Array]) -> None:
     """Give every tap of every group of offsets a sample inside the input: where it has none, at its first position."""
     seen = seen_taps(case.layer, side["offset"] / QUARTERS, side.get("mask"), case.x)
     offset = side["offset"].reshape(-1, *side["offset"].shape[-3:])
-    kernel = tuple(axis.kernel for axis in case.layer.axes)
     for tap in np.flatnonzero(~seen):
-        for direction, (axis, size) in enumerate(zip(case.layer.axes, case.x[1:], strict=True)):
-            there = int(np.unravel_index(tap % prod(kernel), kernel)[direction]) * axis.dilation - axis.before
-            offset[0, 2 * tap + direction, 0, 0] = QUARTERS * (size // 2 - there)
+        offset[0, [2 * tap, 2 * tap + 1], 0, 0] = [QUARTERS * cells for cells in to_the_middle(case, int(tap))]
         if "mask" in side:
             side["mask"].reshape(-1, *side["mask"].shape[-3:])[0, tap, 0, 0] = QUARTERS
+
+
+def to_the_middle(case: Case, tap: int) -> list[int]:
+    """By how many cells a tap must move, per axis, to be in the middle of the input at the first position."""
+    kernel = tuple(axis.kernel for axis in case.layer.axes)
+    place = np.unravel_index(tap % prod(kernel), kernel)
+    return [
+        size // 2 - (int(at) * axis.dilation - axis.before)
+        for at, axis, size in zip(place, case.layer.axes, case.x[1:], strict=True)
+    ]
 
 
 STRUCTURAL: Mapping[str, Callable[[Case, int], Fill]] = MappingProxyType(

@@ -102,7 +102,7 @@ class ExactGradientJob(GradientJob):
 
     def _judged(self, name: str, proof: ExactGradient, found: Difference, y: Any, z: Any) -> Check:
         if found.worst is not None:
-            detail = f"expected {z[found.worst]:.9g} ({self.against}), found {y[found.worst]:.9g} (convcli); "
+            detail = f"convcli {y[found.worst]:.9g}, {self.against} {z[found.worst]:.9g}; "
             detail += f"{found.wrong} elements differ, {found.share:.1%}"
             numbers: dict[str, Any] = {"max_abs_error": found.max_abs_error, "worst_index": found.worst}
             return self._named(name, Status.FAILED, detail, **numbers)

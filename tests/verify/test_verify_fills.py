@@ -19,8 +19,9 @@ from convcli.verifier.bounds import BITS
 from convcli.verifier.case import Case, Fill, Unfillable
 from convcli.verifier.draws import amplitude
 from convcli.verifier.exchange import store
-from convcli.verifier.fills import STRUCTURAL, ordinary, structural
+from convcli.verifier.fills import FEW, STRUCTURAL, ordinary, structural
 from convcli.verifier.formats import in_format, stored
+from convcli.verifier.samples import seen_taps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,7 +92,11 @@ def test_a_pack_predicts_offsets_in_quarters_and_whole_masks(drawn: Drawn, seed:
         return
     side = ours._predicted(case.layer, values(structural(case, 24), np.float32), "auto")  # type: ignore[arg-type]
     assert np.array_equal(side["offset"] * 4, np.round(side["offset"] * 4))
-    assert np.abs(side["offset"]).max() <= 4
+    reach = max(size + axis.span + axis.before for size, axis in zip(case.x[1:], case.layer.axes, strict=True))
+    assert np.abs(side["offset"]).max() <= max(4, reach)
+    *_, deform = case.layer.parts(case.x)
+    if side["offset"][0, 0].size * case.batch[0] <= FEW:
+        assert seen_taps(deform.layer, side["offset"], side.get("mask"), case.x).all()
     assert set(np.unique(side.get("mask", np.zeros(1)))) <= {0.0, 0.5, 1.0}
 
 

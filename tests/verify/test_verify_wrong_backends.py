@@ -38,7 +38,7 @@ LAYERS = planned(layer(3), layer(WRONG), layer(4))
         ("misshapen", "shape_mismatch", "(2, 5, 7, 8)"),
         ("widened", "failed", "float32"),
         ("zeros", "failed", "elements differ"),
-        ("nan", "failed", "expected nan"),
+        ("nan", "failed", "verify_fakes:nan nan"),
     ],
 )
 def test_each_becomes_its_row(fake: str, status: str, words: str) -> None:
