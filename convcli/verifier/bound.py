@@ -162,7 +162,8 @@ class BoundStage(Job):
         magnitude = load(file if what == TILES else ours.magnitude)
         steps = gammas(np.max(n) if what == TILES else n, self.dtype) + gammas(n, "float64")  # the reference rounds too
         sides = {self.against: z} | ({"convcli": y} if own else {})
-        found = {side: within(truth, gave, factor * steps * magnitude) for side, gave in sides.items()}
+        bound = (factor * steps).astype(magnitude.dtype) * magnitude
+        found = {side: within(truth, gave, bound) for side, gave in sides.items()}
         words = ", ".join(f"{side} {held.ratio or 0.0:.3g}" for side, held in found.items())
         detail = f"{words} of the bound for {_range(n)} roundings" + (", of whole tiles" if what == TILES else "")
         side, worst = max(found.items(), key=lambda item: item[1].ratio or 0.0)
