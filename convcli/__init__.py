@@ -16,14 +16,27 @@ from convcli.errors import Problem, SpecError
 
 if TYPE_CHECKING:
     from convcli import kernels
+    from convcli.bench.run import bench
     from convcli.records import summarize
     from convcli.spec.load import load, parse
     from convcli.verifier.own import verify_kernel
     from convcli.verifier.run import verify
 
-__all__ = ["Problem", "SpecError", "__version__", "kernels", "load", "parse", "summarize", "verify", "verify_kernel"]
+__all__ = [
+    "Problem",
+    "SpecError",
+    "__version__",
+    "bench",
+    "kernels",
+    "load",
+    "parse",
+    "summarize",
+    "verify",
+    "verify_kernel",
+]
 
 _HOMES = {
+    "bench": "convcli.bench.run",
     "load": "convcli.spec.load",
     "parse": "convcli.spec.load",
     "summarize": "convcli.records",

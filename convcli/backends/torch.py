@@ -69,6 +69,25 @@ def backward(layer: Layer, arrays: Arrays, dy: Array) -> dict[str, Array]:
     return {name: gradient.numpy() for name, gradient in zip(leaves, found, strict=True)}
 
 
+def prepared(layer: Layer, arrays: Arrays, dy: Array | None = None) -> Callable[[], object]:
+    """The layer as a call without arguments, its module built once; with dy, of its gradients alone."""
+    y, leaves = _output(layer, arrays)
+    if dy is not None:
+        seed = torch.from_numpy(dy)
+        return lambda: torch.autograd.grad(y, list(leaves.values()), seed, retain_graph=True)
+    _, x = split_batch(tuple(arrays["x"].shape), len(layer.axes))
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    inputs = {name: tensors.pop(name) for name in INPUTS & set(tensors)}
+    network = module(layer, x)
+    network.load_state_dict(tensors, assign=True)
+
+    def run() -> Tensor:
+        with torch.inference_mode():
+            return RUN[layer.kind](layer, network, inputs)
+
+    return run
+
+
 def _output(layer: Layer, arrays: Arrays) -> tuple[Tensor, dict[str, Tensor]]:
     """(y, the inputs and parameters that it depends on)"""
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from convcli.errors import SpecError
 
 if TYPE_CHECKING:
+    from convcli.bench.record import Bench
     from convcli.records import Report
     from convcli.verifier.self_test import SelfTest
     from convcli.verifier.verdict import Outcome
 
-    Record = Report | Outcome | SelfTest
+    Record = Report | Outcome | SelfTest | Bench
 
 FORMATS = ("text", "json", "csv", "markdown", "junit", "github")
 ENDINGS = {".json": "json", ".md": "markdown", ".csv": "csv", ".xml": "junit", ".txt": "text"}
