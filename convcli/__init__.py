@@ -16,7 +16,7 @@ from convcli.errors import Problem, SpecError
 
 if TYPE_CHECKING:
     from convcli import kernels
-    from convcli.bench.run import bench
+    from convcli.timing.run import bench
     from convcli.records import summarize
     from convcli.spec.load import load, parse
     from convcli.verifier.own import verify_kernel
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "bench": "convcli.bench.run",
+    "bench": "convcli.timing.run",
     "load": "convcli.spec.load",
     "parse": "convcli.spec.load",
     "summarize": "convcli.records",

@@ -58,7 +58,7 @@ def bench(
     """
     sink = Sink(report)
     plans = plans_of(layer)
-    from convcli.bench.run import bench as measured
+    from convcli.timing.run import bench as measured
 
     with progress_bar(quiet=report.quiet) as progress:
         record = measured(

@@ -9,7 +9,7 @@ from convcli.report.table import Column, Row, Table
 from convcli.report.units import counted, printable
 
 if TYPE_CHECKING:
-    from convcli.bench.record import Bench, Sum, Timing
+    from convcli.timing.record import Bench, Sum, Timing
     from convcli.report.table import Cell
 
 

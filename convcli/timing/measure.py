@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from functools import partial
+from math import prod
 from time import perf_counter_ns, process_time_ns
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import msgspec
 import numpy as np
 
 from convcli.backends import OURS, Unsupported, backend
-from convcli.bench.products import Product, products
+from convcli.timing.products import Product, products
 from convcli.errors import SpecError
 from convcli.layers import Layer, Shape
 from convcli.verifier.done import Done, attempted
@@ -36,6 +37,16 @@ class Side(msgspec.Struct, frozen=True):
     method: str = ""
 
 
+class How(msgspec.Struct, frozen=True):
+    """threads: of every side. seconds: about as long for a layer, all readings together. grad: the gradients."""
+
+    sides: tuple[Side, ...]
+    dtype: str
+    threads: int
+    seconds: float
+    grad: bool = False
+
+
 class Readings(msgspec.Struct, frozen=True):
     """Nanoseconds of one run by side, the limit among them; and why a side has none."""
 
@@ -45,7 +56,7 @@ class Readings(msgspec.Struct, frozen=True):
 
 def run(function: str, *args: Any) -> Done:
     """The task of that name, with everything that it raises as data."""
-    return attempted({"measure": measure, "environment": environment}[function], *args)
+    return attempted(TASKS[function], *args)
 
 
 def environment(sides: tuple[Side, ...]) -> dict[str, Any]:
@@ -56,23 +67,21 @@ def environment(sides: tuple[Side, ...]) -> dict[str, Any]:
     return found
 
 
-def measure(
-    layer: Layer, batch: Shape, x: Shape, sides: tuple[Side, ...], dtype: str, threads: int, seconds: float, grad: bool
-) -> Readings:
-    """Every side on the same ordinary floats, prepared once, for about `seconds` in all."""
-    arrays = data(layer, batch, x, dtype, grad=grad)
+def measure(layer: Layer, batch: Shape, x: Shape, how: How) -> Readings:
+    """Every side on the same ordinary floats, prepared once."""
+    arrays = data(layer, batch, x, how)
     calls: dict[str, Callable[[], object]] = {}
     missing: dict[str, str] = {}
-    for side in sides:
+    for side in how.sides:
         try:
-            calls[side.name] = _prepared(side, layer, arrays, threads, grad=grad)
+            calls[side.name] = _prepared(side, layer, arrays, how)
             calls[side.name]()  # what is done once only is done; what is not there says so
         except (Unsupported, SpecError) as error:
             calls.pop(side.name, None)
             missing[side.name] = str(error)
-    calls[LIMIT] = _multiplied(products(layer, x, int(np.prod(batch, dtype=int)), grad=grad), dtype)
-    clock = process_time_ns if threads == 1 else perf_counter_ns
-    return Readings(interleaved(calls, clock, seconds), missing)
+    calls[LIMIT] = _multiplied(products(layer, x, prod(batch), grad=how.grad), how.dtype)
+    clock = process_time_ns if how.threads == 1 else perf_counter_ns
+    return Readings(interleaved(calls, clock, how.seconds), missing)
 
 
 def interleaved(
@@ -96,20 +105,20 @@ def _once(call: Callable[[], object], clock: Callable[[], int], repeats: int) ->
     return (clock() - start) / repeats
 
 
-def data(layer: Layer, batch: Shape, x: Shape, dtype: str, *, grad: bool) -> dict[str, Array]:
+def data(layer: Layer, batch: Shape, x: Shape, how: How) -> dict[str, Array]:
     """Normal floats under the layer's own names, offsets within two cells, with `grad` a dy."""
     arrays: dict[str, Array] = {}
     for label, part, shape in primitives(layer, x):
         fill = ordinary(Case(part, shape, batch))
-        own = _loaded(fill, dtype)
+        own = _loaded(fill, how.dtype)
         if label:
             kept = part.tensors(shape)
             own = {f"{label}.{name}": array for name, array in own.items() if name in kept}
-            arrays.setdefault("x", _loaded(fill, dtype)["x"])
+            arrays.setdefault("x", _loaded(fill, how.dtype)["x"])
         arrays |= own
-    if grad:
+    if how.grad:
         case = Case(layer, x, batch)
-        arrays["dy"] = case.draw("ordinary dy").standard_normal((*batch, *layer.output(x))).astype(dtype)
+        arrays["dy"] = case.draw("ordinary dy").standard_normal((*batch, *layer.output(x))).astype(how.dtype)
     return arrays
 
 
@@ -117,16 +126,16 @@ def _loaded(fill: Fill, dtype: str) -> dict[str, Array]:
     return {name: array.astype(dtype) / fill.scales.get(name, 1) for name, array in fill.arrays.items()}
 
 
-def _prepared(side: Side, layer: Layer, arrays: dict[str, Array], threads: int, *, grad: bool) -> Callable[[], object]:
+def _prepared(side: Side, layer: Layer, arrays: dict[str, Array], how: How) -> Callable[[], object]:
     """One run as a call without arguments; what a user would do once, like building the module, is done."""
     found: Any = backend(side.backend)
     module = importlib.import_module(found.__module__) if hasattr(found, "__module__") else found
-    getattr(module, "set_threads", lambda _: None)(threads)
+    getattr(module, "set_threads", lambda _: None)(how.threads)
     given = {name: array for name, array in arrays.items() if name != "dy"}
     if hasattr(found, "prepared"):
         ready: Callable[[], object] = found.prepared(layer, given, arrays.get("dy"))
         return ready
-    if not grad:
+    if not how.grad:
         return partial(found.forward, layer, given, *([side.method] if side.method else []))
     if not hasattr(found, "backward"):
         raise Unsupported("it has no gradients")
@@ -138,10 +147,10 @@ def _multiplied(needed: list[Product], dtype: str) -> Callable[[], object]:
     rng = np.random.default_rng(0)
     steps: list[tuple[Array, Array, Array]] = []
     for one in needed:
-        width = max(1, min(one.columns, BLOCK // max(1, one.count * max(one.inner, one.rows))))
-        a = rng.standard_normal((one.count, one.rows, one.inner), np.float32).astype(dtype)
-        b = rng.standard_normal((one.count, one.inner, width), np.float32).astype(dtype)
-        out = np.empty((one.count, one.rows, width), dtype)
+        width = max(1, min(one.columns, BLOCK // max(1, one.times * max(one.inner, one.rows))))
+        a = rng.standard_normal((one.times, one.rows, one.inner), np.float32).astype(dtype)
+        b = rng.standard_normal((one.times, one.inner, width), np.float32).astype(dtype)
+        out = np.empty((one.times, one.rows, width), dtype)
         steps += [(a, b, out)] * (one.columns // width)
         rest = one.columns % width
         steps += [(a, b[..., :rest], out[..., :rest])] * bool(rest)
@@ -151,3 +160,6 @@ def _multiplied(needed: list[Product], dtype: str) -> Callable[[], object]:
             np.matmul(a, b, out=out)
 
     return multiply
+
+
+TASKS: dict[str, Callable[..., Any]] = {"measure": measure, "environment": environment}

@@ -13,9 +13,9 @@ from convcli import kernels
 from convcli.axis import whole
 from convcli.backends import numpy as ours
 from convcli.backends import require
-from convcli.bench import measure
-from convcli.bench.measure import Readings, Side
-from convcli.bench.record import Bench, Timing, timed, total
+from convcli.timing import measure
+from convcli.timing.measure import How, Readings, Side
+from convcli.timing.record import Bench, Timing, timed, total
 from convcli.errors import BackendMissing, SpecError
 from convcli.plan import Network, Plan, Step, plan
 from convcli.verifier.bounds import BITS
@@ -45,41 +45,40 @@ def bench(  # noqa: PLR0913 - each is one option of the command
 ) -> Bench:
     """Medians of interleaved readings of our kernels' methods and other backends, and of the bare matrix product.
 
-    The first method is what the others are compared with. threads: of every side; on one, CPU time is measured, on more
-    wall time. seconds: about as long for each layer. Raises BackendMissing before any work, SpecError for arguments that
-    make no sense. Ctrl-C ends it: the answer then holds what was finished.
+    The first method is what the others are compared with. threads: of every side; on one, CPU time is measured, on
+    more wall time. seconds: about as long for each layer. Raises BackendMissing before any work, SpecError for
+    arguments that make no sense. Ctrl-C ends it: the answer then holds what was finished.
     """
     start = perf_counter()
-    sides = _sides(methods, against)
     if dtype not in BITS:
         raise SpecError(f"dtype={dtype!r} is not known", field="dtype", allowed=", ".join(BITS))
     if not seconds > 0:
         raise SpecError(f"seconds={seconds} is too short", field="seconds", allowed="more than 0")
-    count = whole("threads", threads, least=1)
+    how = How(_sides(methods, against), dtype, whole("threads", threads, least=1), seconds, grad)
     limit = memory_limit() if max_memory is None else whole("max_memory", max_memory, least=1)
     given = (networks,) if isinstance(networks, Network | Plan) else tuple(networks)
     waiting = list(_different(chosen([plan(one) if isinstance(one, Network) else one for one in given], only)))
     found: list[Timing] = []
     environment: dict[str, Any] = {}
     interrupted = False
-    workers = Workers("", count=1, threads=count, timeout=TIMEOUT, warm=False, run=measure.run)
+    workers = Workers("", count=1, threads=how.threads, timeout=TIMEOUT, warm=False, run=measure.run)
     try:
         with Interrupt() as interrupt:
-            environment = _answer(workers.call("environment", sides), interrupt).value or {}
+            environment = _answer(workers.call("environment", how.sides), interrupt).value or {}
             for number, (step, layer) in enumerate(waiting, start=1):
-                found.append(_measured(workers, interrupt, step, layer, limit, (sides, dtype, count, seconds, grad)))
+                found.append(_measured(workers, interrupt, step, layer, limit, how))
                 if progress:
                     progress(number, len(waiting), layer.name)
     except KeyboardInterrupt:
         interrupted = True
     finally:
         workers.stop()
-    names = tuple(side.name for side in sides)
+    names = tuple(side.name for side in how.sides)
     return Bench(
         dtype=dtype,
         gradients=grad,
-        threads=count,
-        clock="CPU time" if count == 1 else "wall time",
+        threads=how.threads,
+        clock="CPU time" if how.threads == 1 else "wall time",
         sides=names,
         environment=environment,
         layers=tuple(found),
@@ -128,16 +127,14 @@ def _different(subjects: Sequence[Any]) -> Iterator[tuple[Step, Timing]]:
     yield from layers.values()
 
 
-def _measured(
-    workers: Workers, interrupt: Interrupt, step: Step, layer: Timing, limit: int, how: tuple[Any, ...]
-) -> Timing:
-    needed = (backward_bytes if how[-1] else forward_bytes)(step.layer, step.batch, step.x, how[1])
+def _measured(workers: Workers, interrupt: Interrupt, step: Step, layer: Timing, limit: int, how: How) -> Timing:
+    needed = (backward_bytes if how.grad else forward_bytes)(step.layer, step.batch, step.x, how.dtype)
     if needed > limit:
         needs = f"needs about {gigabytes(needed)}, --max-memory is {gigabytes(limit)}"
         return msgspec.structs.replace(layer, status="skipped", reason=needs)
     if not layer.macs:
         return msgspec.structs.replace(layer, status="skipped", reason="there is nothing to compute")
-    reply = _answer(workers.call("measure", step.layer, step.batch, step.x, *how), interrupt)
+    reply = _answer(workers.call("measure", step.layer, step.batch, step.x, how), interrupt)
     if reply.status:
         return msgspec.structs.replace(layer, status=str(reply.status), reason=reply.reason)
     readings: Readings = reply.value

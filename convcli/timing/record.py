@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from convcli._version import __version__
-from convcli.bench.measure import LIMIT
+from convcli.timing.measure import LIMIT
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
