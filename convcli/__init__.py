@@ -16,9 +16,9 @@ from convcli.errors import Problem, SpecError
 
 if TYPE_CHECKING:
     from convcli import kernels
-    from convcli.timing.run import bench
     from convcli.records import summarize
     from convcli.spec.load import load, parse
+    from convcli.timing.run import bench
     from convcli.verifier.own import verify_kernel
     from convcli.verifier.run import verify
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from convcli.errors import SpecError
 
 if TYPE_CHECKING:
-    from convcli.timing.record import Bench
     from convcli.records import Report
+    from convcli.timing.record import Bench
     from convcli.verifier.self_test import SelfTest
     from convcli.verifier.verdict import Outcome
 

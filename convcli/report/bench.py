@@ -9,8 +9,8 @@ from convcli.report.table import Column, Row, Table
 from convcli.report.units import counted, printable
 
 if TYPE_CHECKING:
-    from convcli.timing.record import Bench, Sum, Timing
     from convcli.report.table import Cell
+    from convcli.timing.record import Bench, Sum, Timing
 
 
 def sheet(record: Bench) -> Sheet:

@@ -13,9 +13,9 @@ import msgspec
 import numpy as np
 
 from convcli.backends import OURS, Unsupported, backend
-from convcli.timing.products import Product, products
 from convcli.errors import SpecError
 from convcli.layers import Layer, Shape
+from convcli.timing.products import Product, products
 from convcli.verifier.done import Done, attempted
 from convcli.verifier.fills import Case, Fill, ordinary
 from convcli.verifier.job import primitives

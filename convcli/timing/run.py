@@ -13,11 +13,11 @@ from convcli import kernels
 from convcli.axis import whole
 from convcli.backends import numpy as ours
 from convcli.backends import require
+from convcli.errors import BackendMissing, SpecError
+from convcli.plan import Network, Plan, Step, plan
 from convcli.timing import measure
 from convcli.timing.measure import How, Readings, Side
 from convcli.timing.record import Bench, Timing, timed, total
-from convcli.errors import BackendMissing, SpecError
-from convcli.plan import Network, Plan, Step, plan
 from convcli.verifier.bounds import BITS
 from convcli.verifier.estimate import backward_bytes, forward_bytes, gigabytes, memory_limit
 from convcli.verifier.fills import Case

@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 
 import convcli
 from convcli.backends import numpy as ours
-from convcli.timing.measure import FEWEST, LIMIT, How, Side, data, interleaved, measure
-from convcli.timing.products import products
-from convcli.timing.record import Timing, timed, total
 from convcli.errors import SpecError
 from convcli.layers import ConvTranspose, Layer
 from convcli.plan import plan
 from convcli.spec.build import spelled_network
+from convcli.timing.measure import FEWEST, LIMIT, How, Side, data, interleaved, measure
+from convcli.timing.products import products
+from convcli.timing.record import Timing, timed, total
 
 ONE = How((Side("numpy", method="auto"),), "float32", 1, 0.01)
 
