@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from convcli import kernels
     from convcli.records import summarize
     from convcli.spec.load import load, parse
+    from convcli.timing.run import bench
     from convcli.verifier.explain.replay import replay
     from convcli.verifier.fuzz.run import fuzz
     from convcli.verifier.own import verify_kernel
@@ -27,6 +28,7 @@ __all__ = [
     "Problem",
     "SpecError",
     "__version__",
+    "bench",
     "fuzz",
     "kernels",
     "load",
@@ -38,6 +40,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "bench": "convcli.timing.run",
     "fuzz": "convcli.verifier.fuzz.run",
     "load": "convcli.spec.load",
     "parse": "convcli.spec.load",

@@ -94,6 +94,12 @@ NETWORKS = {
         _deformable_resnet50,
         [1, 3, 224, 224],
     ),
+    "resnext50_32x4d": Network(
+        "ResNeXt-50 32x4d (torchvision), 224x224: all of its convolutions; the 3x3 ones have 32 groups.",
+        models.resnext50_32x4d,
+        [1, 3, 224, 224],
+        published_gmacs=4.23,
+    ),
     "mobilenet_v2": Network(
         "MobileNetV2 (torchvision), 224x224: all of its convolutions.",
         models.mobilenet_v2,

@@ -71,6 +71,25 @@ def backward(layer: Layer, arrays: Arrays, dy: Array, dtype: str = "") -> dict[s
     return {name: _array(gradient) for name, gradient in zip(leaves, found, strict=True)}
 
 
+def prepared(layer: Layer, arrays: Arrays, dy: Array | None = None) -> Callable[[], object]:
+    """The layer as a call without arguments, its module built once; with dy, of its gradients alone."""
+    if dy is not None:
+        y, leaves = _output(layer, arrays, "")
+        seed = torch.from_numpy(dy)
+        return lambda: torch.autograd.grad(y, list(leaves.values()), seed, retain_graph=True)
+    _, x = split_batch(tuple(arrays["x"].shape), len(layer.axes))
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    inputs = {name: tensors.pop(name) for name in INPUTS & set(tensors)}
+    network = module(layer, x)
+    network.load_state_dict(tensors, assign=True)
+
+    def run() -> Tensor:
+        with torch.inference_mode():
+            return RUN[layer.kind](layer, network, inputs)
+
+    return run
+
+
 def _tensor(array: Array, dtype: str) -> Tensor:
     tensor = torch.from_numpy(array)
     return tensor.to(getattr(torch, dtype)) if dtype else tensor

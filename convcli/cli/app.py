@@ -17,6 +17,7 @@ COMMANDS = {
     "flops": "convcli.cli.calculator",
     "summary": "convcli.cli.calculator",
     "verify": "convcli.cli.verify",
+    "bench": "convcli.cli.bench",
     "fuzz": "convcli.cli.fuzz",
     "schema": "convcli.cli.schema",
 }

@@ -149,7 +149,7 @@ def verify(
     from convcli.verifier.own import target
     from convcli.verifier.run import verify as verify_plans
 
-    with _progress(quiet=report.quiet) as progress:
+    with progress_bar(quiet=report.quiet) as progress:
         outcome = verify_plans(
             plans,
             seed=seed,
@@ -205,14 +205,14 @@ def _test_the_verifier(layer: LayerFlags, sink: Sink, seed: int, seeds: int | No
         raise SpecError("--self-test takes no layers: each wrong implementation has its own")
     from convcli.verifier.self_test import SEEDS, self_test
 
-    with _progress(quiet=sink.flags.quiet) as progress:
+    with progress_bar(quiet=sink.flags.quiet) as progress:
         outcome = self_test(seed=seed, seeds=SEEDS if seeds is None else seeds, progress=progress)
     sink.emit(outcome)
     raise Ended(outcome.exit_code)
 
 
 @contextmanager
-def _progress(*, quiet: bool) -> Iterator[Callable[[int, int, str], None] | None]:
+def progress_bar(*, quiet: bool) -> Iterator[Callable[[int, int, str], None] | None]:
     """A bar on standard error when that is a terminal; it leaves no trace."""
     if quiet or not sys.stderr.isatty():
         yield None

@@ -24,6 +24,7 @@ from convcli.verifier.verdict import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from convcli.timing.record import Bench
     from convcli.verifier.self_test import SelfTest
 
 COMMANDS: tuple[Command, ...] = ("shape", "params", "flops", "summary")
@@ -179,6 +180,31 @@ def self_tests() -> SelfTest:
         kills=(kill, msgspec.structs.replace(kill, name="a|b", caught={"float64": "exact", "float32": ""})),
         right=(Right("sequential", "one by one", 22, 0, ("1e-3",)), Right("wide", "rounded once", 22, 1, ())),
         alarms=(alarm,),
+        seconds=1.5,
+    )
+
+
+def benches() -> Bench:
+    """A layer that is there twice, one that the other side lacks, one whose process died."""
+    from convcli.timing.measure import LIMIT
+    from convcli.timing.record import Bench, Timing, timed, total
+
+    blank = Timing(name="conv1", type="Conv2d", source="net.yaml", input=(1, 3, 8, 8), output=(1, 4, 6, 6), macs=3888)
+    layers = (
+        timed(msgspec.structs.replace(blank, count=2), {"numpy": [3e6], "torch": [2e6], LIMIT: [1.5e6]}, {}),
+        timed(msgspec.structs.replace(blank, name="a|b"), {"numpy": [1e6], LIMIT: [5e5]}, {"torch": "it lacks it"}),
+        msgspec.structs.replace(blank, name="dead", status="crashed", reason="the process died: SIGSEGV"),
+    )
+    return Bench(
+        convcli="0.0.0",
+        dtype="float32",
+        gradients=False,
+        threads=1,
+        clock="CPU time",
+        sides=("numpy", "torch"),
+        environment={"numpy": "2.0"},
+        layers=layers,
+        totals=total(layers, ("numpy", "torch")),
         seconds=1.5,
     )
 

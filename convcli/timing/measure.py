@@ -1,0 +1,166 @@
+"""What runs in the process that measures: all sides in turn, again and again, so that a busy machine is fair to all."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from functools import partial
+from math import prod
+from time import perf_counter_ns, process_time_ns
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from convcli.backends import OURS, Unsupported, backend
+from convcli.errors import SpecError
+from convcli.layers import Layer, Shape
+from convcli.timing.products import Product, products
+from convcli.verifier.case import Case, Fill
+from convcli.verifier.done import Done, attempted
+from convcli.verifier.fills import ordinary
+from convcli.verifier.job import primitives
+
+if TYPE_CHECKING:
+    from convcli.backends import Array
+
+LIMIT = "matrix product"
+SHORTEST = 1_000_000  # ns: what is over sooner is run several times for one reading
+BLOCK = 2**23  # numbers in a block of columns of the limit
+FEWEST, MOST = 3, 50  # readings of each side
+
+
+class Side(msgspec.Struct, frozen=True):
+    """What is timed: one of our methods, or a backend by its name."""
+
+    name: str
+    backend: str = OURS
+    method: str = ""
+
+
+class How(msgspec.Struct, frozen=True):
+    """threads: of every side. seconds: about as long for a layer, all readings together. grad: the gradients."""
+
+    sides: tuple[Side, ...]
+    dtype: str
+    threads: int
+    seconds: float
+    grad: bool = False
+
+
+class Readings(msgspec.Struct, frozen=True):
+    """Nanoseconds of one run by side, the limit among them; and why a side has none."""
+
+    nanoseconds: dict[str, list[float]]
+    missing: dict[str, str]
+
+
+def run(function: str, *args: Any) -> Done:
+    """The task of that name, with everything that it raises as data."""
+    return attempted(TASKS[function], *args)
+
+
+def environment(sides: tuple[Side, ...]) -> dict[str, Any]:
+    """The versions of all sides."""
+    found: dict[str, Any] = {}
+    for side in sides:
+        found |= backend(side.backend).versions()
+    return found
+
+
+def measure(layer: Layer, batch: Shape, x: Shape, how: How) -> Readings:
+    """Every side on the same ordinary floats, prepared once."""
+    arrays = data(layer, batch, x, how)
+    calls: dict[str, Callable[[], object]] = {}
+    missing: dict[str, str] = {}
+    for side in how.sides:
+        try:
+            calls[side.name] = _prepared(side, layer, arrays, how)
+            calls[side.name]()  # what is done once only is done; what is not there says so
+        except (Unsupported, SpecError) as error:
+            calls.pop(side.name, None)
+            missing[side.name] = str(error)
+    calls[LIMIT] = _multiplied(products(layer, x, prod(batch), grad=how.grad), how.dtype)
+    clock = process_time_ns if how.threads == 1 else perf_counter_ns
+    return Readings(interleaved(calls, clock, how.seconds), missing)
+
+
+def interleaved(
+    calls: Mapping[str, Callable[[], object]], clock: Callable[[], int], seconds: float
+) -> dict[str, list[float]]:
+    """Nanoseconds for one run of each call, FEWEST to MOST readings, taken in turn."""
+    times = {name: _once(call, perf_counter_ns, 1) for name, call in calls.items()}
+    repeats = {name: max(1, int(SHORTEST // max(1.0, time))) for name, time in times.items()}
+    turn = sum(times[name] * repeats[name] for name in calls)
+    readings: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(max(FEWEST, min(MOST, int(seconds * 1e9 // max(1.0, turn))))):
+        for name, call in calls.items():
+            readings[name].append(_once(call, clock, repeats[name]))
+    return readings
+
+
+def _once(call: Callable[[], object], clock: Callable[[], int], repeats: int) -> float:
+    start = clock()
+    for _ in range(repeats):
+        call()
+    return (clock() - start) / repeats
+
+
+def data(layer: Layer, batch: Shape, x: Shape, how: How) -> dict[str, Array]:
+    """Normal floats under the layer's own names, offsets within two cells, with `grad` a dy."""
+    arrays: dict[str, Array] = {}
+    for label, part, shape in primitives(layer, x):
+        fill = ordinary(Case(part, shape, batch))
+        own = _loaded(fill, how.dtype)
+        if label:
+            kept = part.tensors(shape)
+            own = {f"{label}.{name}": array for name, array in own.items() if name in kept}
+            arrays.setdefault("x", _loaded(fill, how.dtype)["x"])
+        arrays |= own
+    if how.grad:
+        case = Case(layer, x, batch)
+        arrays["dy"] = case.draw("ordinary dy").standard_normal((*batch, *layer.output(x))).astype(how.dtype)
+    return arrays
+
+
+def _loaded(fill: Fill, dtype: str) -> dict[str, Array]:
+    return {name: array.astype(dtype) / fill.scales.get(name, 1) for name, array in fill.arrays.items()}
+
+
+def _prepared(side: Side, layer: Layer, arrays: dict[str, Array], how: How) -> Callable[[], object]:
+    """One run as a call without arguments; what a user would do once, like building the module, is done."""
+    found: Any = backend(side.backend)
+    module = importlib.import_module(found.__module__) if hasattr(found, "__module__") else found
+    getattr(module, "set_threads", lambda _: None)(how.threads)
+    given = {name: array for name, array in arrays.items() if name != "dy"}
+    if hasattr(found, "prepared"):
+        ready: Callable[[], object] = found.prepared(layer, given, arrays.get("dy"))
+        return ready
+    if not how.grad:
+        return partial(found.forward, layer, given, *([side.method] if side.method else []))
+    if not hasattr(found, "backward"):
+        raise Unsupported("it has no gradients")
+    return partial(found.backward, layer, given, arrays["dy"])
+
+
+def _multiplied(needed: list[Product], dtype: str) -> Callable[[], object]:
+    """numpy's own matrix products of those sizes, in blocks of columns, results in place."""
+    rng = np.random.default_rng(0)
+    steps: list[tuple[Array, Array, Array]] = []
+    for one in needed:
+        width = max(1, min(one.columns, BLOCK // max(1, one.times * max(one.inner, one.rows))))
+        a = rng.standard_normal((one.times, one.rows, one.inner), np.float32).astype(dtype)
+        b = rng.standard_normal((one.times, one.inner, width), np.float32).astype(dtype)
+        out = np.empty((one.times, one.rows, width), dtype)
+        steps += [(a, b, out)] * (one.columns // width)
+        rest = one.columns % width
+        steps += [(a, b[..., :rest], out[..., :rest])] * bool(rest)
+
+    def multiply() -> None:
+        for a, b, out in steps:
+            np.matmul(a, b, out=out)
+
+    return multiply
+
+
+TASKS: dict[str, Callable[..., Any]] = {"measure": measure, "environment": environment}
