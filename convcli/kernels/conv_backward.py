@@ -27,8 +27,9 @@ from convcli.kernels.arguments import (
     per_sample,
     quiet,
 )
-from convcli.kernels.conv import COLUMN_BYTES, source, wrapped
+from convcli.kernels.columns import COLUMN_BYTES
 from convcli.kernels.conv import auto as auto_conv
+from convcli.kernels.conv import source, wrapped
 from convcli.kernels.windows import blocks, last, padded, tap_boxes, windows
 
 if TYPE_CHECKING:

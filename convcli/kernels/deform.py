@@ -17,9 +17,10 @@ import numpy.typing as npt
 
 from convcli.kernels.arguments import Array, DeformCall, Numbers, deform_call, known, result
 from convcli.kernels.conv import wrapped
+from convcli.kernels.windows import runs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from convcli.axis import Padding
 
@@ -131,11 +132,6 @@ def added_up(cells: Array, rows: npt.NDArray[np.intp], shares: Array, out: Array
             np.einsum("mkc,mk->mc", values, shares[part], out=out[part])
         else:
             np.matmul(shares[part, None], values, out=out[part, None])
-
-
-def runs(count: int, most: int) -> Iterator[slice]:
-    """0 .. count cut into slices of at most `most`."""
-    return (slice(first, min(first + most, count)) for first in range(0, count, most))
 
 
 def surrounded(image: Array, og: int) -> Array:

@@ -214,13 +214,30 @@ def test_threads_do_not_share_anything() -> None:
     np.testing.assert_array_equal(found, expected)
 
 
-def test_a_dense_layer_takes_the_padded_input_and_a_bounded_buffer() -> None:
-    x, w = np.ones((1, 64, 224, 224), np.float32), np.ones((64, 64, 3, 3), np.float32)
+@pytest.mark.parametrize(
+    ("x", "weight", "stride"),
+    [
+        ((1, 64, 224, 224), (64, 64, 3, 3), 1),
+        ((1, 512, 28, 28), (512, 512, 3, 3), 1),
+        ((3, 512, 14, 14), (256, 512, 3, 3), 1),  # several samples in a block, and some channels at a time
+        ((8, 256, 7, 7), (1024, 256, 3, 3), 2),
+        ((2, 16, 40, 40), (8, 16, 25, 25), 1),
+        ((1, 512, 1599), (512, 512, 3), 2),
+        ((1, 64, 8, 28, 28), (64, 64, 3, 3, 3), 1),
+    ],
+)
+def test_a_dense_layer_takes_the_padded_input_and_two_mebibytes(
+    x: tuple[int, ...], weight: tuple[int, ...], stride: int
+) -> None:
+    cells, w = np.ones(x, np.float32), np.ones(weight, np.float32)
     tracemalloc.start()
-    y = kernels.conv(x, w, padding=1)
+    y = kernels.conv(cells, w, stride=stride, padding=1)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak <= 64 * 226 * 226 * 4 + y.nbytes + 4 * 2**20
+    padded = x[0] * x[1] * prod(size + 2 for size in x[2:]) * cells.itemsize
+    assert peak <= padded + y.nbytes + 2 * 2**20
+    inner = y[(..., *[slice(1, -1)] * (len(x) - 2))]
+    np.testing.assert_array_equal(inner, np.full(inner.shape, prod(weight[1:]), np.float32))
 
 
 def test_many_blocks_join_without_a_seam() -> None:
@@ -230,6 +247,19 @@ def test_many_blocks_join_without_a_seam() -> None:
             kernels.conv(x, w, padding=1, stride=stride, method="im2col"),
             kernels.conv(x, w, padding=1, stride=stride, method="taps"),
         )
+    deep, thin = (
+        integers((3, 300, 9, 10), np.float32),
+        integers((5, 300, 3, 3), np.float32, 1),
+    )  # some channels at a time
+    for count in (1, 3):
+        np.testing.assert_array_equal(
+            kernels.conv(deep[:count], thin, padding=1), kernels.conv(deep[:count], thin, padding=1, method="taps")
+        )
+    many = integers((2, 96, 40, 50), np.float32)  # long rows: some of the groups, and of the rows, at a time
+    few = integers((96, 3, 3, 3), np.float32, 1)
+    np.testing.assert_array_equal(
+        kernels.conv(many, few, padding=1, groups=32), kernels.conv(many, few, padding=1, groups=32, method="taps")
+    )
     wide = integers((2, 300, 3, 40), np.float32)  # depthwise: rows of 13 pixels, the last one shorter
     each = integers((300, 1, 3, 3), np.float32, 1)
     np.testing.assert_array_equal(
