@@ -19,11 +19,31 @@ if TYPE_CHECKING:
     from convcli.kernels.arguments import Array, Call
 
 COLUMN_BYTES = 2**20  # what a block of columns may take: half of a common second-level cache
+SMALL = 2**15  # numbers in the columns of a layer that is worked out at once
 HELD_BYTES = 7 * 2**18  # what a dense layer may hold besides its padded input: 1.75 MiB
 POSITIONS = 256  # positions that fill a product
 
 
 def im2col(call: Call) -> Array:
+    """weight (O, C*T) @ columns (C*T, P), a product per sample and group; block by block where the columns are many."""
+    if not small(call):
+        return blocked(call)
+    weight = call.weight.reshape(call.groups, len(call.weight) // call.groups, prod(call.weight.shape[1:]))
+    return (weight @ columns(call)).reshape(len(call.x), len(call.weight), *call.out)
+
+
+def columns(call: Call) -> Array:
+    """(N, groups, C/groups*T, P): for every position the cells that the kernel touches, copied."""
+    view = windows(padded(call), call.axes, call.out)
+    return view.reshape(len(view), call.groups, prod(call.weight.shape[1:]), prod(call.out))
+
+
+def small(call: Call) -> bool:
+    """Whether all columns at once are so few that working out blocks would take longer than the product."""
+    return len(call.x) * call.groups * prod(call.weight.shape[1:]) * prod(call.out) <= SMALL
+
+
+def blocked(call: Call) -> Array:
     """One product per block of positions: weight (O, C*T) @ columns (C*T, positions), in one bounded buffer.
 
     Of many groups a few at a time; of many channels some at a time, whose products are added up.
@@ -48,9 +68,9 @@ def im2col(call: Call) -> Array:
                 part = np.empty((len(weight[group]), outs, count), y.dtype)
             for channel in runs(channels, size.channels):
                 cells = view[group, channel][last(*box)]
-                columns = buffer[: cells.size].reshape(cells.shape)
-                columns[...] = cells
-                rows = columns.reshape(len(part), cells.shape[1] * taps, count)
+                block = buffer[: cells.size].reshape(cells.shape)
+                block[...] = cells
+                rows = block.reshape(len(part), cells.shape[1] * taps, count)
                 some = weight[group, :, channel.start * taps : channel.stop * taps]
                 if channel.start:
                     add_product(part, some, rows, room)
@@ -123,11 +143,11 @@ def long_rows(call: Call) -> Array:
         first = starts[group][last(*box)]
         *heads, run = first.shape
         length = (run - 1) * wide + width
-        columns = buffer[: prod(heads) * run * wide].reshape(*heads, run * wide)
-        columns[..., :length] = as_strided(
+        block = buffer[: prod(heads) * run * wide].reshape(*heads, run * wide)
+        block[..., :length] = as_strided(
             first, (*heads, length), (*first.strides[:-1], cells.itemsize), writeable=False
         )
         part = by_group[group][last(*box, slice(None))]
-        product = weight[group] @ columns.reshape(len(part), rows, prod(part.shape[2:-1]) * wide)
+        product = weight[group] @ block.reshape(len(part), rows, prod(part.shape[2:-1]) * wide)
         part[...] = product.reshape(*part.shape[:-1], wide)[..., :width]
     return y.reshape(len(cells), call.groups * outs, *call.out)

@@ -14,7 +14,7 @@ from numpy.lib.stride_tricks import as_strided
 from convcli.axis import Axis, Padding
 from convcli.errors import SpecError
 from convcli.kernels.arguments import Array, Call, Numbers, convolution_call, known, result
-from convcli.kernels.columns import im2col, long_rows
+from convcli.kernels.columns import im2col, long_rows, small
 from convcli.kernels.windows import last, padded, tap_boxes, windows
 
 if TYPE_CHECKING:
@@ -190,13 +190,18 @@ def conv_matrix(
 
 
 def auto(call: Call) -> Array:
-    """One tap is a plain product; one channel in and out per group is no product of matrices; the rest is im2col."""
-    if 1 < call.groups == call.x.shape[1] == len(call.weight):
-        return depthwise(call)
+    """One tap is a plain product; one channel in and out per group is no product of matrices; the rest is im2col.
+
+    What is small is im2col too, in a handful of calls to numpy.
+    """
     if prod(call.kernel) == 1:
         return pointwise(call)
-    narrow = call.groups > 1 and len(call.weight) < FEW_OUTS * call.groups
-    return long_rows(call) if narrow and len(call.axes) > 1 and call.strides[-2:] == (1, 1) else im2col(call)
+    if call.groups == 1 or small(call):
+        return im2col(call)
+    if call.groups == call.x.shape[1] == len(call.weight):
+        return depthwise(call)
+    narrow = len(call.weight) < FEW_OUTS * call.groups
+    return long_rows(call) if narrow and call.strides[-2:] == (1, 1) else im2col(call)
 
 
 METHODS: Mapping[str, Callable[[Call], Array]] = MappingProxyType(

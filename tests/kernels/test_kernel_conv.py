@@ -236,7 +236,7 @@ def test_a_dense_layer_takes_the_padded_input_and_two_mebibytes(
     tracemalloc.stop()
     padded = x[0] * x[1] * prod(size + 2 for size in x[2:]) * cells.itemsize
     assert peak <= padded + y.nbytes + 2 * 2**20
-    inner = y[(..., *[slice(1, -1)] * (len(x) - 2))]
+    inner = y[last(*[slice(1, -1)] * (len(x) - 2))]
     np.testing.assert_array_equal(inner, np.full(inner.shape, prod(weight[1:]), np.float32))
 
 
