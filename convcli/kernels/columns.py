@@ -39,8 +39,9 @@ def columns(call: Call) -> Array:
 
 
 def small(call: Call) -> bool:
-    """Whether all columns at once are so few that working out blocks would take longer than the product."""
-    return len(call.x) * call.groups * prod(call.weight.shape[1:]) * prod(call.out) <= SMALL
+    """Whether all columns at once, and the weight, are so few that calls to numpy take longer than what they do."""
+    numbers = len(call.x) * call.groups * prod(call.weight.shape[1:]) * prod(call.out)
+    return max(numbers, call.weight.size) <= SMALL
 
 
 def blocked(call: Call) -> Array:

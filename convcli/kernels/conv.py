@@ -15,11 +15,13 @@ from convcli.axis import Axis, Padding
 from convcli.errors import SpecError
 from convcli.kernels.arguments import Array, Call, Numbers, convolution_call, known, result
 from convcli.kernels.columns import im2col, long_rows, small
+from convcli.kernels.transforms import fft, winograd
 from convcli.kernels.windows import last, padded, tap_boxes, windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+ROUNDS = frozenset({"fft", "winograd"})  # the methods that round where nothing else does: auto never takes them
 MATRIX_ELEMENTS = 2**24  # C of y = Cx is for looking at: larger ones are refused
 INNER = 1536  # numbers in the depthwise form's innermost loop: those of three arrays are in the first-level cache
 SUMS_BYTES = 2**17  # what the depthwise form holds of the output, channels last
@@ -205,5 +207,5 @@ def auto(call: Call) -> Array:
 
 
 METHODS: Mapping[str, Callable[[Call], Array]] = MappingProxyType(
-    {"auto": auto, "loops": loops, "taps": taps, "im2col": im2col, "matrix": matrix}
+    {"auto": auto, "loops": loops, "taps": taps, "im2col": im2col, "matrix": matrix, "fft": fft, "winograd": winograd}
 )

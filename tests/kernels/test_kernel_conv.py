@@ -21,8 +21,8 @@ from convcli.kernels.windows import blocks, last
 if TYPE_CHECKING:
     from convcli.kernels.arguments import Array
 
-FAST = [name for name in kernels.METHODS["conv"] if name != "loops"]
-METHODS = kernels.METHODS["conv"]
+METHODS = [name for name in kernels.METHODS["conv"] if name not in kernels.ROUNDS]
+FAST = [name for name in METHODS if name != "loops"]
 
 
 def arrays(case: Case, dtype: Any = np.float32) -> tuple[Array, Array, Array]:
@@ -40,6 +40,41 @@ def test_every_method_equals_the_loops_bit_for_bit(case: Case, dtype: Any) -> No
         y = kernels.conv(x, w, b, **case.keywords, method=method)
         assert y.dtype == dtype
         np.testing.assert_array_equal(y, expected, err_msg=method)
+
+
+@law(conv_cases(), st.sampled_from((np.float16, np.float32, np.float64)))
+def test_methods_that_round_are_close(case: Case, dtype: Any) -> None:
+    case = replace(case, kernel=(3,) * len(case.kernel), stride=(1,) * len(case.stride), dilation=(1,) * len(case.out))
+    wide = tuple(size + 2 for size in case.space)
+    x, w, b = arrays(replace(case, space=wide), dtype)
+    expected = kernels.conv(x, w, b, **case.keywords)
+    for method in sorted(kernels.ROUNDS):
+        y = kernels.conv(x, w, b, **case.keywords, method=method)
+        assert (y.dtype, y.shape) == (expected.dtype, expected.shape)
+        np.testing.assert_allclose(y, expected, rtol=0, atol=1e-9 if dtype is np.float64 else 0.05)
+
+
+@law(conv_cases())
+def test_the_fourier_transform_takes_any_stride_and_dilation(case: Case) -> None:
+    x, w, b = arrays(case, np.float64)
+    y = kernels.conv(x, w, b, **case.keywords, method="fft")
+    np.testing.assert_allclose(y, kernels.conv(x, w, b, **case.keywords), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("method", sorted(kernels.ROUNDS))
+def test_what_rounds_takes_no_integers(method: str) -> None:
+    x, w = integers((1, 2, 5), np.int64), integers((3, 2, 3), np.int64, 1)
+    with pytest.raises(SpecError, match="rounds") as caught:
+        kernels.conv(x, w, method=method)
+    assert caught.value.problems[0].path == ("method",)
+
+
+def test_winograd_is_for_kernels_of_three_taps() -> None:
+    x, w = integers((1, 2, 9), np.float64), integers((3, 2, 5), np.float64, 1)
+    with pytest.raises(SpecError, match="3 taps"):
+        kernels.conv(x, w, method="winograd")
+    with pytest.raises(SpecError, match="3 taps"):
+        kernels.conv(x, w[..., :3], stride=2, method="winograd")
 
 
 @pytest.mark.torch
