@@ -169,7 +169,7 @@ def few_phases(call: Call) -> bool:
 def auto(call: Call) -> Array:
     """The phases copy the weights and reread x: that pays on large maps, with channels to fill a product."""
     numbers = len(call.x) * prod(call.out) * call.weight.shape[1]
-    if max(numbers * call.groups, call.weight.size) <= SMALL:
+    if max(numbers * call.groups, call.x.size, call.weight.size) <= SMALL:
         return phases(call) if few_phases(call) else scatter(call)
     large = call.weight.size <= numbers
     return phases(call) if large and (call.groups > 1 or call.weight.shape[1] >= 16) else scatter(call)
