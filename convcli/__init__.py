@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from convcli.records import summarize
     from convcli.spec.load import load, parse
     from convcli.timing.run import bench
+    from convcli.verifier.explain.replay import replay
+    from convcli.verifier.fuzz.run import fuzz
     from convcli.verifier.own import verify_kernel
     from convcli.verifier.run import verify
 
@@ -27,9 +29,11 @@ __all__ = [
     "SpecError",
     "__version__",
     "bench",
+    "fuzz",
     "kernels",
     "load",
     "parse",
+    "replay",
     "summarize",
     "verify",
     "verify_kernel",
@@ -37,8 +41,10 @@ __all__ = [
 
 _HOMES = {
     "bench": "convcli.timing.run",
+    "fuzz": "convcli.verifier.fuzz.run",
     "load": "convcli.spec.load",
     "parse": "convcli.spec.load",
+    "replay": "convcli.verifier.explain.replay",
     "summarize": "convcli.records",
     "verify": "convcli.verifier.run",
     "verify_kernel": "convcli.verifier.own",

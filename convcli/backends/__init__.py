@@ -37,7 +37,11 @@ class Facts(msgspec.Struct, frozen=True):
 
 
 class Backend(Protocol):
-    """What the verifier asks of an implementation. `ROUNDS = True` marks one that rounds by nature (Winograd, FFT)."""
+    """What the verifier asks of an implementation. `ROUNDS = True` marks one that rounds by nature (Winograd, FFT).
+
+    `FORMATS` names the formats it computes in that numpy has no type for ("bfloat16"). It is then called with the
+    format's name as one more argument, for float32 arrays of such numbers, and gives its result as such an array.
+    """
 
     def versions(self) -> dict[str, str]:
         """Names and versions of the libraries that do the work."""
@@ -74,6 +78,7 @@ REGISTERED: Mapping[str, _Installed] = {
     "onnxruntime": _Installed("onnxruntime", "convcli.backends.onnxruntime", "pip install onnxruntime onnx"),
     "onnx-reference": _Installed("onnx", "convcli.backends.onnx_reference", "pip install onnx"),
     "jax": _Installed("jax", "convcli.backends.jax", "pip install jax"),
+    "tensorflow": _Installed("tensorflow", "convcli.backends.tensorflow", "pip install tensorflow-cpu"),
 }
 
 

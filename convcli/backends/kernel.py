@@ -1,4 +1,4 @@
-"""The user's own function as a backend: called as `kernels.conv`, `conv_transpose` or `deform_conv2d` is.
+"""The user's own function as a backend: called as `kernels.conv`, `conv_transpose`, `deform_conv2d` or `..._backward`.
 
 It gets numpy arrays or torch tensors and normalised keywords: a tuple with a number per axis, `padding` a
 (before, after) pair per axis. This module loads neither convcli's kernels nor torch unless the user's code does.
@@ -7,29 +7,21 @@ It gets numpy arrays or torch tensors and normalised keywords: a tuple with a nu
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
-import pickle
 import re
-import sys
-import traceback
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 
 from convcli.backends import Unsupported
 from convcli.backends.compose import composed
-from convcli.errors import SpecError
 from convcli.layers import Conv, ConvTranspose, Layer
 
 if TYPE_CHECKING:
     from convcli.backends import Array, Arrays
 
-KINDS_OF_ARRAYS = ("numpy", "torch")
 OPTIONS = frozenset({"stride", "padding", "dilation", "output_padding", "groups", "padding_mode"})
 POSITIONAL: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -38,30 +30,20 @@ POSITIONAL: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "deform_conv": ("x", "offset", "weight", "bias", "mask"),
     }
 )
-
-
-class Target(msgspec.Struct, frozen=True):
-    """Where a kernel is: `place` as typed, seen from `folder`, or the function itself, `pickled`.
-
-    arrays: what it is given, "numpy" or "torch".
-    """
-
-    place: str
-    arrays: str = "numpy"
-    folder: str = ""
-    pickled: bytes = b""
-
-    @property
-    def name(self) -> str:
-        """What the report calls it."""
-        return self.place.rpartition(":")[2] or "kernel"
+BACKWARD: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "conv": ("dy", "x", "weight"),
+        "conv_transpose": ("dy", "x", "weight"),
+        "deform_conv": ("dy", "x", "offset", "weight", "mask"),
+    }
+)
 
 
 class Kernel:
     """A function as a backend, but that it can only run; composites are run part by part."""
 
     def __init__(self, function: Callable[..., Any], arrays: str = "numpy"):
-        self._function, self._arrays = function, arrays
+        self._function, self._arrays, self._format = function, arrays, ""
         try:
             self._parameters: Mapping[str, inspect.Parameter] | None = inspect.signature(function).parameters
         except (TypeError, ValueError):  # written in C: it is asked by calling it
@@ -77,15 +59,59 @@ class Kernel:
         """y of `layer`. Raises Unsupported for what the function does not take."""
         return composed(layer, arrays, self._primitive)
 
+    def answers(self, role: str, layer: Layer, arrays: Arrays, dtype: str = "") -> dict[str, Array]:
+        """What it computes in that role: {"y": y}, or the gradients by their arrays' names, for `arrays["dy"]`.
+
+        dtype: bfloat16, of which numpy has none, or what the arrays have.
+        """
+        self._format = dtype if dtype == "bfloat16" else ""
+        if self._format and self._arrays != "torch":
+            raise Unsupported("numpy has no bfloat16; torch tensors (--arrays torch) have")
+        if role == "forward":
+            return {"y": self.forward(layer, arrays)}
+        own = {name: array for name, array in arrays.items() if name != "dy"}
+        found = (self.autograd if role == "autograd" else self.backward)(layer, own, arrays["dy"])
+        return {name: gradient for name, gradient in found.items() if name in own}  # a bias that is not there, say
+
+    def backward(self, layer: Layer, arrays: Arrays, dy: Array) -> dict[str, Array]:
+        """The gradients that the function returns, of a layer without parts; None stands for one that is not there."""
+        found = self._run(BACKWARD[layer.kind], layer, {**arrays, "dy": dy})
+        names = POSITIONAL[layer.kind]
+        expected = ", ".join("d" + {"weight": "w", "bias": "b"}.get(name, name) for name in names)
+        if not isinstance(found, tuple | list) or len(found) != len(names):
+            count = f" of {len(found)}" if isinstance(found, tuple | list) else ""
+            raise TypeError(f"the kernel returned {type(found).__name__}{count}, not ({expected})")
+        pairs = zip(names, found, strict=True)
+        return {name: returned(given, self._format) for name, given in pairs if given is not None}
+
+    def autograd(self, layer: Layer, arrays: Arrays, dy: Array) -> dict[str, Array]:
+        """The gradients that torch's autograd finds through the function, of a layer without parts."""
+        leaves = {name: self._tensor(array).requires_grad_() for name, array in arrays.items()}
+        y = self._run(POSITIONAL[layer.kind], layer, leaves)
+        if not getattr(y, "requires_grad", False):
+            raise TypeError("the kernel's result is cut off from its inputs: autograd finds no gradient through it")
+        y.backward(self._tensor(dy).to(y.device))
+        return {name: returned(leaf.grad, self._format) for name, leaf in leaves.items() if leaf.grad is not None}
+
     def _primitive(self, layer: Layer, arrays: Arrays) -> Array:
-        inputs = [None if arrays.get(name) is None else self._handed(arrays[name]) for name in POSITIONAL[layer.kind]]
+        return returned(self._run(POSITIONAL[layer.kind], layer, arrays), self._format)
+
+    def _run(self, names: tuple[str, ...], layer: Layer, arrays: Mapping[str, Any]) -> Any:
+        """What the function returns for these arrays."""
+        inputs = [None if arrays.get(name) is None else self._handed(arrays[name]) for name in names]
         try:
-            return returned(self._called(POSITIONAL[layer.kind], inputs, keywords(layer)))
+            return self._called(names, inputs, keywords(layer))
         except NotImplementedError as error:
             raise Unsupported(f"NotImplementedError: {error}".removesuffix(": ")) from error
 
-    def _handed(self, array: Array) -> Any:
-        return importlib.import_module("torch").from_numpy(array) if self._arrays == "torch" else array
+    def _handed(self, array: Any) -> Any:
+        convert = self._arrays == "torch" and isinstance(array, np.ndarray)
+        return self._tensor(array) if convert else array
+
+    def _tensor(self, array: Array) -> Any:
+        torch = importlib.import_module("torch")
+        tensor = torch.from_numpy(array)
+        return tensor.to(torch.bfloat16) if self._format else tensor
 
     def _called(self, names: tuple[str, ...], inputs: list[Any], given: dict[str, Any]) -> Any:
         """The function's answer, without what it does not take and this layer does not use."""
@@ -155,86 +181,17 @@ def _positional(parameters: Mapping[str, inspect.Parameter], names: tuple[str, .
     return inputs[:room]
 
 
-def returned(y: Any) -> Array:
-    """The result as a numpy array. Raises TypeError when it is none of numbers."""
+def returned(y: Any, dtype: str = "") -> Array:
+    """The result as a numpy array, bfloat16 in single precision. Raises TypeError when it is none of numbers."""
     if hasattr(y, "detach") and hasattr(y, "cpu"):  # a torch tensor, wherever it is
         y = y.detach().cpu()
+        kind = str(y.dtype).removeprefix("torch.")
+        if dtype and kind != dtype:
+            raise TypeError(f"the kernel returned a tensor of {kind}, not of {dtype}")
+        y = y.float() if kind == "bfloat16" else y
     if not hasattr(y, "__array__"):
         raise TypeError(f"the kernel returned {type(y).__name__}, not an array")
     found = np.asarray(y)
     if found.dtype.kind not in "fiub":
         raise TypeError(f"the kernel returned an array of {found.dtype}")
     return found
-
-
-def function_at(target: Target) -> Callable[..., Any]:
-    """The function, imported here. Raises SpecError with what is wrong with the place."""
-    if target.pickled:
-        try:
-            found: Any = pickle.loads(target.pickled)  # noqa: S301 - of our own parent's making
-        except BaseException as error:
-            raise _unusable(target, f"it cannot be taken to another process: {_said(error)}") from error
-        return _callable(target, found)
-    place, _, name = target.place.rpartition(":")
-    if not place or not name:
-        raise _unusable(target, "this names no function", "package.module:function or path/to/file.py:function")
-    if place.endswith(".py") or "/" in place or "\\" in place:
-        module = _file(target, Path(target.folder) / Path(place).expanduser())
-    else:
-        if target.folder not in sys.path:
-            sys.path.append(target.folder)  # last: nothing installed is hidden by a file that happens to lie there
-        module = _module(target, place)
-    found = module
-    for step in name.split("."):
-        if not hasattr(found, step):
-            there = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-            raise _unusable(target, f"there is no {name} in {place}", ", ".join(there[:20]))
-        found = getattr(found, step)
-    return _callable(target, found)
-
-
-def _callable(target: Target, found: Any) -> Callable[..., Any]:
-    if not callable(found):
-        raise _unusable(target, f"{target.name} is not a function but {type(found).__name__}")
-    return found  # type: ignore[no-any-return]
-
-
-def _file(target: Target, path: Path) -> ModuleType:
-    if not path.is_file():
-        raise _unusable(target, f"there is no file {path.name} in {path.parent}")
-    name = f"kernel_{re.sub(r'[^0-9a-zA-Z_]', '_', path.stem)}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise _unusable(target, "this is not a Python file", "path/to/file.py:function")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    sys.path.append(str(path.parent))
-    try:
-        spec.loader.exec_module(module)
-    except BaseException as error:
-        raise _unusable(target, f"importing it raises {_said(error)}") from error
-    return module
-
-
-def _module(target: Target, name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
-            raise _unusable(target, f"there is no module {error.name}") from error
-        raise _unusable(target, f"importing it raises {_said(error)}") from error
-    except BaseException as error:
-        raise _unusable(target, f"importing it raises {_said(error)}") from error
-
-
-def _unusable(target: Target, message: str, allowed: str = "") -> SpecError:
-    return SpecError(f"{target.place}: {message}", field="--kernel", allowed=allowed)
-
-
-def _said(error: BaseException) -> str:
-    """SyntaxError: '(' was never closed (conv.py, line 3)"""
-    text = f"{type(error).__name__}: {error}".removesuffix(": ").replace("\n", " ")
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<")]
-    if isinstance(error, SyntaxError) or not frames:
-        return text
-    return f"{text} ({Path(frames[-1].filename).name}, line {frames[-1].lineno})"

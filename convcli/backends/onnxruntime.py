@@ -40,6 +40,7 @@ def facts(layer: Layer, shape: Shape) -> Facts:
 
 def _session(model: Any, inputs: dict[str, Any]) -> Array:
     options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what it refuses is told by its exceptions
     options.intra_op_num_threads = _threads
     try:
         session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

@@ -9,6 +9,7 @@ import itertools
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -28,6 +29,7 @@ TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate", "circular": "circular"}
 LACKING = ("not implemented for", "custom C++ ops", "Could not run")  # how torch says that it has no such kernel
 INPUTS = frozenset({"x", "offset", "mask"})
+FORMATS = frozenset({"bfloat16"})
 
 try:
     import torchvision.ops as _found
@@ -54,25 +56,25 @@ def set_threads(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def forward(layer: Layer, arrays: Arrays) -> Array:
-    """y of `layer`: its module with these parameters, run on these inputs."""
+def forward(layer: Layer, arrays: Arrays, dtype: str = "") -> Array:
+    """y of `layer`: its module with these parameters, run on these inputs, in one of FORMATS or the arrays' dtype."""
     with torch.no_grad():
-        y, _ = _output(layer, arrays)
-    return cast("Array", y.numpy())
+        y, _ = _output(layer, arrays, dtype)
+    return _array(y)
 
 
-def backward(layer: Layer, arrays: Arrays, dy: Array) -> dict[str, Array]:
+def backward(layer: Layer, arrays: Arrays, dy: Array, dtype: str = "") -> dict[str, Array]:
     """The gradient of every array, by autograd."""
     with _refusals():
-        y, leaves = _output(layer, arrays)
-        found = torch.autograd.grad(y, list(leaves.values()), torch.from_numpy(dy), materialize_grads=True)
-    return {name: gradient.numpy() for name, gradient in zip(leaves, found, strict=True)}
+        y, leaves = _output(layer, arrays, dtype)
+        found = torch.autograd.grad(y, list(leaves.values()), _tensor(dy, dtype), materialize_grads=True)
+    return {name: _array(gradient) for name, gradient in zip(leaves, found, strict=True)}
 
 
 def prepared(layer: Layer, arrays: Arrays, dy: Array | None = None) -> Callable[[], object]:
     """The layer as a call without arguments, its module built once; with dy, of its gradients alone."""
-    y, leaves = _output(layer, arrays)
     if dy is not None:
+        y, leaves = _output(layer, arrays, "")
         seed = torch.from_numpy(dy)
         return lambda: torch.autograd.grad(y, list(leaves.values()), seed, retain_graph=True)
     _, x = split_batch(tuple(arrays["x"].shape), len(layer.axes))
@@ -88,12 +90,22 @@ def prepared(layer: Layer, arrays: Arrays, dy: Array | None = None) -> Callable[
     return run
 
 
-def _output(layer: Layer, arrays: Arrays) -> tuple[Tensor, dict[str, Tensor]]:
+def _tensor(array: Array, dtype: str) -> Tensor:
+    tensor = torch.from_numpy(array)
+    return tensor.to(getattr(torch, dtype)) if dtype else tensor
+
+
+def _array(tensor: Tensor) -> Array:
+    """As numpy has it: bfloat16 in single precision."""
+    return cast("Array", (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).numpy())
+
+
+def _output(layer: Layer, arrays: Arrays, dtype: str) -> tuple[Tensor, dict[str, Tensor]]:
     """(y, the inputs and parameters that it depends on)"""
-    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    tensors = {name: _tensor(array, dtype) for name, array in arrays.items()}
     inputs = {name: tensors.pop(name).requires_grad_() for name in INPUTS & set(tensors)}
     _, x = split_batch(tuple(inputs["x"].shape), len(layer.axes))
-    network = module(layer, x)
+    network = _kept(layer, x)
     with _refusals():
         network.load_state_dict(tensors, assign=True)
         leaves: dict[str, Tensor] = {**inputs, **dict(network.named_parameters())}
@@ -138,6 +150,9 @@ def accepts(type_: str, fields: Mapping[str, Any], shapes: Mapping[str, Shape]) 
 def module(layer: Layer, x: Shape) -> nn.Module:
     """The layer as PyTorch's own module, its parameters not yet there."""
     return MODULES[layer.kind](layer, x)
+
+
+_kept = lru_cache(maxsize=64)(module)  # a tiny layer costs less than its module, and is run some ten times
 
 
 def _conv_module(layer: Conv, x: Shape) -> nn.Module:

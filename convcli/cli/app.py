@@ -18,6 +18,7 @@ COMMANDS = {
     "summary": "convcli.cli.calculator",
     "verify": "convcli.cli.verify",
     "bench": "convcli.cli.bench",
+    "fuzz": "convcli.cli.fuzz",
     "schema": "convcli.cli.schema",
 }
 

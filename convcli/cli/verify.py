@@ -14,6 +14,8 @@ from convcli.cli.sources import plans_of
 from convcli.errors import SpecError
 from convcli.spec.amounts import amount
 
+DTYPES = ("float64", "float32", "float16", "bfloat16")
+
 
 @takes(layer=LayerFlags, report=ReportFlags)
 def verify(
@@ -25,10 +27,16 @@ def verify(
     dtype: Annotated[
         list[str] | None,
         typer.Option(
-            "--dtype", metavar="DTYPE", help="float64 or float32; repeatable. Both, if left out.", show_default=False
+            "--dtype",
+            metavar="DTYPE",
+            help="float64, float32, float16 or bfloat16; repeatable. The first two, if left out.",
+            show_default=False,
         ),
     ] = None,
-    grad: Annotated[bool, typer.Option("--grad", help="Check every gradient against torch's autograd too.")] = False,
+    grad: Annotated[
+        bool,
+        typer.Option("--grad", help="Check every gradient too: against autograd, or autograd's through your --kernel."),
+    ] = False,
     prove: Annotated[
         bool, typer.Option("--prove", help="Prove macs_nonpad by running layers of ones, on both sides.")
     ] = False,
@@ -63,17 +71,45 @@ def verify(
             show_default=False,
         ),
     ] = None,
+    kernel_grad: Annotated[
+        str | None,
+        typer.Option(
+            "--kernel-grad",
+            metavar="PLACE:FUNCTION",
+            help="Test a backward of your own, with --kernel or alone: (dx, dw, db) of (dy, x, weight, ...).",
+            show_default=False,
+        ),
+    ] = None,
     arrays: Annotated[
         str, typer.Option("--arrays", metavar="LIBRARY", help="What --kernel is given: numpy arrays or torch tensors.")
     ] = "numpy",
     against: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--against",
             metavar="BACKEND",
-            help="The other side: torch, onnxruntime, onnx-reference, jax, or a backend of your own as module:name.",
+            help="torch (the default), onnxruntime, onnx-reference, jax, tensorflow, or your own as module:name.",
+            show_default=False,
         ),
-    ] = "torch",
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain/--no-explain", help="Take failures apart: what is wrong, and the smallest case.")
+    ] = True,
+    save_failures: Annotated[
+        str | None,
+        typer.Option(
+            "--save-failures", metavar="DIR", help="Keep the data of every failed check as .npz.", show_default=False
+        ),
+    ] = None,
+    replay: Annotated[
+        str | None,
+        typer.Option(
+            "--replay",
+            metavar="FILE.npz",
+            help="Run the data of a saved failure again, with --kernel or --against on another implementation.",
+            show_default=False,
+        ),
+    ] = None,
     self_test: Annotated[
         bool, typer.Option("--self-test", help="Test the verifier itself, on wrong and right implementations.")
     ] = False,
@@ -98,12 +134,17 @@ def verify(
         raise SpecError("--seeds says how long --self-test runs, and there is none")
     dtypes = tuple(dtype or ("float64", "float32"))
     for name in dtypes:
-        if name not in {"float64", "float32"}:
-            raise SpecError(f"--dtype {name} is not known", allowed="float64, float32")
-    if kernel and against != "torch":
-        raise SpecError("--kernel and --against exclude each other: a kernel is checked against convcli itself")
-    if arrays != "numpy" and kernel is None:
+        if name not in DTYPES:
+            raise SpecError(f"--dtype {name} is not known", allowed=", ".join(DTYPES))
+    own = "--kernel" if kernel is not None else "--kernel-grad" if kernel_grad is not None else ""
+    if own and against is not None:
+        raise SpecError(f"{own} and --against exclude each other: a kernel is checked against convcli itself")
+    if arrays != "numpy" and not own:
         raise SpecError(f"--arrays {arrays} says what --kernel is given, and there is none")
+    if grad and kernel and not kernel_grad and arrays == "numpy":
+        raise SpecError("--grad: nothing differentiates numpy arrays", allowed="--kernel-grad names the backward")
+    if replay is not None:
+        _replay(replay, sink, layer, against, kernel, kernel_grad, arrays, timeout)
     plans = plans_of(layer)
     from convcli.verifier.own import target
     from convcli.verifier.run import verify as verify_plans
@@ -118,12 +159,42 @@ def verify(
             jobs=jobs,
             only=tuple(only or ()),
             fail_fast=fail_fast,
-            max_memory=None if max_memory is None else memory_bytes(max_memory),
+            max_memory=None if max_memory is None else bytes_of(max_memory),
             timeout=timeout,
-            against=against,
-            kernel=target(kernel, arrays) if kernel is not None else None,
+            against="torch" if against is None else against,
+            explain=explain,
+            save_failures=save_failures,
+            kernel=None if kernel is None else target(kernel, arrays),
+            kernel_grad=None if kernel_grad is None else target(kernel_grad, arrays, "backward"),
             progress=progress,
         )
+    sink.emit(outcome)
+    raise Ended(outcome.exit_code)
+
+
+def _replay(
+    path: str,
+    sink: Sink,
+    layer: LayerFlags,
+    against: str | None,
+    kernel: str | None,
+    kernel_grad: str | None,
+    arrays: str,
+    timeout: float,
+) -> NoReturn:
+    """A saved failure has its layer and its data: there is nothing else to say."""
+    if any(getattr(layer, name) for name in layer.__struct_fields__):
+        raise SpecError("--replay names the layer and its data: give no other layer and no input")
+    from convcli.verifier.explain.replay import replay
+    from convcli.verifier.own import target
+
+    outcome = replay(
+        path,
+        against=against,
+        kernel=None if kernel is None else target(kernel, arrays),
+        kernel_grad=None if kernel_grad is None else target(kernel_grad, arrays, "backward"),
+        timeout=timeout,
+    )
     sink.emit(outcome)
     raise Ended(outcome.exit_code)
 
@@ -154,8 +225,8 @@ def progress_bar(*, quiet: bool) -> Iterator[Callable[[int, int, str], None] | N
         yield lambda done, total, name: bar.update(task, completed=done, total=total, description=name)
 
 
-def memory_bytes(typed: str) -> int:
-    """8GB as a number, for --max-memory."""
+def bytes_of(typed: str) -> int:
+    """8GB as a number. Raises SpecError."""
     try:
         return amount(typed)
     except SpecError as error:

@@ -11,10 +11,11 @@ from convcli.errors import SpecError
 if TYPE_CHECKING:
     from convcli.records import Report
     from convcli.timing.record import Bench
+    from convcli.verifier.fuzz.results import FuzzOutcome
     from convcli.verifier.self_test import SelfTest
     from convcli.verifier.verdict import Outcome
 
-    Record = Report | Outcome | SelfTest | Bench
+    Record = Report | Outcome | SelfTest | FuzzOutcome | Bench
 
 FORMATS = ("text", "json", "csv", "markdown", "junit", "github")
 ENDINGS = {".json": "json", ".md": "markdown", ".csv": "csv", ".xml": "junit", ".txt": "text"}

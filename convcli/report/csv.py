@@ -64,7 +64,7 @@ def _layers(record: NetworkRecord, places: dict[str, Order]) -> Iterator[Cells]:
 
 def _outcome(outcome: Outcome) -> str:
     header = ["source", "line", "layer", "type", "layer_status", "check", "method", "dtype", "status"]
-    header += ["max_abs_error", "bound_ratio", "worst_index", "detail", "seconds", "repro"]
+    header += ["max_abs_error", "bound_ratio", "statistical_ratio", "worst_index", "detail", "seconds", "repro"]
     return _table(header, [row for layer in outcome.layers for row in _checks(layer)])
 
 

@@ -13,7 +13,7 @@ from convcli.records import LayerRecord, NetworkRecord, Report
 from convcli.report.sheet import Sheet, drawn
 from convcli.report.table import convention_lines, heading, in_all, sentence
 from convcli.report.units import digits, printable, shape
-from convcli.report.verdicts import checks, findings, label, last_line, words
+from convcli.report.verdicts import checks, explained, findings, last_line, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,11 +123,11 @@ def _sheet(sheet: Sheet) -> Iterator[str]:
 
 def _verdict(layer: LayerVerdict) -> str:
     found = [
-        ": ".join(filter(None, [label(check), words(check.status), "; ".join(findings(check))]))
+        ": ".join(filter(None, [check.label, words(check.status), "; ".join(findings(check))]))
         for check in checks(layer)
         if not check.status.good
     ]
-    message = "\n".join([*found, *filter(None, [layer.repro])])
+    message = "\n".join([*found, *explained(layer, whole=False), *filter(None, [layer.repro])])
     title = f"{printable(layer.name)} {printable(layer.type)}: {words(layer.status)}"
     return command(
         "error" if layer.status.bad else "warning", message, title=title, source=layer.source, line=layer.line

@@ -11,7 +11,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from convcli.records import LayerRecord, Report
 from convcli.report.flat import flat, layer_and_parts, written
 from convcli.report.sheet import Sheet, drawn
-from convcli.report.verdicts import checks, findings, label
+from convcli.report.verdicts import checks, explained, findings
 
 if TYPE_CHECKING:
     from convcli.report import Record
@@ -54,14 +54,15 @@ def _numbers(source: str, layer: LayerRecord) -> TestCase:
 
 
 def _checked(layer: LayerVerdict, check: Check) -> TestCase:
-    case = _case(layer.source, layer.name, label(check))
+    case = _case(layer.source, layer.name, check.label)
     case.time = check.seconds
     if check.status.good:
         return case
     kind = Skipped if check.status.idle else Error if check.status in ERRORS else Failure
     found = findings(check) or (check.status,)
     result = kind(legal(found[0]), check.status)
-    result.text = legal("\n".join([*found, *filter(None, [layer.repro])]))
+    reasons = explained(layer) if layer.explanation and layer.explanation.check == check.label else ()
+    result.text = legal("\n".join([*found, *reasons, *filter(None, [layer.repro])]))
     case.result = [result]
     return case
 

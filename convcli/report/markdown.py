@@ -104,7 +104,7 @@ def _failures(outcome: Outcome) -> Iterator[str]:
             (
                 printable(layer.name),
                 verdicts.place(layer),
-                verdicts.label(check),
+                check.label,
                 verdicts.words(check.status),
                 _found(check),
             )

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from convcli.report import Record
     from convcli.verifier.verdict import Outcome
 
-SHEETS = {"Bench": "convcli.report.bench", "SelfTest": "convcli.report.self_test"}
+SHEETS = {
+    "Bench": "convcli.report.bench",
+    "FuzzOutcome": "convcli.report.fuzzing",
+    "SelfTest": "convcli.report.self_test",
+}
 
 
 class Case(msgspec.Struct, frozen=True):

@@ -45,13 +45,13 @@ def tables(outcome: Outcome, *, quiet: bool = False) -> tuple[Table, ...]:
 
 
 def blocks(outcome: Outcome, *, verbose: bool = False, quiet: bool = False) -> tuple[Block, ...]:
-    """The layers to speak of: bad and idle ones; with `verbose` all, with all their checks; `quiet` only bad ones.
+    """The layers to speak of: bad, idle, warned of; with `verbose` all, with all their checks; `quiet` only bad ones.
 
     Layers idle for the same reason share a block: without torch that is every layer of a network.
     """
     made: dict[object, list[Block]] = {}
     for number, layer in enumerate(outcome.layers):
-        if layer.status.bad or ((verbose or layer.status.idle) and not quiet):
+        if layer.status.bad or ((verbose or layer.status.idle or any(c.warns for c in layer.checks)) and not quiet):
             block = _block(layer, verbose=verbose)
             shared = layer.status.idle and not verbose
             made.setdefault((block.status, block.paragraphs) if shared else number, []).append(block)
@@ -63,12 +63,6 @@ def checks(layer: LayerVerdict) -> tuple[Check, ...]:
     if any(check.status is layer.status for check in layer.checks):
         return layer.checks
     return (*layer.checks, Check("layer", "", layer.status, detail=layer.reason))
-
-
-def label(check: Check) -> str:
-    """The check with its data type: forward [float32]; the bound stage is named, exact is the rule."""
-    kind = ", ".join(filter(None, [check.dtype, "bound" if check.method == "bound" else ""]))
-    return f"{check.name} [{kind}]" if kind else check.name
 
 
 def place(layer: LayerVerdict) -> str:
@@ -87,6 +81,24 @@ def findings(check: Check) -> tuple[str, ...]:
     if check.bound_ratio is not None:
         lines.append(f"error/bound {check.bound_ratio:.3g}")
     return tuple(lines)
+
+
+def explained(layer: LayerVerdict, *, whole: bool = True) -> tuple[str, ...]:
+    """Why a check failed, line by line; not `whole`, without the products and the script."""
+    found = layer.explanation
+    if not found:
+        return ()
+    least = found.smallest
+    lines = [f"why {found.check} failed:"]
+    lines += [f"  {line}" for line in found.contributions[: None if whole else 1]]
+    lines += [f"  looks like {guess}" for guess in found.looks_like]
+    lines += [f"  {found.votes}"] if found.votes else []
+    if least:
+        lines += [f"  smallest layer that fails like this: {least.layer} on {'x'.join(map(str, least.input))}"]
+        lines += [f"    {line}" for line in (least.data, least.repro) if line]
+        lines += [f"    {line}" for line in least.python.splitlines()] if whole else []
+    lines += [f"  {found.note}"] if found.note else []
+    return tuple(printable(line) for line in lines)
 
 
 def words(status: str) -> str:
@@ -147,11 +159,12 @@ def _proof(layer: LayerVerdict) -> str | None:
 
 
 def _block(layer: LayerVerdict, *, verbose: bool) -> Block:
-    shown = [check for check in checks(layer) if verbose or not check.status.good]
+    shown = [check for check in checks(layer) if verbose or check.warns or not check.status.good]
     title = "  ".join(printable(part) for part in (layer.name, layer.type, place(layer)) if part)
     reason = tuple(printable(line) for line in layer.reason.splitlines())
     said = any(check.detail == layer.reason for check in shown)
     paragraphs = ((reason,) if reason and not said else ()) + tuple(_paragraph(check) for check in shown)
+    paragraphs += (explained(layer),) if layer.explanation else ()
     return Block(title, layer.status, paragraphs, "" if layer.status.good else printable(layer.repro))
 
 
@@ -162,7 +175,7 @@ def _together(blocks: list[Block]) -> Block:
 
 
 def _paragraph(check: Check) -> tuple[str, ...]:
-    head = f"{label(check)}: {words(check.status)}"
+    head = f"{check.label}: {words(check.status)}{', with a warning' if check.warns else ''}"
     found = findings(check)
     if len(found) <= 1:
         return (": ".join((head, *found)),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, TypeVar, get_type_hints
 
 import msgspec
@@ -39,10 +40,10 @@ def shown(value: object) -> str:
 def _problems(data: object, struct: type[T]) -> list[Problem]:
     if not isinstance(data, Mapping):
         return [Problem(f"{shown(data)} is not a mapping", allowed="a mapping of fields")]
-    hints = get_type_hints(struct, include_extras=True)
-    known = tuple(field.encode_name for field in msgspec.structs.fields(struct))
+    hints, fields = _described(struct)
+    known = tuple(field.encode_name for field in fields)
     found: list[Problem] = []
-    for field in msgspec.structs.fields(struct):
+    for field in fields:
         if field.required and field.encode_name not in data:
             found += [Problem(f"{field.encode_name} is missing", (field.encode_name,), _allowed(hints[field.name]))]
     for name, value in data.items():
@@ -52,6 +53,12 @@ def _problems(data: object, struct: type[T]) -> list[Problem]:
         else:
             found.extend(_value_problems(name, value, hints[name]))
     return found or [Problem("the fields do not fit together")]
+
+
+@cache
+def _described(struct: type[msgspec.Struct]) -> tuple[dict[str, Any], tuple[msgspec.structs.FieldInfo, ...]]:
+    """A struct's types and fields, which take a millisecond to find out."""
+    return get_type_hints(struct, include_extras=True), msgspec.structs.fields(struct)
 
 
 def _value_problems(name: str, value: object, hint: Any) -> list[Problem]:

@@ -16,8 +16,9 @@ from convcli.backends import OURS, Unsupported, backend
 from convcli.errors import SpecError
 from convcli.layers import Layer, Shape
 from convcli.timing.products import Product, products
+from convcli.verifier.case import Case, Fill
 from convcli.verifier.done import Done, attempted
-from convcli.verifier.fills import Case, Fill, ordinary
+from convcli.verifier.fills import ordinary
 from convcli.verifier.job import primitives
 
 if TYPE_CHECKING:

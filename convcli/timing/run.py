@@ -19,8 +19,8 @@ from convcli.timing import measure
 from convcli.timing.measure import How, Readings, Side
 from convcli.timing.record import Bench, Timing, timed, total
 from convcli.verifier.bounds import BITS
+from convcli.verifier.case import Case
 from convcli.verifier.estimate import backward_bytes, forward_bytes, gigabytes, memory_limit
-from convcli.verifier.fills import Case
 from convcli.verifier.interrupt import Interrupt
 from convcli.verifier.ledger import chosen
 from convcli.verifier.workers import Call, Workers

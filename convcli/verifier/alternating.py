@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.layers import Conv, ConvTranspose
-from convcli.verifier.fills import Case, Fill
+from convcli.verifier.case import Case, Fill
 from convcli.verifier.full_mantissa import ROLES, full_mantissa
 
 if TYPE_CHECKING:

@@ -1,25 +1,50 @@
 """How far apart two correct implementations may be, from first principles (Higham, Accuracy and Stability, 2002, 3.1).
 
-|y - y*| <= gamma_n * S element by element, S = conv(|x|, |w|) + |b|, gamma_n = n*u / (1 - n*u).
+|y - y*| <= gamma_n * S element by element, S = conv(|x|, |w|) + |b|, gamma_n = n*u / (1 - n*u). Errors of random signs
+stay within 6*u*sqrt(n)*sqrt(conv(x^2, w^2) + b^2) (ibid. 2.8): what is beyond that is right by the bound, but odd.
 """
 
 from __future__ import annotations
 
 from math import prod
+from typing import TYPE_CHECKING
 
-from convcli.layers import Conv, ConvTranspose, DeformConv, Layer, Shape
-from convcli.verifier.fills import terms
+import numpy as np
 
-BITS = {"float64": 53, "float32": 24, "float16": 11}  # of the mantissa, the hidden one included
+from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Layer, Shape
+from convcli.verifier.draws import terms
+
+if TYPE_CHECKING:
+    from convcli.backends import Array
+
+BITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}  # of the mantissa, the hidden one included
 INTERPOLATION = 4  # roundings of one bilinear sample: a product, three sums; the shares themselves are exact
 MODULATION = 1
+SIGMAS = 6
+SQUARES, TILES = "squares", "tiles"  # what else than S an error may be measured by
 SLOPE = 3  # roundings of a sample's slope: a difference, a product, a sum
 
 
 def gamma(n: int, dtype: str) -> float | None:
     """n*u / (1 - n*u) with u = 2**-bits; None when so many roundings have no bound."""
-    nu = n * 2.0 ** -BITS[dtype]
+    nu = n * unit(dtype)
     return nu / (1 - nu) if nu < 1 else None
+
+
+def gammas(n: Array, dtype: str) -> Array:
+    """The same of every element; infinite where there is no bound."""
+    nu = n * unit(dtype)
+    return np.where(nu < 1, nu / np.where(nu < 1, 1 - nu, 1), np.inf)
+
+
+def level(n: Array, squares: Array, dtype: str) -> Array:
+    """6*u*sqrt(n)*sqrt(squares): what random errors hardly ever reach. squares: the sum of all products squared."""
+    return SIGMAS * unit(dtype) * np.sqrt(n) * np.sqrt(squares)
+
+
+def unit(dtype: str) -> float:
+    """u, the largest relative error of one rounding."""
+    return float(2.0 ** -BITS[dtype])
 
 
 def coarse(n: int) -> tuple[str, float]:
@@ -50,7 +75,7 @@ def gradient_roundings(layer: Layer, x: Shape, images: int) -> dict[str, int]:
     """
     channels, *space = layer.output(x)
     taps, positions = prod(axis.kernel for axis in layer.axes), images * prod(space)
-    outs = channels // _groups(layer)
+    outs = channels // groups_of(layer)
     if isinstance(layer, DeformConv):
         column, mixed = outs, x[0] // layer.offset_groups
         found = {
@@ -71,5 +96,6 @@ def gradient_roundings(layer: Layer, x: Shape, images: int) -> dict[str, int]:
     return {**found, "bias": positions}
 
 
-def _groups(layer: Layer) -> int:
-    return layer.groups or 1 if isinstance(layer, Conv | ConvTranspose) else 1
+def groups_of(layer: Layer) -> int:
+    """In how many groups its channels are."""
+    return layer.groups or 1 if isinstance(layer, Conv | ConvTranspose | DeformConvPack) else 1

@@ -26,12 +26,22 @@ def attempted(task: Callable[..., Any], *args: Any) -> Done:
     try:
         return Done(task(*args), seconds=perf_counter() - start)
     except Unsupported as error:
-        return Done(raised="unsupported", reason=str(error), seconds=perf_counter() - start)
+        return Done(raised="unsupported", reason=_text(error), seconds=perf_counter() - start)
     except BaseException as error:  # a backend may raise anything, SystemExit too
-        memory = isinstance(error, MemoryError) or "allocate memory" in str(error) or "No space left" in str(error)
-        return Done(raised="memory" if memory else "refused", reason=_one_line(error), seconds=perf_counter() - start)
+        text = _text(error)
+        memory = isinstance(error, MemoryError) or "allocate memory" in text or "No space left" in text
+        reason = f"{type(error).__name__}: {text}"[:500] if text else type(error).__name__
+        return Done(raised="memory" if memory else "refused", reason=reason, seconds=perf_counter() - start)
 
 
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}"[:500] if text else type(error).__name__
+def each(run: Callable[..., Done], tasks: list[tuple[Any, ...]]) -> list[Done]:
+    """Several tasks in one message."""
+    return [run(*task) for task in tasks]
+
+
+def _text(error: BaseException) -> str:
+    """What it says, in one line; an exception of a stranger's may not even be able to say that."""
+    try:
+        return " ".join(str(error).split())
+    except BaseException:
+        return ""

@@ -9,7 +9,7 @@ from pathlib import Path
 from convcli.layers import Layer, Shape
 
 DEFAULT = 4 << 30  # where the system does not tell
-ITEM = {"float64": 8, "float32": 4, "float16": 4}  # half precision is summed in single
+ITEM = {"float64": 8, "float32": 4, "float16": 4, "bfloat16": 4}  # halves are summed in single
 
 
 def forward_bytes(layer: Layer, batch: Shape, x: Shape, dtype: str) -> int:

@@ -11,7 +11,7 @@ from convcli.verifier.compare import Difference, difference
 from convcli.verifier.estimate import forward_bytes
 from convcli.verifier.exchange import load, store
 from convcli.verifier.fills import structural
-from convcli.verifier.job import Bench, Job, seconds_of
+from convcli.verifier.job import Bench, Job, primitives, seconds_of
 from convcli.verifier.verdict import Check, Status
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class ExactJob(Job):
 
     def _judged(self, proof: Exact, found: Difference, y: Any, z: Any) -> Check:
         if found.worst is not None:
-            detail = f"expected {z[found.worst]:.9g} ({self.against}), found {y[found.worst]:.9g} (convcli); "
+            detail = f"convcli {y[found.worst]:.9g}, {self.against} {z[found.worst]:.9g}; "
             detail += f"{found.wrong} elements differ, {found.share:.1%}"
             return self.check(Status.FAILED, detail, max_abs_error=found.max_abs_error, worst_index=found.worst)
         bits = BITS[self.dtype]
@@ -67,11 +67,17 @@ class ExactJob(Job):
                 Status.MISTRUSTED,
                 f"equal, but {proof.silent} of {proof.live} outputs show nothing but the bias",
             )
-        elif not proof.live and self.step.layer.counts(self.step.x, self.step.images).macs_nonpad:
+        elif not proof.live and self._reached:
             status, detail = Status.MISTRUSTED, "equal, but no output holds a product"
         elif proof.unseen and self.whole:
             status, detail = Status.MISTRUSTED, f"equal, but nothing checked depends on {proof.unseen}"
         return self.check(status, "; ".join(filter(None, (detail, self.note))), max_abs_error=0.0)
+
+    @property
+    def _reached(self) -> bool:
+        """Every part has a product off its padding: what a part does not reach, those after it see as zeros."""
+        parts = primitives(self.step.layer, self.step.x)
+        return all(layer.counts(x, self.step.images).macs_nonpad for _, layer, x in parts)
 
 
 class MethodsJob(Job):

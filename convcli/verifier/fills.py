@@ -6,70 +6,37 @@ partial sum, in any order, is a multiple of the quantum q and at most 2**bits * 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from math import prod
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
-from zlib import crc32
+from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 
-from convcli.layers import Conv, ConvTranspose, Layer, Shape
+from convcli.backends import numpy as ours
+from convcli.verifier.case import Case, Fill, Unfillable
+from convcli.verifier.draws import (
+    LOGIT,
+    QUARTERS,
+    amplitude,
+    biases,
+    check_coordinates,
+    integers,
+    largest_bias,
+    terms,
+    thinned,
+    weights,
+)
+from convcli.verifier.samples import seen_taps
 
 if TYPE_CHECKING:
     from convcli.backends import Array
 
-LARGEST = 127  # one byte holds it
-NEAR, QUARTERS = 8, 4  # exact offsets: most within 8 quarters of a cell, so two cells, around their tap
+FEW = 64  # positions, over all images
+NEAR = 8  # exact offsets: most within 8 quarters of a cell, so two cells, around their tap
 PACK_X = 4  # a pack's input: its predictor turns two of these into an offset
-LOGIT = 1024  # the sigmoid of a multiple of it is 0, 1/2 or 1 in every precision
 UNITS = 1 << 10  # no exact data are finer than 1 / UNITS, nor are their products
 FRACTION_BITS = 10  # ordinary offsets: coordinates and bilinear shares stay exact
-
-
-class Unfillable(Exception):  # noqa: N818 - a reason, not an error
-    """No exact data exist for this layer in this precision; the message says why."""
-
-
-class Fill(msgspec.Struct, frozen=True):
-    """Values array / scale by name. quanta: q of each part's outputs. note: what had to be given up."""
-
-    arrays: dict[str, Any]
-    scales: dict[str, int] = {}
-    quanta: dict[str, float] = {}
-    note: str = ""
-
-
-class Case(msgspec.Struct, frozen=True):
-    """A settled layer with its input x (channels, *space), batch and seed: all that its data depend on."""
-
-    layer: Layer
-    x: Shape
-    batch: Shape
-    seed: int = 0
-
-    @property
-    def key(self) -> bytes:
-        """The same for equal configurations, in every process and on every machine."""
-        words = (self.layer.kind, self.layer, self.x, self.batch, self.seed)
-        return hashlib.blake2b(msgspec.json.encode(words), digest_size=16).digest()
-
-    def draw(self, name: str) -> np.random.Generator:
-        """The stream of random numbers of one array."""
-        return np.random.default_rng([int.from_bytes(self.key, "big"), crc32(name.encode())])
-
-    def shape(self, name: str) -> Shape:
-        """The shape of an input or of a tensor."""
-        if name == "x":
-            return (*self.batch, *self.x)
-        side = self.layer.side_inputs(self.x)
-        return (*self.batch, *side[name]) if name in side else self.layer.tensors(self.x)[name]
-
-    def part(self, layer: Layer, x: Shape) -> Case:
-        """The same for one part of the layer."""
-        return Case(layer, x, self.batch, self.seed)
 
 
 def structural(case: Case, bits: int) -> Fill:
@@ -96,51 +63,29 @@ def ordinary(case: Case) -> Fill:
     return Fill(arrays, scales)
 
 
-def terms(layer: Layer, x: Shape) -> int:
-    """The largest number of products that one output element adds up; for layers without parts."""
-    taps = prod(axis.kernel for axis in layer.axes)
-    if not isinstance(layer, Conv | ConvTranspose):
-        raise TypeError(f"{layer.kind} is not one sum")
-    return x[0] // (layer.groups or 1) * taps
-
-
-def amplitude(products: int, each: Callable[[int], float], bias: int, room: float) -> tuple[int, int]:
-    """(a, keep): the largest a with products * each(a) + bias <= room, and `products` to keep.
-
-    When not even a = 1 fits, it is 1, and as many products are kept as fit. Raises Unfillable when none does.
-    """
-    for a in range(LARGEST, 0, -1):
-        if products * each(a) + bias <= room:
-            return a, products
-    keep = int((room - bias) // each(1))
-    if keep < 1:
-        raise Unfillable("no data without rounding: not even one product of ones fits")
-    return 1, keep
-
-
 def _sums(case: Case, bits: int, *, room: float | None = None, each: Callable[[int], float] = lambda a: a * a) -> Fill:
     """x and weight within one amplitude."""
     products = terms(case.layer, case.x)
     room = 2.0**bits if room is None else room
-    most = _largest_bias(case.shape("bias")[0], room) if "bias" in case.layer.tensors(case.x) else 0
+    most = largest_bias(case.shape("bias")[0], room) if "bias" in case.layer.tensors(case.x) else 0
     a, keep = amplitude(products, each, most, room)
-    arrays = {"x": _integers(case, "x", case.shape("x"), a), "weight": _weight(case, a, keep)}
+    arrays = {"x": integers(case, "x", case.shape("x"), a), "weight": weights(case, a, keep)}
     if most:
-        arrays["bias"] = _biases(case, "bias", case.shape("bias")[0], most)
-    return Fill(arrays, quanta={"": 1.0}, note=_thinned(products, keep))
+        arrays["bias"] = biases(case, "bias", case.shape("bias")[0], most)
+    return Fill(arrays, quanta={"": 1.0}, note=thinned(products, keep))
 
 
 def _deform(case: Case, bits: int) -> Fill:
     """Bilinear shares are multiples of 1/16 and masks of 1/4, up to 5/4."""
     masked = "mask" in case.layer.side_inputs(case.x)
-    _coordinates_fit(case.x, bits)
+    check_coordinates(case.x, bits)
     q = 1 / 64 if masked else 1 / 16
     plain = _sums(case, bits, room=2.0**bits * q, each=lambda a: a * a * (1.25 if masked else 1))
     side = {"offset": _quarters(case)}
     if masked:
         side["mask"] = case.draw("mask").integers(0, 16, case.shape("mask"), dtype=np.int8)
         side["mask"] = np.where(side["mask"] == 0, 0, side["mask"] % 5 + 1).astype(np.int8)
-    _one_sample_each(case, side)
+    one_sample_each(case, side)
     return Fill({**plain.arrays, **side}, dict.fromkeys(side, QUARTERS), {"": q}, plain.note)
 
 
@@ -150,37 +95,58 @@ def _separable(case: Case, bits: int) -> Fill:
     names = case.layer.tensors(case.x)
     room = 2.0**bits
     inner = terms(first.layer, first.x)
-    inner_bias = _largest_bias(first.shape("weight")[0], room / 64) if "depthwise.bias" in names else 0
-    bias = _largest_bias(second.shape("weight")[0], room) if "pointwise.bias" in names else 0
+    inner_bias = largest_bias(first.shape("weight")[0], room / 64) if "depthwise.bias" in names else 0
+    bias = largest_bias(second.shape("weight")[0], room) if "pointwise.bias" in names else 0
     a, keep = amplitude(second.x[0], lambda a: (inner * a * a + inner_bias) * a, bias, room)
     arrays = {
-        "x": _integers(case, "x", case.shape("x"), a),
-        "depthwise.weight": _weight(first, a, inner),
-        "pointwise.weight": _weight(second, a, keep),
+        "x": integers(case, "x", case.shape("x"), a),
+        "depthwise.weight": weights(first, a, inner),
+        "pointwise.weight": weights(second, a, keep),
     }
     if inner_bias:
-        arrays["depthwise.bias"] = _biases(case, "depthwise.bias", first.shape("bias")[0], inner_bias)
+        arrays["depthwise.bias"] = biases(case, "depthwise.bias", first.shape("bias")[0], inner_bias)
     if bias:
-        arrays["pointwise.bias"] = _biases(case, "pointwise.bias", second.shape("bias")[0], bias)
-    return Fill(arrays, quanta={"depthwise": 1.0, "pointwise": 1.0}, note=_thinned(second.x[0], keep))
+        arrays["pointwise.bias"] = biases(case, "pointwise.bias", second.shape("bias")[0], bias)
+    return Fill(arrays, quanta={"depthwise": 1.0, "pointwise": 1.0}, note=thinned(second.x[0], keep))
 
 
 def _pack(case: Case, bits: int) -> Fill:
     """A sparse predictor: each offset is a quarter of two inputs and a bias, each mask 0, 1/2 or 1."""
     predictor, deform = (case.part(part.layer, part.x) for part in case.layer.parts(case.x))
-    _coordinates_fit(case.x, bits)
+    check_coordinates(case.x, bits, logits="mask" in deform.layer.side_inputs(deform.x))
     side = deform.layer.side_inputs(deform.x)
     q = 1 / 32 if "mask" in side else 1 / 16
     plain = _sums(deform, bits, room=2.0**bits * q, each=lambda a: PACK_X * a)
     weight, bias = _predictor(predictor, side["offset"][0])
     arrays = {
-        "x": _integers(case, "x", case.shape("x"), PACK_X),
+        "x": integers(case, "x", case.shape("x"), PACK_X),
         "offset_conv.weight": weight,
         "offset_conv.bias": bias,
         **{f"deform_conv.{name}": array for name, array in plain.arrays.items() if name != "x"},
     }
     scales = {"offset_conv.weight": QUARTERS, "offset_conv.bias": QUARTERS}
+    _bring_in(predictor, deform, arrays)
     return Fill(arrays, scales, {"offset_conv": 1 / QUARTERS, "deform_conv": q}, plain.note)
+
+
+def _bring_in(predictor: Case, deform: Case, arrays: dict[str, Array]) -> None:
+    """A tap that samples nothing at any of a FEW positions is moved inside at the first of them, for good: by its bias.
+
+    Over many positions chance sees to it.
+    """
+    if prod((*deform.batch, *deform.layer.output(deform.x)[1:])) > FEW:
+        return
+    part = {name: np.asarray(arrays[f"offset_conv.{name}"], np.float64) / QUARTERS for name in ("weight", "bias")}
+    said = ours.forward(predictor.layer, {"x": arrays["x"].astype(np.float64), **part})
+    offset, logits = np.split(said, [deform.shape("offset")[-3]], axis=-3)
+    mask = logits >= 0 if logits.size else None
+    count = offset.shape[-3]
+    weight, bias = (arrays[f"offset_conv.{name}"] for name in ("weight", "bias"))
+    for tap in np.flatnonzero(~seen_taps(deform.layer, offset, mask, deform.x)):
+        rows = [2 * tap, 2 * tap + 1, *([count + tap] if mask is not None else [])]
+        weight[rows] = 0
+        inside = [QUARTERS * cells for cells in to_the_middle(deform, int(tap))]
+        bias[rows] = [*inside, *([LOGIT * QUARTERS] if mask is not None else [])]
 
 
 def _predictor(case: Case, offsets: int) -> tuple[Array, Array]:
@@ -199,61 +165,6 @@ def _predictor(case: Case, offsets: int) -> tuple[Array, Array]:
     return weight.reshape(shape), (bias * units).astype(np.int16)
 
 
-def _coordinates_fit(x: Shape, bits: int) -> None:
-    """Sampling points in quarters of a cell, and mask logits of some thousand, must fit too."""
-    if max(x[1:]) * 2 * QUARTERS > 2**bits or bits < 16:
-        raise Unfillable("no data without rounding: sampling points need more bits")
-
-
-def _integers(case: Case, name: str, shape: Shape, a: int) -> Array:
-    """Whole numbers from -a to a without 0."""
-    values = case.draw(name).integers(-a, a, shape, dtype=np.int8)
-    values += values >= 0
-    return values
-
-
-def _weight(case: Case, a: int, keep: int) -> Array:
-    """The layer's weight, non-zero but for the products beyond `keep` of each output, which are 0."""
-    shape = case.shape("weight")
-    if isinstance(case.layer, ConvTranspose):
-        groups = case.layer.groups
-        per_group, outs, kernel = shape[0] // groups, shape[1], shape[2:]
-        rows = _rows(case, groups * outs, per_group * prod(kernel), a, keep)
-        return np.ascontiguousarray(rows.reshape(groups, outs, per_group, *kernel).swapaxes(1, 2)).reshape(shape)
-    return _rows(case, shape[0], prod(shape[1:]), a, keep).reshape(shape)
-
-
-def _rows(case: Case, outs: int, products: int, a: int, keep: int) -> Array:
-    """(outs, products): one row for each output channel."""
-    rows = _integers(case, "weight", (outs, products), a)
-    if keep < products:
-        order = _spread(case, products)
-        for number, row in enumerate(rows):
-            row[np.roll(order, -number * keep)[keep:]] = 0
-    return rows
-
-
-def _spread(case: Case, products: int) -> Array:
-    """Every product once, in an order that comes to all channels and all taps as soon as it can."""
-    taps = prod(axis.kernel for axis in case.layer.axes)
-    channels, rng = products // taps, case.draw("kept")
-    many, few = max(channels, taps), min(channels, taps)
-    turn, first = np.divmod(np.arange(products), many)
-    first, second = rng.permutation(many)[first], rng.permutation(few)[(first + turn) % few]
-    channel, tap = (first, second) if channels >= taps else (second, first)
-    return np.asarray(channel * taps + tap)
-
-
-def _largest_bias(count: int, room: float) -> int:
-    """+-1 to +-count/2 are distinct; where there is no room for all, they repeat."""
-    return max(1, min((count + 1) // 2, int(room) // 8))
-
-
-def _biases(case: Case, name: str, count: int, most: int) -> Array:
-    i = case.draw(name).permutation(count)
-    return ((i // 2 % most + 1) * np.where(i % 2, -1, 1)).astype(np.int32)
-
-
 def _quarters(case: Case) -> Array:
     """Offsets in quarters: most within two cells, every sixteenth anywhere, well outside too."""
     shape = case.shape("offset")
@@ -264,38 +175,24 @@ def _quarters(case: Case) -> Array:
     return np.where(rng.random(shape, dtype=np.float32) < 1 / 16, anywhere, offsets)
 
 
-def _one_sample_each(case: Case, side: dict[str, Array]) -> None:
+def one_sample_each(case: Case, side: dict[str, Array]) -> None:
     """Give every tap of every group of offsets a sample inside the input: where it has none, at its first position."""
     seen = seen_taps(case.layer, side["offset"] / QUARTERS, side.get("mask"), case.x)
     offset = side["offset"].reshape(-1, *side["offset"].shape[-3:])
-    kernel = tuple(axis.kernel for axis in case.layer.axes)
     for tap in np.flatnonzero(~seen):
-        for direction, (axis, size) in enumerate(zip(case.layer.axes, case.x[1:], strict=True)):
-            there = int(np.unravel_index(tap % prod(kernel), kernel)[direction]) * axis.dilation - axis.before
-            offset[0, 2 * tap + direction, 0, 0] = QUARTERS * (size // 2 - there)
+        offset[0, [2 * tap, 2 * tap + 1], 0, 0] = [QUARTERS * cells for cells in to_the_middle(case, int(tap))]
         if "mask" in side:
             side["mask"].reshape(-1, *side["mask"].shape[-3:])[0, tap, 0, 0] = QUARTERS
 
 
-def seen_taps(layer: Layer, offset: Array, mask: Array | None, x: Shape) -> Array:
-    """(og * T,): whether a tap of a group of offsets samples the input anywhere, with a mask that is not 0.
-
-    offset (N, 2*og*T, *out) in cells, or without N.
-    """
-    kernel, out = tuple(axis.kernel for axis in layer.axes), offset.shape[-2:]
-    moves = offset.reshape(-1, offset.shape[-3] // (2 * prod(kernel)), prod(kernel), 2, *out)
-    tap, position = np.indices(kernel).reshape(2, -1, 1, 1), np.indices(out)
-    inside = np.ones((*moves.shape[:3], *out), bool)
-    for direction, (axis, size) in enumerate(zip(layer.axes, x[1:], strict=True)):
-        there = position[direction] * axis.stride - axis.before + tap[direction] * axis.dilation
-        inside &= np.abs(2 * (moves[:, :, :, direction] + there) - (size - 1)) < size + 1  # in (-1, size)
-    if mask is not None:
-        inside &= mask.reshape(inside.shape) != 0
-    return np.asarray(inside.any(axis=(0, 3, 4)).reshape(-1))
-
-
-def _thinned(products: int, keep: int) -> str:
-    return "" if keep == products else f"weights thinned to {keep} of {products} products"
+def to_the_middle(case: Case, tap: int) -> list[int]:
+    """By how many cells a tap must move, per axis, to be in the middle of the input at the first position."""
+    kernel = tuple(axis.kernel for axis in case.layer.axes)
+    place = np.unravel_index(tap % prod(kernel), kernel)
+    return [
+        size // 2 - (int(at) * axis.dilation - axis.before)
+        for at, axis, size in zip(place, case.layer.axes, case.x[1:], strict=True)
+    ]
 
 
 STRUCTURAL: Mapping[str, Callable[[Case, int], Fill]] = MappingProxyType(

@@ -5,24 +5,29 @@ The adjoint identity ties them to the forward pass on our side alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from convcli.layers import Layer, Shape
-from convcli.verifier.bounds import BITS, coarse, gamma, gradient_roundings
-from convcli.verifier.compare import Difference, difference, within
+from convcli.verifier.bound import BoundStage, Held, Part, Result, Scale
+from convcli.verifier.bounds import BITS, gradient_roundings
+from convcli.verifier.case import Fill
+from convcli.verifier.compare import Difference, difference
 from convcli.verifier.estimate import backward_bytes
 from convcli.verifier.exact import common_bits
-from convcli.verifier.exchange import load, store
+from convcli.verifier.exchange import Stored, load, store
 from convcli.verifier.facts import UNCOUNTED
 from convcli.verifier.fills import UNITS
+from convcli.verifier.formats import stored
 from convcli.verifier.gradient_fills import ordinary_gradients, structural_gradients
-from convcli.verifier.job import Bench, Job, NothingToDo, primitives, seconds_of
+from convcli.verifier.job import Bench, Job, primitives, seconds_of
 from convcli.verifier.verdict import Check, Status
 
 if TYPE_CHECKING:
-    from convcli.verifier.tasks import ExactGradient, Reference
+    from convcli.verifier.case import Case
+    from convcli.verifier.tasks import ExactGradient
     from convcli.verifier.workers import Call, Reply
 
 FEW = 8  # so few elements may all be 0 by chance
@@ -54,7 +59,7 @@ class GradientJob(Job):
         for side, gradient in results:
             if gradient.shape != shape:
                 return self._named(name, Status.SHAPE_MISMATCH, f"{side} gave {gradient.shape}, expected {shape}")
-            if str(gradient.dtype) != self.dtype:
+            if str(gradient.dtype) != stored(self.dtype):
                 return self._named(name, Status.FAILED, f"{side} gave {gradient.dtype}, expected {self.dtype}")
         return None
 
@@ -85,19 +90,19 @@ class ExactGradientJob(GradientJob):
         if missing:
             return missing
         ours, theirs = replies[0].value, replies[1].value
-        checks = [self._compared(name, ours[name], theirs.get(name)) for name in self.names]
+        checks = [self._compared(name, self.case.shape(name), ours[name], theirs.get(name)) for name in self.names]
         return (msgspec.structs.replace(checks[0], seconds=seconds_of(replies)), *checks[1:])
 
-    def _compared(self, name: str, proof: ExactGradient, theirs: str | None) -> Check:
+    def _compared(self, name: str, shape: Shape, proof: ExactGradient, theirs: Stored | None) -> Check:
         if theirs is None:
             return self._named(name, Status.FAILED, f"{self.against} gave no such gradient")
         y, z = load(proof.file), load(theirs)
-        misfit = self._misfit(name, self.case.shape(name), ("convcli", y), (self.against, z))
+        misfit = self._misfit(name, shape, ("convcli", y), (self.against, z))
         return misfit or self._judged(name, proof, difference(y, z), y, z)
 
     def _judged(self, name: str, proof: ExactGradient, found: Difference, y: Any, z: Any) -> Check:
         if found.worst is not None:
-            detail = f"expected {z[found.worst]:.9g} ({self.against}), found {y[found.worst]:.9g} (convcli); "
+            detail = f"convcli {y[found.worst]:.9g}, {self.against} {z[found.worst]:.9g}; "
             detail += f"{found.wrong} elements differ, {found.share:.1%}"
             numbers: dict[str, Any] = {"max_abs_error": found.max_abs_error, "worst_index": found.worst}
             return self._named(name, Status.FAILED, detail, **numbers)
@@ -110,10 +115,10 @@ class ExactGradientJob(GradientJob):
         return self._named(name, status, "; ".join(filter(None, (detail, self.note))), max_abs_error=0.0)
 
 
-class BoundGradientJob(GradientJob):
-    """Ordinary floats, a composite part by part: each gradient within the bound of its own number of roundings."""
+class BoundGradientJob(GradientJob, BoundStage):
+    """Each gradient of each part within the bound of its own number of roundings."""
 
-    method = "bound"
+    label, ours, theirs = "grad.bound", "reference_gradients", "gradients"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -126,66 +131,37 @@ class BoundGradientJob(GradientJob):
         """The reference is in float64."""
         return backward_bytes(self.step.layer, self.step.batch, self.step.x, "float64")
 
-    def start(self, bench: Bench, directory: str) -> list[Call]:
-        """Each part's data to both."""
-        self.no_elements()
-        calls = []
-        for label, layer, x in primitives(self.step.layer, self.step.x):
-            n = max(gradient_roundings(layer, x, self.step.images).values())
-            if gamma(n, self.dtype) is None:
-                raise NothingToDo(f"{n} roundings have no bound in {self.dtype}")
-            if layer.kind in UNCOUNTED and BITS[self.dtype] < BITS["float32"]:
-                raise NothingToDo(f"no exact coordinates in {self.dtype}")
-            name = f"grad.bound.{label}" if label else "grad.bound"
-            sample = store(directory, name, ordinary_gradients(self.case.part(layer, x)))
-            calls += [
-                bench.ours.call("reference_gradients", layer, sample, self.dtype, coarse(n)[0], directory, name),
-                bench.theirs.call("gradients", self.against, layer, sample, self.dtype, directory, f"{name}.theirs"),
-            ]
-        return calls
+    def fill(self, case: Case) -> Fill:
+        """Normal floats, dy among them."""
+        return ordinary_gradients(case)
+
+    def roundings(self, layer: Layer, x: Shape) -> dict[str, int]:
+        """Those of every gradient."""
+        return gradient_roundings(layer, x, self.step.images)
+
+    def results(self, part: Part, ours: Reply, theirs: Reply) -> Iterator[Result]:
+        """Every gradient."""
+        case = self.case.part(part.layer, part.x)
+        for name in arrays_of(part.layer, part.x):
+            yield Result(name, case.shape(name), ours.value[name], theirs.value.get(name))
 
     def checks(self, replies: list[Reply]) -> tuple[Check, ...]:
         """Every gradient of every part."""
-        missing = self._missing(replies)
+        missing = self._missing(replies[: 2 * len(self.parts)])
         if missing:
             return missing
-        checks: list[Check] = []
-        parts = primitives(self.step.layer, self.step.x)
-        for (label, layer, x), ours, theirs in zip(parts, replies[::2], replies[1::2], strict=True):
-            counts = gradient_roundings(layer, x, self.step.images)
-            case = self.case.part(layer, x)
-            for name in arrays_of(layer, x):
-                given = (ours.value[name], theirs.value.get(name), counts[name], coarse(max(counts.values()))[1])
-                checks.append(self._held(_of_part(label, name), case.shape(name), *given))
+        checks = [
+            msgspec.structs.replace(check, name=check_name(_of_part(part.label, name)))
+            for part, found in self.judged(replies)
+            for name, check in zip(arrays_of(part.layer, part.x), found, strict=True)
+        ]
         return (msgspec.structs.replace(checks[0], seconds=seconds_of(replies)), *checks[1:])
 
-    def _held(self, name: str, shape: Shape, ours: Reference, theirs: str | None, n: int, factor: float) -> Check:
-        if theirs is None:
-            return self._named(name, Status.FAILED, f"{self.against} gave no such gradient")
-        y, z = load(ours.file), load(theirs)
-        misfit = self._misfit(name, shape, ("convcli", y), (self.against, z))
-        if misfit:
-            return misfit
-        truth, magnitude = load(ours.reference), load(ours.magnitude)
-        bound = ((gamma(n, self.dtype) or 0.0) + (gamma(n, "float64") or 0.0)) * factor * magnitude
-        sides = {self.against: within(truth, z, bound)}
-        if self.dtype != "float64":
-            sides["convcli"] = within(truth, y, bound)
-        words = ", ".join(f"{side} {found.ratio or 0.0:.3g}" for side, found in sides.items())
-        detail = f"{words} of the bound for {n} roundings"
-        side, worst = max(sides.items(), key=lambda item: item[1].ratio or 0.0)
-        if worst.wrong:
-            gave = z if side == self.against else y
-            detail += f"; expected {truth[worst.worst]:.9g}, {side} gave {gave[worst.worst]:.9g}; "
-            detail += f"{worst.wrong} elements beyond it, {worst.share:.1%}"
-        return self._named(
-            name,
-            Status.FAILED if worst.wrong else Status.PASSED,
-            detail,
-            max_abs_error=worst.max_abs_error,
-            bound_ratio=worst.ratio,
-            worst_index=worst.worst if worst.wrong else None,
-        )
+    def _held(self, part: Part, result: Result, scale: Scale | None = None) -> Held:
+        """A deformable layer's gradients are sums of sums, of more products than roundings: 6*u*S says nothing."""
+        found = super()._held(part, result, scale)
+        passed = found.check.status is Status.PASSED and scale is None
+        return found._replace(odd=passed and (found.odd or part.layer.kind in UNCOUNTED))
 
 
 class AdjointJob(Job):

@@ -10,49 +10,42 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from math import prod
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Layer, Shape
-from convcli.verifier.fills import (
+from convcli.layers import Shape
+from convcli.verifier.bounds import groups_of
+from convcli.verifier.case import Case, Fill
+from convcli.verifier.draws import (
     LARGEST,
     LOGIT,
-    NEAR,
     QUARTERS,
-    Case,
-    Fill,
-    Unfillable,
-    _biases,
-    _coordinates_fit,
-    _integers,
-    _largest_bias,
-    _thinned,
-    _weight,
-    ordinary,
+    biases,
+    check_coordinates,
+    integers,
+    largest_bias,
     terms,
+    thinned,
+    weights,
+)
+from convcli.verifier.fills import NEAR, ordinary
+from convcli.verifier.gradient_sizes import (
+    FOURTHS,
+    Size,
+    Units,
+    conv_units,
+    deform_steps,
+    deform_units,
+    dense,
+    largest_size,
 )
 
 if TYPE_CHECKING:
     from convcli.backends import Array
 
-LARGEST_DY = 3
-LARGEST_MASK = 5  # quarters
 PACK_X = 2  # a pack's input moves a sampling point by one of these and a fraction, so by less than 3 cells
 PACK_MOVE = 3
-SHARE, SLOPE = QUARTERS**2, QUARTERS  # bilinear shares are multiples of 1/16, their slopes of 1/4
-
-
-class Size(NamedTuple):
-    """Data within `a`, dy within `dy`; dy is not 0 at `outs` channels of each group in each of `positions` places."""
-
-    a: int
-    dy: int
-    outs: int
-    positions: int
-
-
-Units = Callable[[Size], dict[str, float]]
 
 
 def structural_gradients(case: Case, bits: int) -> Fill:
@@ -69,62 +62,21 @@ def ordinary_gradients(case: Case) -> Fill:
     return Fill(arrays, fill.scales)
 
 
-def largest_size(units: Units, outs: int, positions: int, room: float) -> Size:
-    """The largest amplitude whose sums have room; when not even ones have, dy is thinned to what fits."""
-    for a in range(LARGEST, 0, -1):
-        size = Size(a, min(a, LARGEST_DY), outs, positions)
-        if max(units(size).values()) <= room:
-            return size
-    while max(units(size).values()) > room:
-        thinner = [size._replace(outs=max(1, size.outs // 2)), size._replace(positions=max(1, size.positions // 2))]
-        worst = max(units(size), key=units(size).__getitem__)
-        smaller = [one for one in thinner if units(one)[worst] < units(size)[worst]]
-        if not smaller:
-            raise Unfillable("no data without rounding: the gradient of a single output is too large a sum")
-        size = max(smaller, key=lambda one: (one.positions, one.outs))
-    return size
-
-
 def _conv(case: Case, bits: int) -> Fill:
-    layer, taps = case.layer, prod(axis.kernel for axis in case.layer.axes)
-    copies, cells = 1, prod((*case.batch, *case.x[1:]))
-    if isinstance(layer, Conv) and layer.padding_mode != "zeros":
-        copies = prod(1 + max(0, axis.before) + max(0, axis.after) for axis in layer.axes)
-
-    def units(size: Size) -> dict[str, float]:
-        positions = min(size.positions, cells) if isinstance(layer, ConvTranspose) else size.positions
-        return {
-            "x": size.outs * taps * copies * size.a * size.dy,
-            "weight": positions * size.a * size.dy,
-            "bias": size.positions * size.dy,
-        }
-
-    return _filled(case, units, 2.0**bits, {})
+    return _filled(case, conv_units(case), 2.0**bits, {})
 
 
 def _deform(case: Case, bits: int) -> Fill:
-    _coordinates_fit(case.x, bits)
-    masked = "mask" in case.layer.side_inputs(case.x)
-    offset = _off_the_kinks(case)
-    side, most, quarters = {"offset": offset}, 1.0, 1
-    if masked:
-        side["mask"] = case.draw("mask").integers(1, LARGEST_MASK + 1, case.shape("mask"), dtype=np.int8)
-        most, quarters = LARGEST_MASK / QUARTERS, QUARTERS
-    hits, channels = _most_visits(case, offset), case.x[0] // getattr(case.layer, "offset_groups", 1)
-    steps = {"x": SHARE * quarters, "weight": SHARE * quarters, "bias": 1, "offset": SLOPE * quarters, "mask": SHARE}
-
-    def units(size: Size) -> dict[str, float]:
-        column = size.outs * size.a * size.dy
-        sums = {
-            "x": hits * column * most,
-            "weight": size.positions * size.a * size.dy * most,
-            "bias": size.positions * size.dy,
-            "offset": 2 * channels * column * size.a * most,
-            "mask": channels * column * size.a,
-        }
-        return {name: total * steps[name] for name, total in sums.items()}
-
-    return _filled(case, units, 2.0**bits, side, dict.fromkeys(side, QUARTERS), steps)
+    check_coordinates(case.x, bits)
+    side = {"offset": _off_the_kinks(case)}
+    grid = FOURTHS
+    if "mask" in case.layer.side_inputs(case.x):
+        largest = int(grid.most * QUARTERS)
+        side["mask"] = case.draw("mask").integers(1, largest + 1, case.shape("mask"), dtype=np.int8)
+    else:
+        grid = grid._replace(mask=1, most=1.0)
+    units = deform_units(case, side["offset"], grid)
+    return _filled(case, units, 2.0**bits, side, dict.fromkeys(side, QUARTERS), deform_steps(grid))
 
 
 def _filled(
@@ -136,11 +88,11 @@ def _filled(
     steps: Mapping[str, int] | None = None,
 ) -> Fill:
     """x, weight and bias in the largest size, with what is there already. steps: 1/q of each gradient, or 1."""
-    size = largest_size(units, *_dense(case), room)
-    arrays = {"x": _integers(case, "x", case.shape("x"), size.a), "weight": _all_weights(case, size.a), **side}
+    size = largest_size(units, *dense(case), room)
+    arrays = {"x": integers(case, "x", case.shape("x"), size.x), "weight": all_weights(case, size.w), **side}
     if "bias" in case.layer.tensors(case.x):
-        arrays["bias"] = _biases(case, "bias", case.shape("bias")[0], _largest_bias(case.shape("bias")[0], room))
-    return _with_dy(case, arrays, scales or {}, {name: 1 / (steps or {}).get(name, 1) for name in arrays}, size)
+        arrays["bias"] = biases(case, "bias", case.shape("bias")[0], largest_bias(case.shape("bias")[0], room))
+    return with_dy(case, arrays, scales or {}, {name: 1 / (steps or {}).get(name, 1) for name in arrays}, size)
 
 
 def _separable(case: Case, bits: int) -> Fill:
@@ -148,29 +100,29 @@ def _separable(case: Case, bits: int) -> Fill:
     first, second = (case.part(part.layer, part.x) for part in case.layer.parts(case.x))
     names, taps, inner = case.layer.tensors(case.x), terms(first.layer, first.x), terms(first.layer, first.x)
     middle, outs = first.shape("weight")[0], second.shape("weight")[0]
-    most = _largest_bias(middle, 64) if "depthwise.bias" in names else 0
+    most = largest_bias(middle, 64) if "depthwise.bias" in names else 0
 
     def units(size: Size) -> dict[str, float]:
-        between = size.outs * size.a * size.dy
+        between = size.outs * size.w * size.dy
         return {
-            "x": between * taps * middle // first.x[0] * size.a,
-            "depthwise.weight": size.positions * between * size.a,
+            "x": between * taps * middle // first.x[0] * size.w,
+            "depthwise.weight": size.positions * between * size.x,
             "depthwise.bias": size.positions * between,
-            "pointwise.weight": size.positions * size.dy * (inner * size.a**2 + most),
+            "pointwise.weight": size.positions * size.dy * (inner * size.x * size.w + most),
             "pointwise.bias": size.positions * size.dy,
         }
 
-    size = largest_size(units, *_dense(case), 2.0**bits)
+    size = largest_size(units, *dense(case), 2.0**bits)
     arrays = {
-        "x": _integers(case, "x", case.shape("x"), size.a),
-        "depthwise.weight": _all_weights(first, size.a),
-        "pointwise.weight": _all_weights(second, size.a),
+        "x": integers(case, "x", case.shape("x"), size.x),
+        "depthwise.weight": all_weights(first, size.w),
+        "pointwise.weight": all_weights(second, size.w),
     }
     if most:
-        arrays["depthwise.bias"] = _biases(case, "depthwise.bias", middle, most)
+        arrays["depthwise.bias"] = biases(case, "depthwise.bias", middle, most)
     if "pointwise.bias" in names:
-        arrays["pointwise.bias"] = _biases(case, "pointwise.bias", outs, _largest_bias(outs, 2.0**bits))
-    return _with_dy(case, arrays, {}, dict.fromkeys(arrays, 1.0), size)
+        arrays["pointwise.bias"] = biases(case, "pointwise.bias", outs, largest_bias(outs, 2.0**bits))
+    return with_dy(case, arrays, {}, dict.fromkeys(arrays, 1.0), size)
 
 
 def _pack(case: Case, bits: int) -> Fill:
@@ -179,7 +131,7 @@ def _pack(case: Case, bits: int) -> Fill:
     Masks that hang on the input would send it a gradient times LOGIT, for which there is no room.
     """
     predictor, deform = (case.part(part.layer, part.x) for part in case.layer.parts(case.x))
-    _coordinates_fit(case.x, bits)
+    check_coordinates(case.x, bits, logits="mask" in deform.layer.side_inputs(deform.x))
     side = deform.layer.side_inputs(deform.x)
     weight, bias = _predictor(predictor, side["offset"][0])
     strongest = int(np.abs(weight).sum(axis=(0, *range(2, weight.ndim))).max()) // QUARTERS
@@ -188,18 +140,20 @@ def _pack(case: Case, bits: int) -> Fill:
     hits = prod(axis.kernel * min(size, reach // axis.stride + 1) for axis, size in zip(axes, out, strict=True))
     channels = case.x[0] // getattr(case.layer, "offset_groups", 1)
     halves = 2 if "mask" in side else 1
-    fine = SHARE * QUARTERS if "mask" in side else SLOPE  # a mask's share through the sigmoid's slope of 1/4
+    fine = (
+        FOURTHS.share * QUARTERS if "mask" in side else FOURTHS.slope
+    )  # a mask's share through the sigmoid's slope of 1/4
     steps = {
-        "x": SHARE * halves,
+        "x": FOURTHS.share * halves,
         "offset_conv.weight": fine,
         "offset_conv.bias": fine,
-        "deform_conv.weight": SHARE * halves,
+        "deform_conv.weight": FOURTHS.share * halves,
         "deform_conv.bias": 1,
     }
 
     def units(size: Size) -> dict[str, float]:
-        column = min(size.outs * size.a, columns.max()) * size.dy
-        slope = 2 * PACK_X * min(channels * size.outs * size.a, _by_offset_group(columns, channels)) * size.dy
+        column = min(size.outs * size.w, columns.max()) * size.dy
+        slope = 2 * PACK_X * min(channels * size.outs * size.w, _by_offset_group(columns, channels)) * size.dy
         sums = {
             "x": hits * column + strongest * slope,
             "offset_conv.weight": size.positions * slope * PACK_X,
@@ -209,34 +163,34 @@ def _pack(case: Case, bits: int) -> Fill:
         }
         return {name: float(total * steps[name]) for name, total in sums.items()}
 
-    room, dense = 2.0**bits, Size(1, 1, *_dense(case))
+    room, full = 2.0**bits, Size(1, 1, 1, *dense(case))
     keep = products = terms(deform.layer, deform.x)
     columns = _columns(deform, keep)
-    while max(units(dense).values()) > room and keep * dense.outs >= 2 * products:  # each still has a weight somewhere
+    while max(units(full).values()) > room and keep * full.outs >= 2 * products:  # each still has a weight somewhere
         keep //= 2
         columns = _columns(deform, keep)
     if keep == products:
         columns = columns * LARGEST  # any amplitude's
-    size = largest_size(units, *_dense(case), room)
+    size = largest_size(units, *dense(case), room)
     arrays = {
-        "x": _integers(case, "x", case.shape("x"), PACK_X),
+        "x": integers(case, "x", case.shape("x"), PACK_X),
         "offset_conv.weight": weight,
         "offset_conv.bias": bias,
-        "deform_conv.weight": _weight(deform, size.a if keep == products else 1, keep),
+        "deform_conv.weight": weights(deform, size.w if keep == products else 1, keep),
     }
     if "bias" in deform.layer.tensors(deform.x):
         outs = deform.shape("bias")[0]
-        arrays["deform_conv.bias"] = _biases(case, "deform_conv.bias", outs, _largest_bias(outs, 2.0**bits))
+        arrays["deform_conv.bias"] = biases(case, "deform_conv.bias", outs, largest_bias(outs, 2.0**bits))
     scales = {"offset_conv.weight": QUARTERS, "offset_conv.bias": QUARTERS}
-    thinned = _with_dy(case, arrays, scales, {name: 1 / steps[name] for name in arrays}, size)
-    words = "; ".join(filter(None, (_thinned(products, keep), thinned.note)))
-    return Fill(thinned.arrays, thinned.scales, thinned.quanta, words)
+    found = with_dy(case, arrays, scales, {name: 1 / steps[name] for name in arrays}, size)
+    words = "; ".join(filter(None, (thinned(products, keep), found.note)))
+    return Fill(found.arrays, found.scales, found.quanta, words)
 
 
 def _columns(case: Case, keep: int) -> Array:
     """(C, T): for each input channel and tap the sum of its weights, all 1 or -1, without their signs."""
-    shape, groups = case.shape("weight"), _groups(case.layer)
-    weight = np.abs(_weight(case, 1, keep)).reshape(groups, shape[0] // groups, shape[1], -1)
+    shape, groups = case.shape("weight"), groups_of(case.layer)
+    weight = np.abs(weights(case, 1, keep)).reshape(groups, shape[0] // groups, shape[1], -1)
     return np.asarray(weight.sum(axis=1, dtype=np.int64).reshape(case.x[0], -1))
 
 
@@ -267,46 +221,14 @@ def _off_the_kinks(case: Case) -> Array:
     return np.asarray(whole * QUARTERS + rng.integers(1, QUARTERS, shape), np.int32)
 
 
-def _most_visits(case: Case, offset: Array) -> int:
-    """How many samples, of one image and group of offsets, a cell has a share in at most."""
-    layer, (height, width) = case.layer, case.x[1:]
-    if not isinstance(layer, DeformConv):
-        raise TypeError(f"{layer.kind} has no offsets")
-    kernel, out = tuple(axis.kernel for axis in layer.axes), layer.output(case.x)[1:]
-    moves = offset.reshape(-1, prod(kernel), 2, *out)
-    tap, position = np.indices(kernel).reshape(2, -1), np.indices(out)
-    low = []
-    for place, axis in enumerate(layer.axes):
-        there = position[place] * axis.stride - axis.before + (tap[place] * axis.dilation)[:, None, None]
-        low.append(np.clip(moves[:, :, place] // QUARTERS + there, -2, case.x[1 + place] + 1) + 2)
-    grid = (height + 5) * (width + 5)
-    image = np.arange(len(moves))[:, None, None, None] * grid
-    visits = np.zeros(len(moves) * grid, np.int64)
-    for step in (0, 1, width + 5, width + 6):
-        visits += np.bincount((image + low[0] * (width + 5) + low[1]).ravel() + step, minlength=len(visits))
-    inside = visits.reshape(-1, height + 5, width + 5)[:, 2:-3, 2:-3]
-    return max(1, int(inside.max(initial=0)))
+def all_weights(case: Case, a: int) -> Array:
+    """The layer's weight, none of it 0."""
+    return weights(case, a, terms(case.layer, case.x))
 
 
-def _all_weights(case: Case, a: int) -> Array:
-    return _weight(case, a, terms(case.layer, case.x))
-
-
-def _dense(case: Case) -> tuple[int, int]:
-    """(output channels of a group, positions of all samples)"""
-    channels, *space = case.layer.output(case.x)
-    return channels // _groups(case.layer), prod((*case.batch, *space))
-
-
-def _groups(layer: Layer) -> int:
-    return layer.groups or 1 if isinstance(layer, Conv | ConvTranspose | DeformConvPack) else 1
-
-
-def _with_dy(
-    case: Case, arrays: dict[str, Array], scales: dict[str, int], quanta: dict[str, float], size: Size
-) -> Fill:
+def with_dy(case: Case, arrays: dict[str, Array], scales: dict[str, int], quanta: dict[str, float], size: Size) -> Fill:
     """The fill with its dy, and a note of what dy had to give up."""
-    outs, positions = _dense(case)
+    outs, positions = dense(case)
     note = ""
     if (outs, positions) != (size.outs, size.positions):
         note = f"dy thinned to {size.outs} of {outs} channels at {size.positions} of {positions} positions"
@@ -315,9 +237,9 @@ def _with_dy(
 
 def _dy(case: Case, size: Size) -> Array:
     """(*batch, O, *out), small integers without 0 but for the thinned; no channel's sum is 0."""
-    (outs, positions), groups = _dense(case), _groups(case.layer)
+    (outs, positions), groups = dense(case), groups_of(case.layer)
     shape: Shape = (*case.batch, *case.layer.output(case.x))
-    rows = _integers(case, "dy", (positions, groups, outs), size.dy)
+    rows = integers(case, "dy", (positions, groups, outs), size.dy)
     rng = case.draw("kept of dy")
     if size.outs < outs:
         kept = np.arange(outs) < size.outs

@@ -11,7 +11,7 @@ import numpy as np
 
 from convcli.backends import part_arrays
 from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Layer
-from convcli.verifier.fills import seen_taps
+from convcli.verifier.samples import seen_taps
 
 if TYPE_CHECKING:
     from convcli.backends import Array, Arrays

@@ -7,7 +7,8 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from convcli.layers import Layer, Shape
-from convcli.verifier.fills import Case
+from convcli.verifier.case import Case
+from convcli.verifier.formats import stored
 from convcli.verifier.verdict import Check, Status
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from convcli.verifier.workers import Call, Reply, Workers
 
 SEVERITY = list(Status)
+SMALL_MACS = 1_000_000
 
 
 class NothingToDo(Exception):  # noqa: N818 - a reason, not an error
@@ -23,11 +25,16 @@ class NothingToDo(Exception):  # noqa: N818 - a reason, not an error
 
 @dataclass(frozen=True)
 class Bench:
-    """Both sides' workers and the other side's name."""
+    """Both sides' workers, the other side's name, and whether that one rounds by nature.
+
+    share: the bytes that each layer worked on may take.
+    """
 
     against: str
     ours: Workers
     theirs: Workers
+    share: int = 0
+    rounds: bool = False
 
 
 class Job:
@@ -39,11 +46,17 @@ class Job:
     def __init__(self, step: Step, seed: int, against: str, dtype: str = ""):
         self.step, self.against, self.dtype = step, against, dtype
         self.case = Case(step.layer, step.x, step.batch, seed)
+        self.macs = step.layer.counts(step.x, step.images).macs
 
     @property
     def memory(self) -> int:
         """Bytes that the job holds at its worst."""
         return 0
+
+    @property
+    def small(self) -> bool:
+        """So quickly done that its calls wait for those of other jobs, to share their messages."""
+        return self.step.images * prod(self.step.x) + self.macs <= SMALL_MACS
 
     def start(self, bench: Bench, directory: str) -> list[Call]:
         """Write the data into `directory`, send the calls off. Raises NothingToDo, Unfillable."""
@@ -82,7 +95,7 @@ class Job:
         for side, y in results:
             if y.shape != shape:
                 return self.check(Status.SHAPE_MISMATCH, f"{side} gave {y.shape}, expected {shape}")
-            if str(y.dtype) != self.dtype:
+            if str(y.dtype) != stored(self.dtype):
                 return self.check(Status.FAILED, f"{side} gave {y.dtype}, expected {self.dtype}")
         return None
 

@@ -1,4 +1,4 @@
-"""The checks of the user's own kernel: values, conduct, and inputs of other sizes, each on data of its own.
+"""The trials of the user's own kernel: each on data of its own, ours behind them, and what the kernel did beside.
 
 The kernel answers first; only then does our side begin, in another process and another directory.
 """
@@ -6,294 +6,257 @@ The kernel answers first; only then does our side begin, in another process and 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterator
 from functools import partial
-from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
-from convcli.backends.kernel import Target
-from convcli.errors import SpecError
+from convcli.backends.target import Target
 from convcli.layers import Layer, Shape
-from convcli.verifier.bound import BoundJob
-from convcli.verifier.bounds import BITS, coarse, gamma, roundings
+from convcli.verifier.bound import unbounded
+from convcli.verifier.case import Case, Fill, Unfillable
 from convcli.verifier.compare import difference
-from convcli.verifier.exact import ExactJob, common_bits
 from convcli.verifier.exchange import Sample, load, store
-from convcli.verifier.facts import UNCOUNTED
-from convcli.verifier.fills import Case, Unfillable, ordinary, structural
-from convcli.verifier.job import SEVERITY, Bench, NothingToDo, primitives, seconds_of
+from convcli.verifier.job import Bench, Job, primitives, seconds_of
 from convcli.verifier.sequence import After
+from convcli.verifier.trial import Files, Task, Trial
+from convcli.verifier.variants import Variant, reason, variants, words
 from convcli.verifier.verdict import Check, Status
 
 if TYPE_CHECKING:
     from convcli.plan import Step
-    from convcli.verifier.trial import Trial
     from convcli.verifier.workers import Call, Reply
 
-FEW_MACS, MANY_MACS, TIMES = 300_000, 20_000_000, 16  # what the inputs of other sizes may cost, beside the layer itself
-LARGER = (67, 45, 33, 21, 14)
 NOT_JUDGED = frozenset({Status.TIMED_OUT, Status.OUT_OF_MEMORY, Status.ERROR_MISMATCH, Status.UNSUPPORTED})
+CALLS_US = "it calls convcli.kernels, the reference itself: nothing was compared"
 
 
-class Variant(msgspec.Struct, frozen=True):
-    """The layer on another input."""
+class Question(msgspec.Struct, frozen=True):
+    """What the kernel is asked: a layer, or a part of one, on one input, for one stage of the test."""
 
-    batch: Shape
-    x: Shape
-
-    @property
-    def words(self) -> str:
-        """2 of 9x12, or 9x12."""
-        images = f"{prod(self.batch)} of " if prod(self.batch) > 1 else ""
-        return images + "x".join(map(str, self.x[1:]))
+    stage: str  # exact, bound, views or other
+    part: str
+    layer: Layer
+    variant: Variant
 
     @property
-    def square(self) -> bool:
-        """All its axes are equally long."""
-        return len(set(self.x[1:])) == 1
+    def shape(self) -> Shape:
+        """Of the output."""
+        return (*self.variant.batch, *self.layer.output(self.variant.x))
 
 
-class _Exact(ExactJob):
-    """One exact comparison with what we say."""
+class Answer(msgspec.Struct, frozen=True):
+    """The kernel's reply to a question, and ours, one for each of its data."""
 
-    def judged(self, reply: Reply, file: str) -> Check:
-        """Our side's reply against the kernel's result."""
-        broken = self.broken([reply], ["convcli"])
-        if broken:
-            return broken
-        y, z = load(reply.value.file), load(file)
-        bad = self.misshapen((self.against, z))
-        found = None if bad else difference(y, z)
-        if bad or found is None or found.worst is None:
-            return bad or self._judged(reply.value, difference(y, z), y, z)
-        detail = f"expected {y[found.worst]:.9g}, {self.against} gave {z[found.worst]:.9g}; "
-        detail += f"{found.wrong} elements differ, {found.share:.1%}"
-        return self.check(Status.FAILED, detail, max_abs_error=found.max_abs_error, worst_index=found.worst)
+    question: Question
+    theirs: Reply
+    ours: list[Reply]
+
+    def files(self, turn: int) -> Files:
+        """What the kernel returned."""
+        trial: Trial = self.theirs.value
+        return trial.files[turn]
 
 
-class KernelJob(BoundJob):
-    """One layer in one dtype; with `others`, on inputs of other sizes too."""
+class KernelJob(Job):
+    """One layer in one dtype; with `others`, as views and on inputs of other sizes too."""
+
+    prefix = ""  # of the names of checks that both directions have
+    whole = True  # a composite is asked for as a whole, but for the bound
 
     def __init__(self, step: Step, seed: int, target: Target, dtype: str, *, others: bool):
         super().__init__(step, seed, target.name, dtype)
         self.target, self.seed, self.others = target, seed, others
-        self.variants: list[Variant] = []
         self.no_bound = ""
-        self._calls: list[Call | After] = []
+        self._questions: list[Question] = []
+        self._ours: list[int] = []  # which question each of our calls belongs to
+
+    def filled(self, question: Question, case: Case) -> Fill:
+        """The data of a question, made from its case. Raises Unfillable."""
+        raise NotImplementedError
+
+    def expected(self, bench: Bench, question: Question, sample: Sample, fill: Fill, directory: str) -> Call:
+        """Our side's call."""
+        raise NotImplementedError
+
+    def roundings(self, layer: Layer, x: Shape, images: int) -> int:
+        """How many a bound must allow for."""
+        raise NotImplementedError
+
+    def judged(self, answer: Answer, turn: int) -> Check:
+        """The worst that there is to say of one set of data."""
+        raise NotImplementedError
+
+    # What is asked.
 
     @property
-    def memory(self) -> int:
-        """Two sets of data, and their results kept."""
-        return 2 * super().memory
+    def small(self) -> bool:
+        """Never: what a stranger's function does to its process is not to be done to the data of other layers."""
+        return False
 
     def start(self, bench: Bench, directory: str) -> list[Call]:
         """The kernel's calls; behind them ours, which wait for all of them."""
         self.no_elements()
         theirs, ours = Path(directory) / "given", Path(directory) / "expected"
-        theirs.mkdir()
+        theirs.mkdir(parents=True)
         ours.mkdir()
-        self._calls, waiting = [], []  # the kernel's calls; (which of them it judges, ours)
+        self._questions, self._ours = [], []
+        calls: list[Call | After] = []
+        waiting: list[Callable[[], Call]] = []
+        for question, fills in self._asked():
+            number = len(calls)
+            samples = tuple(store(str(theirs), f"{number}.{turn}", fill) for turn, fill in enumerate(fills))
+            views = question.stage == "views"
+            memory = max(self.memory, bench.share)
+            task = Task(question.layer, samples, self.dtype, str(theirs), f"{number}.theirs", memory, views)
+            ask = partial(bench.theirs.call, "trial", self.target, task)
+            calls.append(After(calls[:1], calls[0], ask) if calls else ask())  # what hangs there is not tried again
+            self._questions.append(question)
+            for turn, (fill, sample) in enumerate(zip(fills, samples, strict=True)):
+                where = ours / f"{number}.{turn}"
+                where.mkdir()
+                waiting.append(partial(self.expected, bench, question, sample, fill, str(where)))
+                self._ours.append(number)
+        behind = [After(calls, calls[number], then) for number, then in zip(self._ours, waiting, strict=True)]
+        return cast("list[Call]", [*calls, *behind])
 
-        def ask(layer: Layer, samples: tuple[Sample, ...], label: str) -> None:
-            args = ("trial", self.target, layer, samples, self.dtype, str(theirs), label)
-            first = self._calls[:1]  # what crashes or hangs there is not tried again
-            later = After(first, first[0], partial(bench.theirs.call, *args)) if first else None
-            self._calls.append(later or bench.theirs.call(*args))
-
-        layer = self.step.layer
-        fills = [structural(self._case(f"exact {turn}"), common_bits(self.dtype)) for turn in (0, 1)]
-        samples = tuple(store(str(theirs), f"exact.{turn}", fill) for turn, fill in enumerate(fills))
-        ask(layer, samples, "exact")
-        for turn, (fill, sample) in enumerate(zip(fills, samples, strict=True)):
-            waiting.append((0, self._expected(bench, layer, sample, fill.quanta, ours / f"exact.{turn}")))
-        for label, part, x in self._bounded():
-            sample = store(str(theirs), f"bound.{label}", ordinary(self._case("bound").part(part, x)))
-            ask(part, (sample,), f"bound.{label}.theirs")
-            precision = coarse(roundings(part, x))[0]
-            args = ("reference", part, sample, self.dtype, precision, str(ours), f"bound.{label}")
-            waiting.append((len(self._calls) - 1, partial(bench.ours.call, *args)))
-        for variant in self._variants():
-            case = msgspec.structs.replace(self._case("other"), x=variant.x, batch=variant.batch)
+    def _asked(self) -> Iterator[tuple[Question, list[Fill]]]:
+        """Every question with its data: two sets for the exact stage, else one."""
+        own = Variant(self.step.batch, self.step.x)
+        for question in self._at("exact", own):
+            yield question, [self._fill(question, f"exact {turn}") for turn in (0, 1)]
+        for question in self._bounded(own):
+            yield question, [self._fill(question, "bound")]
+        if not self.others:
+            return
+        found = [("views", own), *[("other", variant) for variant in variants(self.step)]]
+        for question in (question for stage, variant in found for question in self._at(stage, variant)):
             try:
-                fill = structural(case, common_bits(self.dtype))
+                yield question, [self._fill(question, question.stage)]
             except Unfillable:
                 continue
-            number = len(self.variants)
-            sample = store(str(theirs), f"other.{number}", fill)
-            ask(layer, (sample,), f"other.{number}.theirs")
-            expected = self._expected(bench, layer, sample, fill.quanta, ours / f"other.{number}")
-            waiting.append((len(self._calls) - 1, expected))
-            self.variants.append(variant)
-        first = list(self._calls)
-        return cast("list[Call]", [*first, *[After(first, first[place], then) for place, then in waiting]])
 
-    def _expected(self, bench: Bench, layer: Layer, sample: Sample, quanta: Any, directory: Path) -> Any:
-        directory.mkdir()
-        return partial(bench.ours.call, "exact", layer, sample, quanta, self.dtype, str(directory), "exact")
+    def _at(self, stage: str, variant: Variant) -> list[Question]:
+        if self.whole:
+            return [Question(stage, "", self.step.layer, variant)]
+        parts = primitives(self.step.layer, variant.x)
+        return [Question(stage, name, layer, Variant(variant.batch, x)) for name, layer, x in parts]
 
-    def _case(self, stage: str) -> Case:
-        """Every stage and every dtype has data of its own: nothing said in one of them is of use in another."""
-        salt = hashlib.blake2b(f"{self.seed} {stage} {self.dtype}".encode(), digest_size=7).digest()
-        return msgspec.structs.replace(self.case, seed=int.from_bytes(salt, "big"))
-
-    def _bounded(self) -> list[tuple[str, Layer, Shape]]:
+    def _bounded(self, own: Variant) -> list[Question]:
         """The parts, when all of them have a bound; `no_bound` says why not."""
-        parts = primitives(self.step.layer, self.step.x)
-        for _, layer, x in parts:
-            if gamma(roundings(layer, x), self.dtype) is None:
-                self.no_bound = f"{roundings(layer, x)} roundings have no bound in {self.dtype}"
-            elif layer.kind in UNCOUNTED and BITS[self.dtype] < BITS["float32"]:
-                self.no_bound = f"no exact coordinates in {self.dtype}"
-        return [] if self.no_bound else parts
+        parts = primitives(self.step.layer, own.x)
+        counts = ((layer, self.roundings(layer, x, self.step.images)) for _, layer, x in parts)
+        self.no_bound = next(filter(None, (unbounded(layer, n, self.dtype) for layer, n in counts)), "")
+        found = [Question("bound", name, layer, Variant(own.batch, x)) for name, layer, x in parts]
+        return [] if self.no_bound else found
 
-    def _variants(self) -> list[Variant]:
-        """A small square, a small oblong, a larger one, and two images where there is one: as far as they are legal."""
-        layer, batch, x = self.step.layer, self.step.batch, self.step.x
-        if not self.others:
-            return []
-        own = layer.counts(x, self.step.images).macs
-        most = max(own, min(max(TIMES * own, FEW_MACS), MANY_MACS))
-        rank, small = len(layer.axes), max(axis.span + axis.stride for axis in layer.axes) + 2
-        spaces = [(small,) * rank, tuple(small + 3 * axis for axis in range(rank))]
-        spaces += [tuple(size + 2 * axis + 1 for axis in range(rank)) for size in LARGER]
-        wanted = [Variant(batch, (x[0], *space)) for space in spaces]
-        if batch == (1,):
-            wanted.insert(2, Variant((2,), wanted[0].x))
-        found: list[Variant] = []
-        for variant in wanted:
-            large = len(found) and prod(variant.x) > prod(wanted[1].x)
-            if variant == Variant(batch, x) or variant in found or (large and prod(variant.x) <= prod(x)):
-                continue
-            if _macs(layer, variant) <= most:
-                found.append(variant)
-                if large:
-                    break
+    def _fill(self, question: Question, stage: str) -> Fill:
+        """Every stage, dtype and direction has data of its own: nothing said in one of them is of use in another."""
+        words = f"{self.seed} {stage} {self.dtype} {self.prefix}".strip()
+        salt = int.from_bytes(hashlib.blake2b(words.encode(), digest_size=7).digest(), "big")
+        return self.filled(question, Case(question.layer, question.variant.x, question.variant.batch, salt))
+
+    # What is said of the answers.
+
+    def answers(self, replies: list[Reply]) -> dict[str, list[Answer]]:
+        """By stage, in the order of the questions."""
+        asked = len(self._questions)
+        found: dict[str, list[Answer]] = {stage: [] for stage in ("exact", "bound", "views", "other")}
+        for number, (question, theirs) in enumerate(zip(self._questions, replies[:asked], strict=True)):
+            ours = [reply for at, reply in zip(self._ours, replies[asked:], strict=True) if at == number]
+            found[question.stage].append(Answer(question, theirs, ours))
         return found
 
-    def checks(self, replies: list[Reply]) -> tuple[Check, ...]:
-        """Shape, exact and bounded values, conduct, and the inputs of other sizes; one when it does not answer."""
-        broken = self.broken(replies[:1], [self.against])
-        if broken:
-            return (msgspec.structs.replace(broken, method="exact"),)
-        asked = len(self._calls)
-        theirs, ours = replies[:asked], replies[asked:]
-        parts = asked - 1 - len(self.variants)
-        exact = self._exact_check(theirs[0], ours[:2])
-        bound = self._bound_check(theirs[1 : 1 + parts], ours[2 : 2 + parts])
-        if exact.status.good and bound.status is Status.FAILED:
-            bound = msgspec.structs.replace(bound, detail=f"right on whole numbers, wrong on others; {bound.detail}")
-        others = self._others(exact, theirs[1 + parts :], ours[2 + parts :])
-        return (*self._shape(theirs[0]), exact, bound, *self._conduct(theirs), *others)
-
-    def _shape(self, reply: Reply) -> tuple[Check, ...]:
-        """Told once."""
-        if not self.others:
-            return ()
-        shape = (*self.step.batch, *self.step.y)
-        found = load(reply.value.files[0]).shape
-        words = f"{shape}" if found == shape else f"convcli {shape}, {self.against} {found}"
-        return (Check("shape", "equal", Status.PASSED if found == shape else Status.SHAPE_MISMATCH, detail=words),)
-
-    def _exact_check(self, reply: Reply, ours: list[Reply]) -> Check:
-        job = _Exact(self.step, self.seed, self.against, self.dtype)
-        trial: Trial = reply.value
-        first, second = (job.judged(ours[turn], trial.files[turn]) for turn in (0, 1))
+    def twice(self, answer: Answer, first: Check, second: Check) -> Check:
+        """The verdict on the two sets of data of an exact stage."""
         check = first if first.status.bad else second
         words = ""
-        if trial.reference and check.status is Status.PASSED:
-            check = msgspec.structs.replace(check, status=Status.MISTRUSTED)
-            words = "it calls convcli.kernels, the reference itself: nothing was compared"
-        elif second.status is Status.FAILED and _same(*trial.files):
-            words = "it gives the answer of an earlier call to new data"
+        if answer.theirs.value.reference and check.status is Status.PASSED:
+            check, words = msgspec.structs.replace(check, status=Status.MISTRUSTED), CALLS_US
+        elif second.status is Status.FAILED and _same(answer.files(0), answer.files(1)):
+            remembers = any(load(file).any() for file in answer.files(0).values())
+            words = "it gives the answer of an earlier call to new data" if remembers else "it gives nothing but zeros"
         elif first.status.good and second.status is Status.FAILED:
             words = "right when it is first called, wrong the second time"
-        detail = "; ".join(filter(None, (words, check.detail)))
-        return msgspec.structs.replace(check, detail=detail, seconds=reply.seconds)
+        return msgspec.structs.replace(check, detail="; ".join(filter(None, (words, check.detail))))
 
-    def _bound_check(self, theirs: list[Reply], ours: list[Reply]) -> Check:
-        if self.no_bound:
-            return self.check(Status.SKIPPED, self.no_bound)
-        broken = self.broken(theirs, [self.against] * len(theirs)) or self.broken(ours, ["convcli"] * len(ours))
-        if broken:
-            return broken
-        parts = primitives(self.step.layer, self.step.x)
-        found = [
-            self._part(*part, mine.value, reply.value.files[0])
-            for part, mine, reply in zip(parts, ours, theirs, strict=True)
-        ]
-        worst = max(found, key=lambda check: (SEVERITY.index(check.status), check.bound_ratio or 0.0))
-        return msgspec.structs.replace(
-            worst, detail="; ".join(check.detail for check in found), seconds=seconds_of(theirs)
-        )
-
-    def _conduct(self, theirs: list[Reply]) -> tuple[Check, ...]:
+    def conduct(self, replies: list[Reply]) -> Check:
         """What it did beside computing."""
-        faults = dict.fromkeys(fault for reply in theirs if not reply.status for fault in reply.value.faults)
+        trials = [reply.value for reply in replies[: len(self._questions)] if not reply.status]
+        faults = dict.fromkeys(fault for trial in trials for fault in trial.faults)
         status = Status.FAILED if faults else Status.PASSED
         fine = "inputs unchanged, results its own, the same answer again, nothing replaced"
-        return (Check("conduct", "equal", status, self.dtype, detail="; ".join(faults) or fine),)
+        return Check(f"{self.prefix}conduct", "equal", status, self.dtype, detail="; ".join(faults) or fine)
 
-    def _others(self, exact: Check, theirs: list[Reply], ours: list[Reply]) -> tuple[Check, ...]:
+    def views(self, right: bool, answers: list[Answer]) -> tuple[Check, ...]:  # noqa: FBT001
+        """The same on arrays of another order in memory; not to take them is no fault."""
+        if not answers:
+            return ()
+        check = max(map(self._tried, answers), key=lambda check: list(Status).index(check.status))
+        theirs = [answer.theirs for answer in answers]
+        refused = next((reply for reply in theirs if reply.status in NOT_JUDGED), None)
+        if refused:
+            check = self.check(Status.SKIPPED, f"it does not take views ({refused.reason})")
+        elif check.status is Status.FAILED:
+            said = "right on contiguous arrays, wrong on views (strides ignored)" if right else "wrong on views too"
+            check = msgspec.structs.replace(check, detail=f"{said}; {check.detail}")
+        elif check.status.good:
+            check = self.check(Status.PASSED, "right on arrays whose last axis is not the fastest in memory")
+        return (self._of_all(check, "views", theirs),)
+
+    def inputs(self, exact: Status, answers: list[Answer]) -> tuple[Check, ...]:
         """Right here and wrong there has a reason; to refuse another size is no fault."""
-        if not self.variants:
+        if not answers:
             return ()
         own = Variant(self.step.batch, self.step.x)
-        right = [own] if exact.status.good or exact.status is Status.MISTRUSTED else []
-        wrong = [own] if exact.status in {Status.FAILED, Status.SHAPE_MISMATCH} else []
+        right = [own] if exact.good or exact is Status.MISTRUSTED else []
+        wrong = [own] if exact in {Status.FAILED, Status.SHAPE_MISMATCH} else []
         refused: list[str] = []
         bad: Check | None = None
-        for variant, reply, mine in zip(self.variants, theirs, ours, strict=True):
-            if reply.status in NOT_JUDGED:
-                refused.append(f"no answer for {variant.words} ({reply.reason})")
+        for variant, group in _by_input(answers, whole=self.whole).items():
+            lacking = next((answer.theirs for answer in group if answer.theirs.status in NOT_JUDGED), None)
+            if lacking:
+                refused.append(f"no answer for {variant.words} ({lacking.reason})")
                 continue
-            check = self._other(variant, reply, mine)
-            (wrong if check.status.bad else right).append(variant)
-            bad = bad or (check if check.status.bad else None)
-        words = [reason(right, wrong)] if wrong else ["right on " + _list(right)] if right else []
-        words += refused
-        status = bad.status if bad else exact.status if wrong else Status.PASSED
-        if len(refused) == len(self.variants):
+            faults = [check for check in map(self._tried, group) if check.status.bad]
+            (wrong if faults else right).append(variant)
+            bad = bad or next(iter(faults), None)
+        said = [reason(right, wrong)] if wrong else ["right on " + words(right)] if right else []
+        said += refused
+        status = bad.status if bad else exact if wrong else Status.PASSED
+        if len(refused) == len(_by_input(answers, whole=self.whole)):
             status = Status.SKIPPED
-        detail = "; ".join([*words, bad.detail] if bad else words)  # the first of the bad ones
-        check = Check("other_inputs", "exact", status, self.dtype, detail=detail, seconds=seconds_of(theirs))
+        check = self.check(status, "; ".join([*said, bad.detail] if bad else said))  # the first of the bad ones
+        check = self._of_all(check, "other_inputs", [answer.theirs for answer in answers])
         return (msgspec.structs.replace(check, worst_index=bad.worst_index) if bad else check,)
 
-    def _other(self, variant: Variant, reply: Reply, mine: Reply) -> Check:
-        y = self.step.layer.output(variant.x)
-        step = msgspec.structs.replace(self.step, batch=variant.batch, x=variant.x, y=y)
-        job = _Exact(step, self.seed, self.against, self.dtype)
-        job.whole = False
-        return job.broken([reply], [self.against]) or job.judged(mine, reply.value.files[0])
+    def _tried(self, answer: Answer) -> Check:
+        return self.broken([answer.theirs], [self.against]) or self.judged(answer, 0)
+
+    def _of_all(self, check: Check, name: str, replies: list[Reply]) -> Check:
+        named = msgspec.structs.replace(check, name=f"{self.prefix}{name}", method="exact")
+        return msgspec.structs.replace(named, max_abs_error=None, seconds=seconds_of(replies))
 
 
-def reason(right: list[Variant], wrong: list[Variant]) -> str:
-    """What the inputs on which a kernel is right have in common, and the wrong ones have not."""
-    said = f"right on {_list(right)}, wrong on {_list(wrong)}" if right else f"wrong on {_list(wrong)} too"
-    if not right:
-        return said
-    if all(prod(v.batch) == 1 for v in right) and all(prod(v.batch) > 1 for v in wrong):
-        return f"right on one image only: {said}"
-    if len(right[0].x) > 2 and all(v.square for v in right) and not any(v.square for v in wrong):
-        return f"right on square inputs only: {said}"
-    if max(prod(v.x) for v in right) < min(prod(v.x) for v in wrong):
-        return f"right on small inputs only: {said}"
-    return said
+def _by_input(answers: list[Answer], *, whole: bool) -> dict[Variant, list[Answer]]:
+    """The answers on one input of the layer; of a composite, the parts' inputs follow the first one's."""
+    found: dict[Variant, list[Answer]] = {}
+    key = Variant((), ())
+    first = answers[0].question.part
+    for answer in answers:
+        if whole or answer.question.part == first:
+            key = answer.question.variant
+        found.setdefault(key, []).append(answer)
+    return found
 
 
-def _macs(layer: Layer, variant: Variant) -> float:
-    try:
-        y = layer.output(variant.x)
-    except (SpecError, NothingToDo):
-        return float("inf")
-    return layer.counts(variant.x, prod(variant.batch)).macs if prod(y) else float("inf")
+def _same(one: Files, other: Files) -> bool:
+    """The same results, every one."""
+    return all(_equal(file, other[name]) for name, file in one.items() if name in other) and one.keys() == other.keys()
 
 
-def _list(variants: list[Variant]) -> str:
-    return ", ".join(variant.words for variant in variants)
-
-
-def _same(one: str, other: str) -> bool:
+def _equal(one: str, other: str) -> bool:
     y, z = load(one), load(other)
     return y.shape == z.shape and not difference(y, z).wrong

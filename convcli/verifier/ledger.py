@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +11,12 @@ from msgspec import UNSET
 
 from convcli.backends.known import difference_known
 from convcli.errors import SpecError
-from convcli.verifier.fills import Case
+from convcli.verifier.case import Case
+from convcli.verifier.fault import EXPLAINED, Fault, Kind, kind_of
 from convcli.verifier.job import Job
 from convcli.verifier.jobs import Wanted, jobs, kernel_jobs
 from convcli.verifier.repro import command
-from convcli.verifier.verdict import Check, LayerVerdict, Status, worst
+from convcli.verifier.verdict import Check, Explanation, LayerVerdict, Status, worst
 
 if TYPE_CHECKING:
     from convcli.plan import Plan, Step
@@ -76,20 +77,23 @@ class Ledger:
         keys = [Case(subject.step.layer, subject.step.x, subject.step.batch, wanted.seed).key for subject in subjects]
         self._twin = [first.setdefault(key, index) for index, key in enumerate(keys)]
         self._checks: dict[int, dict[int, tuple[Check, ...]]] = {}
-        self._expected: dict[int, int] = {}
+        self._jobs: dict[int, list[Kind]] = {}
 
     def jobs(self) -> Iterator[tuple[Place, Job]]:
         """What is to be done, in order; nothing more after a failure when that is wanted."""
         for index, subject in enumerate(self.subjects):
             if self._twin[index] != index:
                 continue
-            kernel = self.wanted.kernel
-            found = list(kernel_jobs(subject.step, self.wanted, kernel) if kernel else jobs(subject.step, self.wanted))
-            self._checks[index], self._expected[index] = {}, len(found)
+            found = list(self.made(subject.step))
+            self._checks[index], self._jobs[index] = {}, [kind_of(job) for job in found]
             for position, job in enumerate(found):
                 if self.failed:
                     return
                 yield Place(index, position), job
+
+    def made(self, step: Step) -> Iterable[Job]:
+        """The jobs of one layer."""
+        return kernel_jobs(step, self.wanted) if self.wanted.own else jobs(step, self.wanted)
 
     def note(self, place: Place, checks: tuple[Check, ...]) -> None:
         """Take a job's checks; tell the verdicts that are complete now."""
@@ -106,9 +110,28 @@ class Ledger:
             elif self.failed:
                 self._tell(self._skipped(index))
 
+    def faults(self) -> dict[int, tuple[Fault, ...]]:
+        """The failed checks by the verdict's number, those first that explain most: exact ones, of values."""
+        found = {}
+        for index, verdict in enumerate(self.verdicts):
+            if self._twin[index] != index or not self._complete(index):
+                continue
+            made = self._checks[index]
+            kinds = [self._jobs[index][position] for position in sorted(made) for _ in made[position]]
+            step = self.subjects[index].step
+            pairs = zip(verdict.checks, kinds, strict=True)
+            faults = [Fault(step, check, kind) for check, kind in pairs if check.status in EXPLAINED]
+            if faults:
+                found[index] = tuple(sorted(faults, key=lambda fault: fault.rank))
+        return found
+
+    def explain(self, index: int, explanation: Explanation) -> None:
+        """Add to a verdict what was found out later."""
+        self.verdicts[index] = msgspec.structs.replace(self.verdicts[index], explanation=explanation)
+
     def _complete(self, index: int) -> bool:
         twin = self._twin[index]
-        return twin in self._checks and len(self._checks[twin]) == self._expected[twin]
+        return twin in self._checks and len(self._checks[twin]) == len(self._jobs[twin])
 
     def _tell(self, verdict: LayerVerdict) -> None:
         self.verdicts.append(verdict)
@@ -134,7 +157,7 @@ class Ledger:
 
     def _excused(self, step: Step, checks: tuple[Check, ...]) -> tuple[Check, ...]:
         """What the other side is known to get wrong; not to get it wrong is then a fault."""
-        reason = difference_known(self.wanted.against, self.environment, step.layer, step.x)
+        reason = difference_known(self.wanted.against, self.environment, step.layer, step.x, step.batch)
         return tuple(excused(check, reason) if check.name in VALUES else check for check in checks)
 
     def _skipped(self, index: int) -> LayerVerdict:
@@ -155,7 +178,7 @@ class Ledger:
                 seed=self.wanted.seed,
                 dtype=fault,
                 also=self.wanted.flags,
-                kernel=self.wanted.kernel,
+                own=self.wanted.own,
             ),
             source=subject.source,
             line=UNSET if step.line is None else step.line,

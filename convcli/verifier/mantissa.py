@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from convcli.verifier.alternating import long_fills
+from convcli.verifier.bounds import BITS
 from convcli.verifier.compare import difference
-from convcli.verifier.exact import ExactJob, common_bits
+from convcli.verifier.exact import ExactJob
 from convcli.verifier.exchange import Sample, load, store
+from convcli.verifier.formats import stored
 from convcli.verifier.job import SEVERITY, Bench, primitives, seconds_of
 from convcli.verifier.verdict import Check, Status
 
@@ -41,13 +43,15 @@ class MantissaJob(ExactJob):
         self._fills: list[Long] = []
         calls: list[Call] = []
         for label, layer, x in primitives(self.step.layer, self.step.x):
-            for role, fill in long_fills(self.case.part(layer, x), common_bits(self.dtype)).items():
+            for role, fill in long_fills(self.case.part(layer, x), BITS[self.dtype]).items():
                 name = f"mantissa.{label}.{len(calls)}"
                 sample = store(directory, name, fill)
                 shape = (*self.step.batch, *layer.output(x))
                 self._fills.append(Long(label, role, layer, shape, sample, fill.note))
                 calls += [
-                    bench.ours.call("exact", layer, sample, fill.quanta, self.dtype, directory, name),
+                    bench.ours.call(
+                        "exact", layer, sample, fill.quanta, self.dtype, directory, name, common_sums(self.dtype)
+                    ),
                     bench.theirs.call("result", self.against, layer, sample, self.dtype, directory, f"{name}.theirs"),
                 ]
         return calls
@@ -79,9 +83,14 @@ class MantissaJob(ExactJob):
         y, z = load(ours.value.file), load(theirs.value)
         if z.shape != fill.shape:
             return self.check(Status.SHAPE_MISMATCH, f"{self.against} gave {z.shape}, expected {fill.shape}")
-        if str(z.dtype) != self.dtype:
+        if str(z.dtype) != stored(self.dtype):
             return self.check(Status.FAILED, f"{self.against} gave {z.dtype}, expected {self.dtype}")
         self.note = fill.note
         judged = self._judged(ours.value, difference(y, z), y, z)
         where = f"{fill.label}: {fill.role}" if fill.label else fill.role
         return msgspec.structs.replace(judged, detail=f"{where} long: {judged.detail}")
+
+
+def common_sums(dtype: str) -> str:
+    """The precision of the proof: data of 53 bits need as many there."""
+    return "float64" if dtype == "float64" else "float32"

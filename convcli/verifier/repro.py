@@ -9,40 +9,61 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from convcli.axis import AUTO_PADDING, Axis
+from convcli.errors import SpecError
 from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Layer, Separable, Shape
-from convcli.plan import Step
+from convcli.plan import Step, plan
+from convcli.spec.build import spelled_network
 
 if TYPE_CHECKING:
-    from convcli.backends.kernel import Target
+    from convcli.backends.target import Target
 
 
 def command(
-    step: Step, source: str, *, seed: int, dtype: str = "", also: tuple[str, ...] = (), kernel: Target | None = None
+    step: Step, source: str, *, seed: int, dtype: str = "", also: tuple[str, ...] = (), own: tuple[Target, ...] = ()
 ) -> str:
     """`convcli verify FILE --only NAME` for a layer of a file, else its spelling; with seed and the dtype at fault.
 
-    also: the flags of further checks and of the other side; a kernel without a place makes it a call from Python.
+    also: the flags of further checks and of the other side. own: functions of the user's; one that has no place makes
+    it a call from Python.
     """
     if source and step.line is not None and Path(source).is_file():
         words = [source, "--only", step.name]
-    elif isinstance(step.layer, Conv) and _crops(step.layer):
-        words = [descriptor(step)]
     else:
-        words = [spelling(step), "-i", ",".join(map(str, (*step.batch, *step.x)))]
+        words = spelled(step)
     words += ["--seed", str(seed)]
     if dtype:
         words += ["--dtype", dtype]
-    if kernel and kernel.pickled:  # there is no place that a command line could name
+    if any(target.pickled for target in own):  # there is no place that a command line could name
+        places = {target.role: target.place if target.pickled else repr(target.place) for target in own}
         shape = (*step.batch, *step.x)
         options = f"seed={seed}" + (f", dtypes=({dtype!r},)" if dtype else "")
-        options += f", arrays={kernel.arrays!r}" if kernel.arrays != "numpy" else ""
-        return f"convcli.verify_kernel({kernel.place}, {words[0]!r}, {shape}, {options})"
+        options += f", arrays={own[0].arrays!r}" if own[0].arrays != "numpy" else ""
+        options += f", backward={places['backward']}" if "backward" in places else ""
+        options += ", grad=True" if "autograd" in places else ""
+        return f"convcli.verify_kernel({places.get('forward')}, {words[0]!r}, {shape}, {options})"
     return shlex.join(["convcli", "verify", *words, *also])
+
+
+def spelled(step: Step) -> list[str]:
+    """The words that make this layer on this input."""
+    if isinstance(step.layer, Conv) and _crops(step.layer):
+        return [descriptor(step)]
+    return [spelling(step), "-i", ",".join(map(str, (*step.batch, *step.x)))]
+
+
+def respelled(step: Step) -> bool:
+    """Whether its words are read back as this layer on this input: a layer that crops may have none."""
+    try:
+        text, *_ = spelled(step)
+        (again,) = plan(msgspec.structs.replace(spelled_network([text]), input=(*step.batch, *step.x))).steps
+    except SpecError:
+        return False
+    return (again.layer, again.batch, again.x) == (step.layer, step.batch, step.x)
 
 
 def spelling(step: Step) -> str:
     """The settled layer in PyTorch's spelling, with our own fields by name: Conv2d(3, 64, 7, stride=2, padding=3)."""
-    layer, rank = step.layer, len(step.layer.axes)
+    layer = step.layer
     fields: dict[str, Any] = {
         "stride": _plain(axis.stride for axis in layer.axes),
         "padding": _padding(layer, step.x[1:]),
@@ -61,10 +82,11 @@ def spelling(step: Step) -> str:
     defaults |= {"depth_multiplier": 1, "pointwise_bias": None, "offset_groups": 1, "modulated": False}
     said = [repr(value) for value in (step.x[0], _out_channels(layer), _plain(axis.kernel for axis in layer.axes))]
     said += [f"{name}={value!r}" for name, value in fields.items() if value != defaults[name]]
-    return f"{_type(layer, rank)}({', '.join(said)})"
+    return f"{type_of(layer)}({', '.join(said)})"
 
 
-def _type(layer: Layer, rank: int) -> str:
+def type_of(layer: Layer) -> str:
+    """Its proper name: Conv2d."""
     names = {
         "conv": "Conv{}d",
         "conv_transpose": "ConvTranspose{}d",
@@ -72,7 +94,7 @@ def _type(layer: Layer, rank: int) -> str:
         "deform_conv": "DeformConv{}d",
         "deform_conv_pack": "DeformConv{}dPack",
     }
-    return names[layer.kind].format(rank)
+    return names[layer.kind].format(len(layer.axes))
 
 
 def _out_channels(layer: Layer) -> int:
@@ -117,8 +139,8 @@ def _padding(layer: Layer, space: Shape) -> Any:
     words = {axis.auto for axis in layer.axes} - {""}
     if words:  # a composite's parts settle themselves
         return words.pop()
-    if _crops(layer):  # what ONNX's rules do to a transposed layer
-        return next(word for word in AUTO_PADDING if _automatic(layer, space, word) == layer.axes)
+    if _crops(layer):  # what ONNX's rules do to a transposed layer; a smaller relative of it may have no word
+        return next((word for word in AUTO_PADDING if _automatic(layer, space, word) == layer.axes), None)
     if all(axis.before == axis.after for axis in layer.axes):
         return _plain(axis.before for axis in layer.axes)
     return tuple((axis.before, axis.after) for axis in layer.axes)

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 Sum = Callable[[list["Array"]], "Array"]
 Primitive = Callable[[Layer, "Arrays"], "Array"]
 BLOCK = 4
-FEWEST_CHANNELS = 4  # of a group: with fewer products Winograd errs by more than gamma_n * S, now and then
 FROM_TILE = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]])  # B^T
 FROM_KERNEL = np.array([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]]) / 2  # G
 TO_OUTPUT = np.array([[1, 1, 1, 0], [0, 1, -1, -1]])  # A^T
@@ -132,7 +131,7 @@ def from_the_bias(layer: Layer, arrays: Arrays) -> Array:
 
 
 def by_tiles(layer: Layer, arrays: Arrays) -> Array:
-    """F(2, 3) along every axis where all kernels are 3 at stride 1 and channels are not too few; other layers as ours.
+    """F(2, 3) along every axis where all kernels are 3 at stride 1; other layers as ours.
 
     Y = A^T [(G g) * (B^T d)], summed over the channels, for tiles d of 4 cells that make 2 outputs.
     """
@@ -160,13 +159,8 @@ def by_tiles(layer: Layer, arrays: Arrays) -> Array:
 
 def _fits(layer: Conv) -> bool:
     plain = all((axis.kernel, axis.stride, axis.dilation) == (3, 1, 1) for axis in layer.axes)
-    enough = (layer.in_channels or 0) // (layer.groups or 1) >= FEWEST_CHANNELS
-    return (
-        enough
-        and plain
-        and layer.padding_mode == "zeros"
-        and all(min(axis.before, axis.after) >= 0 for axis in layer.axes)
-    )
+    whole = all(min(axis.before, axis.after) >= 0 for axis in layer.axes)
+    return plain and whole and layer.padding_mode == "zeros"
 
 
 def _along(matrix: Any, array: Array, place: int) -> Array:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from os import PathLike
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,7 @@ from convcli.verifier.session import TIMEOUT, Session
 from convcli.verifier.verdict import LayerVerdict, Outcome, outcome
 
 if TYPE_CHECKING:
-    from convcli.backends.kernel import Target
+    from convcli.backends.target import Target
 
 DTYPES = ("float64", "float32")
 
@@ -33,19 +35,24 @@ def verify(  # noqa: PLR0913 - each is one option of the command
     timeout: float = TIMEOUT,
     against: str = "torch",
     kernel: Target | None = None,
+    kernel_grad: Target | None = None,
+    explain: bool = True,
+    save_failures: str | PathLike[str] | None = None,
     progress: Progress | None = None,
     on_verdict: Callable[[LayerVerdict], None] | None = None,
 ) -> Outcome:
     """Every layer of the networks against another implementation: shape, parameters, MACs, exact and bounded values.
 
-    seed: the data depend on it and on each layer's configuration, on nothing else. dtypes: float64, float32, float16.
-    grad: every gradient as well, and the adjoint identity. prove: the products off the padding by executing ones.
-    jobs: layers worked on at a time, each by one process for either side. only: names or patterns (`layer1.*`) of the
-    layers to check. fail_fast: skip what comes after a failure. max_memory: bytes; a layer that needs more is skipped;
-    half of what is free when left out. timeout: seconds for one call of one side. against: "torch", "onnxruntime",
-    "onnx-reference", "jax", or a backend of one's own as `module` or `module:name`. kernel: a function of the user's to
-    be tested instead (`verify_kernel`). progress: told (layers done, layers in all, name). on_verdict: told each
-    verdict, in order, as soon as it is there.
+    seed: the data depend on it and on each layer's configuration, on nothing else. dtypes: float64, float32, float16,
+    bfloat16. grad: every gradient as well, and the adjoint identity. prove: the products off the padding by executing
+    ones. jobs: layers worked on at a time, each by one process for either side. only: names or patterns (`layer1.*`) of
+    the layers to check. fail_fast: skip what comes after a failure. max_memory: bytes; a layer that needs more is
+    skipped; half of what is free when left out. timeout: seconds for one call of one side. against: "torch",
+    "onnxruntime", "onnx-reference", "jax", "tensorflow", or a backend of one's own as `module` or `module:name`.
+    kernel, kernel_grad: functions of the user's to be tested instead (`verify_kernel`). explain: take failures apart,
+    the first three in detail, some seconds each. save_failures: a directory for the data of every failed check.
+    progress: told (layers done, layers in all, name). on_verdict: told each verdict, in order, as soon as it is there:
+    before its explanation.
 
     Raises BackendMissing before any work when the other side cannot run, SpecError for arguments that make no sense.
     Ctrl-C ends it: the outcome then holds what was finished and is `interrupted`.
@@ -54,7 +61,15 @@ def verify(  # noqa: PLR0913 - each is one option of the command
     given = (networks,) if isinstance(networks, Network | Plan) else tuple(networks)
     plans = [plan(one) if isinstance(one, Network) else one for one in given]
     different = tuple(dict.fromkeys(dtypes))
-    wanted = Wanted(against, different, whole("seed", seed, least=0), grad=grad, prove=prove, kernel=kernel)
+    wanted = Wanted(
+        against,
+        different,
+        whole("seed", seed, least=0),
+        grad=grad,
+        prove=prove,
+        kernel=kernel,
+        kernel_grad=kernel_grad,
+    )
     ledger = Ledger(chosen(plans, only), wanted, fail_fast=fail_fast)
     ledger.progress, ledger.on_verdict = progress, on_verdict
     session = Session(wanted, layers=len(ledger.subjects), jobs=jobs, max_memory=max_memory, timeout=timeout)
@@ -62,6 +77,9 @@ def verify(  # noqa: PLR0913 - each is one option of the command
     try:
         with session:
             session.work(ledger)
+            ledger.close()
+            if ledger.faults():
+                _take_apart(session, ledger, save_failures, explain=explain)
     except KeyboardInterrupt:
         interrupted = True
     ledger.close()
@@ -72,3 +90,14 @@ def verify(  # noqa: PLR0913 - each is one option of the command
         seconds=perf_counter() - start,
         interrupted=interrupted,
     )
+
+
+def _take_apart(session: Session, ledger: Ledger, directory: str | PathLike[str] | None, *, explain: bool) -> None:
+    """What failed is kept and explained, while the workers are there; loaded for failures alone."""
+    from convcli.verifier.explain import explanation, keeping
+
+    with session.workbench() as workbench:
+        if directory is not None:
+            keeping.keep(workbench, ledger, Path(directory), session.environment)
+        if explain:
+            explanation.explain(workbench, ledger, progress=ledger.progress)

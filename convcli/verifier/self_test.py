@@ -14,19 +14,21 @@ import msgspec
 
 from convcli._version import __version__
 from convcli.axis import whole
+from convcli.backends import backend
 from convcli.backends import numpy as ours
-from convcli.verifier.backward import gradient_fill, gradients
 from convcli.verifier.bound import BoundJob
-from convcli.verifier.bounds import BITS
+from convcli.verifier.case import Case, Unfillable
 from convcli.verifier.compare import difference
 from convcli.verifier.exact import ExactJob, common_bits
-from convcli.verifier.fills import Case, Unfillable, structural
-from convcli.verifier.full_mantissa import both_roles, input_precision
-from convcli.verifier.job import Bench, Job, NothingToDo, primitives
+from convcli.verifier.fills import structural
+from convcli.verifier.gradient import ExactGradientJob
+from convcli.verifier.gradient_mantissa import GradientMantissaJob
+from convcli.verifier.job import Bench, Job, NothingToDo
 from convcli.verifier.ledger import settled
+from convcli.verifier.mantissa import MantissaJob
 from convcli.verifier.mutants import MUTANTS, Mutant, planned
 from convcli.verifier.rounding import CORRECT, Correct
-from convcli.verifier.tasks import environment, run
+from convcli.verifier.tasks import CAN_ROUND, environment, run
 from convcli.verifier.tolerances import TOLERANCES, loaded, missed_by, refused_by
 from convcli.verifier.verdict import Check, Status
 from convcli.verifier.views import as_views
@@ -208,49 +210,41 @@ def accusations(right: Correct, seed: int) -> Iterator[Alarm]:
 
 def failures(mutant: Mutant, step: Step, seed: int, dtype: str) -> Iterator[Check]:
     """The checks of a wrong implementation, one by one, in the order of the report."""
+    name = f"{HERE}.mutants:{mutant.name}"
     if mutant.gradient:
-        return gradient_checks(mutant, step, seed, dtype)
-    return forward_checks(mutant, f"{HERE}.mutants:{mutant.name}", step, seed, dtype)
+        return gradient_checks(name, step, seed, dtype)
+    return forward_checks(mutant, name, step, seed, dtype)
 
 
 def stage(check: Check) -> str:
-    """What caught it: "shape", "refused", or the check's own method."""
+    """What caught it: "shape", "refused", "full mantissa", or the check's own method, of a gradient with its name."""
     special = {Status.SHAPE_MISMATCH: "shape", Status.ERROR_MISMATCH: "refused"}
-    return special.get(check.status, check.method)
+    if check.status in special:
+        return special[check.status]
+    if check.name.endswith("mantissa"):
+        return "full mantissa"
+    return f"{check.method} {check.name}" if check.name.startswith("grad") else check.method
 
 
 def forward_checks(found: Mutant | Correct, name: str, step: Step, seed: int, dtype: str) -> Iterator[Check]:
     """Exact, in full mantissa, in another layout, within the bound; one that rounds by nature only first and last."""
     yield from job_checks(ExactJob(step, seed, name, dtype))
     if not getattr(found, "ROUNDS", False):
-        yield from full_mantissa_checks(found, step, seed, dtype)
+        yield from job_checks(MantissaJob(step, seed, name, dtype))
         yield layout_check(found, step, seed, dtype)
     yield from job_checks(BoundJob(step, seed, name, dtype))
 
 
 def job_checks(job: Job) -> tuple[Check, ...]:
     """A job of `verify`, done here and now."""
-    here = cast("Workers", _Here())
+    here = cast("Workers", Here())
     with tempfile.TemporaryDirectory(prefix="convcli-") as directory:
+        bench = Bench(job.against, here, here, rounds=bool(getattr(backend(job.against), CAN_ROUND, False)))
         try:
-            calls = job.start(Bench(job.against, here, here), directory)
+            replies = [call.reply for call in job.start(bench, directory)]
         except (NothingToDo, Unfillable) as reason:
             return (job.check(Status.SKIPPED, str(reason)),)
-        return job.checks([call.reply for call in calls])
-
-
-def full_mantissa_checks(found: Mutant | Correct, step: Step, seed: int, dtype: str) -> Iterator[Check]:
-    """Every part on data that need every bit, in both roles."""
-    for _, layer, x in primitives(step.layer, step.x):
-        case = Case(layer, x, step.batch, seed)
-        for role, fill in both_roles(case, BITS[dtype]).items():
-            arrays = loaded(fill, dtype)
-            y = ours.forward(layer, arrays)
-            check = compared(f"forward, {role} long", "full mantissa", y, lambda: found.forward(layer, arrays))  # noqa: B023
-            if check.status is Status.FAILED:
-                words = input_precision(layer, arrays, found.forward(layer, arrays))
-                check = msgspec.structs.replace(check, detail="; ".join(filter(None, (check.detail, words))))
-            yield check
+        return job.checks(replies + [call.reply for call in job.further(bench, directory, replies)])
 
 
 def layout_check(found: Mutant | Correct, step: Step, seed: int, dtype: str) -> Check:
@@ -260,13 +254,10 @@ def layout_check(found: Mutant | Correct, step: Step, seed: int, dtype: str) -> 
     return compared("forward, views", "layout", y, lambda: found.forward(step.layer, as_views(arrays)))
 
 
-def gradient_checks(mutant: Mutant, step: Step, seed: int, dtype: str) -> Iterator[Check]:
-    """Every gradient, exactly; and the forward pass, which is right."""
-    arrays = loaded(gradient_fill(Case(step.layer, step.x, step.batch, seed), common_bits(dtype)), dtype)
-    wrong = mutant.backward(step.layer, arrays)
-    for name, gradient in gradients(step.layer, arrays).items():
-        words = f"grad_{'input' if name == 'x' else name}"
-        yield compared(words, f"exact {words}", gradient, lambda: wrong[name])  # noqa: B023
+def gradient_checks(name: str, step: Step, seed: int, dtype: str) -> Iterator[Check]:
+    """Every gradient, exactly, and in full mantissa."""
+    yield from job_checks(ExactGradientJob(step, seed, name, dtype))
+    yield from job_checks(GradientMantissaJob(step, seed, name, dtype))
 
 
 def compared(name: str, method: str, y: Array, theirs: Callable[[], Array]) -> Check:
@@ -283,10 +274,10 @@ def compared(name: str, method: str, y: Array, theirs: Callable[[], Array]) -> C
     if apart.worst is None:
         return Check(name, method, Status.PASSED, str(y.dtype))
     detail = f"expected {y[apart.worst]:.9g}, found {z[apart.worst]:.9g}; {apart.wrong} elements differ"
-    return Check(name, method, Status.FAILED, str(y.dtype), apart.max_abs_error, None, apart.worst, detail)
+    return Check(name, method, Status.FAILED, str(y.dtype), apart.max_abs_error, worst_index=apart.worst, detail=detail)
 
 
-class _Here:
+class Here:
     """Stands for a side's workers: does what it is asked at once."""
 
     def call(self, function: str, *args: Any) -> Call:
@@ -294,8 +285,10 @@ class _Here:
         done = run(function, *args)
         if done.reason.startswith("KeyboardInterrupt"):  # a task keeps everything to itself
             raise KeyboardInterrupt
-        return cast("Call", _Answer(Reply(done.value, RAISED.get(done.raised), done.reason, done.seconds)))
+        reply = Reply(done.value, RAISED.get(done.raised), done.reason, done.seconds)
+        return cast("Call", _Answer(reply, (function, *args)))
 
 
 class _Answer(msgspec.Struct, frozen=True):
     reply: Reply
+    task: tuple[Any, ...]

@@ -31,6 +31,11 @@ class After:
         return next((call.future for call in self._first if not call.done), self._first[-1].future)
 
     @property
+    def task(self) -> tuple[Any, ...]:
+        """What was asked; nothing when it came to no call."""
+        return () if self._call is None or self._call is self._needs else self._call.task
+
+    @property
     def reply(self) -> Reply:
         """What came of it; of a call that is done."""
         return Reply() if self._call is None else self._call.reply

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from convcli.axis import whole
@@ -11,14 +12,17 @@ from convcli.errors import SpecError
 from convcli.verifier.bounds import BITS
 from convcli.verifier.estimate import memory_limit
 from convcli.verifier.interrupt import Interrupt
-from convcli.verifier.workshop import Workshop, cores
+from convcli.verifier.workers import Workers
+from convcli.verifier.workshop import Checked, Workshop, cores
 
 if TYPE_CHECKING:
+    from convcli.verifier.explain.experiment import Workbench
     from convcli.verifier.jobs import Wanted
     from convcli.verifier.ledger import Ledger
 
 MOST_JOBS = 4
 TIMEOUT = 60.0
+PATIENCE = 5.0  # seconds for a call about a failure: smaller layers, or data that others took already
 
 
 class Session:
@@ -43,31 +47,33 @@ class Session:
                 raise SpecError(f"dtype={dtype!r} is not known", field="dtype", allowed=", ".join(BITS))
         if not timeout > 0:
             raise SpecError(f"timeout={timeout} is too short", field="timeout", allowed="more than 0 seconds")
-        kernel = wanted.kernel
-        if kernel and (wanted.grad or wanted.prove):
-            raise SpecError("a kernel is asked for its forward values alone: neither grad nor prove", field="kernel")
-        require(kernel.arrays if kernel else wanted.against)
+        own = wanted.own
+        if own and wanted.prove:
+            raise SpecError("a function of one's own is asked for values alone: it proves no count", field="prove")
+        if any(target.role == "autograd" and target.arrays != "torch" for target in own):
+            raise SpecError("nothing differentiates numpy arrays: --kernel-grad names the backward", field="grad")
+        require(own[0].arrays if own else wanted.against)
         self._count = _width(jobs, layers)
         self._threads = max(1, cores() // (2 * self._count))
         self._limit = memory_limit() if max_memory is None else whole("max_memory", max_memory, least=1)
         self._wanted, self._timeout = wanted, timeout
-        other = kernel.place if kernel else wanted.against
+        other = own[0].place if own else wanted.against
         self.environment: dict[str, Any] = {"threads": self._threads, "jobs": self._count, "against": other}
         self._rounds = False
 
     def __enter__(self) -> Self:
-        kernel = self._wanted.kernel
+        own = self._wanted.own
         with ExitStack() as stack:
             interrupt = stack.enter_context(Interrupt())
             self._workshop = stack.enter_context(
                 Workshop(
-                    kernel.name if kernel else self._wanted.against,
+                    own[0].name if own else self._wanted.against,
                     interrupt.check,
                     count=self._count,
                     threads=self._threads,
                     timeout=self._timeout,
                     limit=self._limit,
-                    kernel=kernel,
+                    own=own,
                 )
             )
             self.environment = {**self._workshop.begin(), **self.environment}
@@ -78,19 +84,50 @@ class Session:
     def __exit__(self, *error: object) -> None:
         self._stack.close()
 
-    def work(self, ledger: Ledger) -> None:
-        """Make every check of a ledger and note it there."""
+    @contextmanager
+    def workbench(self) -> Iterator[Workbench]:
+        """Where single failures are taken apart, by the same workers, with less patience."""
+        from convcli.verifier.explain.experiment import Workbench
+
+        shop = self._workshop
+        started: list[Workers] = []
+
+        def jury() -> Workers:
+            if not started:
+                started.append(Workers("", count=1, threads=self._threads, timeout=self._timeout, warm=True))
+            return started[0]
+
+        sides = (shop.bench.ours, shop.bench.theirs)
+        try:
+            for workers in sides:
+                workers.timeout = min(self._timeout, PATIENCE)
+            yield Workbench(shop.bench, self._wanted, shop.replies, shop.root, jury)
+        finally:
+            for workers in sides:
+                workers.timeout = self._timeout
+            for workers in started:
+                workers.stop()
+
+    def work(self, *ledgers: Ledger) -> None:
+        """Make every check of some ledgers and note it there."""
+        self.work_through(ledgers)
+
+    def work_through(self, ledgers: Iterable[Ledger]) -> None:
+        """The same of ledgers that are made one by one, each as soon as there is room for its jobs."""
         workshop = self._workshop
-        ledger.rounds, ledger.environment = self._rounds, self.environment
-        for place, job in ledger.jobs():
-            while not workshop.has_room(job):
-                for finished in workshop.finished():
-                    ledger.note(*finished)
-            for at_once in workshop.start(place, job):
-                ledger.note(*at_once)
+        for ledger in ledgers:
+            ledger.rounds, ledger.environment = self._rounds, self.environment
+            for place, job in ledger.jobs():
+                while not workshop.has_room(job):
+                    _note(workshop.finished())
+                _note(workshop.start((ledger, place), job))
         while not workshop.idle:
-            for finished in workshop.finished():
-                ledger.note(*finished)
+            _note(workshop.finished())
+
+
+def _note(checked: list[Checked]) -> None:
+    for (ledger, place), checks in checked:
+        ledger.note(place, checks)
 
 
 def _width(jobs: int | None, layers: int) -> int:

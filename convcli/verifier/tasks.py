@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from convcli import kernels
-from convcli.backends import Backend, Unsupported, backend, part_arrays
+from convcli.backends import Unsupported, backend, part_arrays
 from convcli.backends import numpy as ours
 from convcli.errors import SpecError
 from convcli.layers import DeformConvPack, Layer, Shape
 from convcli.verifier import full_mantissa
-from convcli.verifier.bounds import BITS
+from convcli.verifier.bounds import SQUARES, TILES
+from convcli.verifier.counts import gradient_counts, output_counts
 from convcli.verifier.done import Done, attempted
-from convcli.verifier.exchange import Sample, load, save
+from convcli.verifier.exchange import Sample, Stored, load, save
 from convcli.verifier.fills import UNITS
+from convcli.verifier.formats import WIDE, stored
 from convcli.verifier.influence import unseen
 from convcli.verifier.neighbours import Neighbour, answer
 
-CAN_ROUND = "ROUNDS"
+CAN_ROUND, FORMATS = "ROUNDS", "FORMATS"
 ROUNDINGS = 2**16  # of a transformed kernel, in eps of a tile's sum of |products|: F(4, 3) loses up to 190 per axis
 BLOCK = 2**12  # what an int64 can add up of the products there are
 
@@ -34,7 +37,7 @@ class Exact(msgspec.Struct, frozen=True):
     unseen: what influences no output, in words.
     """
 
-    file: str
+    file: Stored
     bits: float
     live: int
     silent: int
@@ -44,18 +47,23 @@ class Exact(msgspec.Struct, frozen=True):
 class ExactGradient(msgspec.Struct, frozen=True):
     """One gradient of our side. bits: log2 of the largest S/q. live: elements with a product, silent: that are 0."""
 
-    file: str
+    file: Stored
     bits: float
     live: int
     silent: int
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """Our side of a bound check: y in the dtype, y in float64 (the same file when that is the dtype), S."""
+    """Our side of a bound check: y in the dtype, y in float64 (for the dtypes in WIDE the same file), S.
 
-    file: str
-    reference: str
-    magnitude: str
+    roundings: of every element, in a shape that broadcasts. squares: the sum of all products squared, if asked for.
+    """
+
+    file: Stored
+    reference: Stored
+    magnitude: Stored
+    roundings: Stored
+    squares: Stored = None
 
 
 def run(function: str, *args: Any) -> Done:
@@ -69,62 +77,89 @@ def describe(name: str) -> dict[str, Any]:
     return {**found.versions(), "rounds": bool(getattr(found, CAN_ROUND, False))}
 
 
-def result(name: str, layer: Layer, sample: Sample, dtype: str, directory: str, label: str) -> str:
+def result(name: str, layer: Layer, sample: Sample, dtype: str, directory: str, label: str) -> Stored:
     """The file of a backend's forward."""
-    return save(directory, label, _forward(backend(name), layer, sample.load(dtype)))
+    return save(directory, label, _forward(backend(name), layer, sample.load(dtype), *_format(name, dtype)))
 
 
-def exact(layer: Layer, sample: Sample, quanta: dict[str, float], dtype: str, directory: str, label: str) -> Exact:
+def exact(
+    layer: Layer,
+    sample: Sample,
+    quanta: dict[str, float],
+    dtype: str,
+    directory: str,
+    label: str,
+    sums: str = "float32",
+) -> Exact:
     """Our forward with the proof that nothing in it can round.
 
-    S is computed in single precision, whose 24 bits float64's data keep to as well, or in half: sums of non-negative
-    numbers round monotonically, so an S of up to 2**bits * q is the true one.
+    S is computed in the precision `sums`; mostly single, to whose 24 bits float64's data keep as well: sums of
+    non-negative numbers round monotonically, so an S of up to 2**bits * q is the true one.
     """
     arrays = sample.load(dtype)
     y = ours.forward(layer, arrays)
-    magnitudes = ours.magnitudes(layer, arrays if dtype == "float16" else sample.load("float32"))
+    magnitudes = ours.magnitudes(layer, sample.load(sums))
     largest = max(float(np.max(s, initial=0)) / quanta[part] for part, s in magnitudes.items())
     live, silent = _signal(layer, arrays, y, list(magnitudes.items())[-1])
     bits = float(np.log2(largest)) if largest else 0.0
     return Exact(save(directory, f"{label}.ours", y), bits, live, silent, unseen(layer, arrays))
 
 
-def reference(layer: Layer, sample: Sample, dtype: str, coarse: str, directory: str, label: str) -> Reference:
-    """Our forward in the dtype and, on the same data, in float64, with S in the precision `coarse`."""
+def reference(
+    layer: Layer,
+    sample: Sample,
+    dtype: str,
+    coarse: str,
+    directory: str,
+    label: str,
+    also: str = "",
+) -> Reference:
+    """Our forward in the dtype and, on the same data, in float64, with S in the precision `coarse`.
+
+    also: SQUARES, where they are asked for at once.
+    """
     arrays = sample.load(dtype)
-    file = save(directory, f"{label}.ours", ours.forward(layer, arrays))
     wide = {name: array.astype(np.float64, copy=False) for name, array in arrays.items()}
-    truth = file if dtype == "float64" else save(directory, f"{label}.truth", ours.forward(layer, wide))
+    truth = save(directory, f"{label}.truth", ours.forward(layer, wide))
+    file = truth if dtype in WIDE else save(directory, f"{label}.ours", ours.forward(layer, arrays))
     rough = {name: array.astype(coarse, copy=False) for name, array in arrays.items()}
     (magnitude,) = ours.magnitudes(layer, rough).values()
-    return Reference(file, truth, save(directory, f"{label}.magnitude", magnitude))
+    counts = save(directory, f"{label}.roundings", output_counts(layer, arrays))
+    other = other_scales(layer, sample, dtype, also, coarse, directory, label) if also else {}
+    return Reference(file, truth, save(directory, f"{label}.magnitude", magnitude), counts, other.get(""))
 
 
-def gradients(name: str, layer: Layer, sample: Sample, dtype: str, directory: str, label: str) -> dict[str, str]:
+def gradients(name: str, layer: Layer, sample: Sample, dtype: str, directory: str, label: str) -> dict[str, Stored]:
     """The files of a backend's gradients, by the arrays' names."""
     backward = getattr(backend(name), "backward", None)
     if backward is None:
         raise Unsupported("it has no gradients")
     arrays = sample.load(dtype)
-    found = backward(layer, arrays, arrays.pop("dy"))
+    found = backward(layer, arrays, arrays.pop("dy"), *_format(name, dtype))
     return {array: save(directory, f"{label}.{array}", _numbers(gradient)) for array, gradient in found.items()}
 
 
 def exact_gradients(
-    layer: Layer, sample: Sample, quanta: dict[str, float], dtype: str, directory: str
+    layer: Layer,
+    sample: Sample,
+    quanta: dict[str, float],
+    dtype: str,
+    directory: str,
+    label: str = "grad",
+    sums: str = "float32",
 ) -> dict[str, ExactGradient]:
     """Our gradients, each with the proof that nothing in it can round: as `exact` proves the forward pass."""
     arrays = sample.load(dtype)
     dy = arrays.pop("dy")
     proved = {}
     found = ours.backward(layer, arrays, dy)
-    narrow = dtype if dtype == "float16" else "float32"
-    magnitudes = ours.gradient_magnitudes(layer, {k: a.astype(narrow) for k, a in arrays.items()}, dy.astype(narrow))
+    rough = {name: array.astype(sums, copy=False) for name, array in arrays.items()}
+    magnitudes = ours.gradient_magnitudes(layer, rough, dy.astype(sums, copy=False))
     for name, gradient in found.items():
         largest = float(np.max(magnitudes[name], initial=0)) / quanta[name]
         live = magnitudes[name] != 0
         proved[name] = ExactGradient(
-            save(directory, f"grad.ours.{name}", gradient),
+            save(directory, f"{label}.ours.{name}", gradient),
             float(np.log2(largest)) if largest else 0.0,
             int(np.count_nonzero(live)),
             int(np.count_nonzero(live & (gradient == 0))),
@@ -133,22 +168,58 @@ def exact_gradients(
 
 
 def reference_gradients(
-    layer: Layer, sample: Sample, dtype: str, coarse: str, directory: str, label: str
+    layer: Layer,
+    sample: Sample,
+    dtype: str,
+    coarse: str,
+    directory: str,
+    label: str,
+    also: str = "",
 ) -> dict[str, Reference]:
     """Our gradients in the dtype and, on the same data, in float64, each with its S in the precision `coarse`."""
     arrays = sample.load(dtype)
-    narrow, wide, rough = (
-        {name: array.astype(kind, copy=False) for name, array in arrays.items()} for kind in (dtype, "float64", coarse)
+    wide, rough = (
+        {name: array.astype(kind, copy=False) for name, array in arrays.items()} for kind in ("float64", coarse)
     )
-    found = ours.backward(layer, narrow, narrow.pop("dy"))
-    truth = found if dtype == "float64" else ours.backward(layer, wide, wide.pop("dy"))
+    truth = ours.backward(layer, wide, wide.pop("dy"))
+    found = truth if dtype in WIDE else ours.backward(layer, arrays, arrays.pop("dy"))
     magnitudes = ours.gradient_magnitudes(layer, rough, rough.pop("dy"))
+    counts = gradient_counts(layer, wide, prod(wide["x"].shape[: -1 - len(layer.axes)]))
+    other = other_scales(layer, sample, dtype, also, coarse, directory, label) if also else {}
     references = {}
-    for name, gradient in found.items():
-        file = save(directory, f"{label}.ours.{name}", gradient)
-        exact = file if dtype == "float64" else save(directory, f"{label}.truth.{name}", truth[name])
-        references[name] = Reference(file, exact, save(directory, f"{label}.magnitude.{name}", magnitudes[name]))
+    for name, gradient in truth.items():
+        exact = save(directory, f"{label}.truth.{name}", gradient)
+        file = exact if dtype in WIDE else save(directory, f"{label}.ours.{name}", found[name])
+        magnitude = save(directory, f"{label}.magnitude.{name}", magnitudes[name])
+        roundings = save(directory, f"{label}.roundings.{name}", counts[name])
+        references[name] = Reference(file, exact, magnitude, roundings, other.get(name))
     return references
+
+
+def other_scales(
+    layer: Layer, sample: Sample, dtype: str, what: str, coarse: str, directory: str, label: str
+) -> dict[str, Stored]:
+    """Instead of S the sum of all products squared (SQUARES), or S over a whole tile (TILES); "" is the output's.
+
+    A tile of a fast algorithm (Winograd, FFT) adds products of its other outputs to each and takes them away again, so
+    that all cells of a channel count as its largest. Without dy the layer's output, else every gradient.
+    """
+    arrays = {name: array.astype(coarse) for name, array in sample.load(dtype).items()}
+    rank = len(layer.axes)
+    for name, array in arrays.items():
+        if what == SQUARES and name != "offset":
+            np.square(array, out=array)
+        elif what == TILES and name in {"x", "dy"}:
+            array[...] = _largest_cell(array, rank)
+    dy = arrays.pop("dy", None)
+    found = ours.magnitudes(layer, arrays) if dy is None else ours.gradient_magnitudes(layer, arrays, dy)
+    if what == TILES:
+        found = {name: _largest_cell(s, rank) if s.ndim > rank else s for name, s in found.items()}
+    return {name: save(directory, f"{label}.{what}.{name}", s) for name, s in found.items()}
+
+
+def _largest_cell(array: Any, rank: int) -> Any:
+    return np.max(np.abs(array), axis=tuple(range(-rank, 0)), keepdims=True)
 
 
 def inner_products(layer: Layer, sample: Sample) -> dict[str, int]:
@@ -175,22 +246,17 @@ def inner(x: Any, y: Any) -> int:
     return sum(int((x[block] * y[block] * UNITS).astype(np.int64).sum()) for block in blocks)
 
 
-def input_precision(layer: Layer, sample: Sample, dtype: str, file: str) -> str:
-    """How many bits the inputs must have been cut to for another side's result, a file; "" when that explains nothing.
+def input_precision(layer: Layer, sample: Sample, dtype: str, file: Stored) -> str:
+    """What the inputs must have been cut to for another side's result, a file; "" when that explains nothing."""
+    return full_mantissa.input_precision(layer, sample.load(dtype), load(file))
 
-    What known formats do to numbers is tried first, then every length, the longest first.
-    """
-    arrays, y = sample.load(dtype), load(file)
-    known = full_mantissa.input_precision(layer, arrays, y)
-    if known:
-        return known
-    for bits in range(full_mantissa.WIDTHS[BITS["float32"]] - 1, 0, -1):
-        for way, rounded in (("rounded", np.rint), ("cut off", np.trunc)):
-            kept = {name: array for name, array in arrays.items() if name in {"offset", "mask"}}
-            short = {name: full_mantissa.cut(array, bits, rounded) for name, array in arrays.items()}
-            if np.array_equal(ours.forward(layer, {**short, **kept}), y):
-                return f"inputs of {bits - 1} bits after the point, {way}"
-    return ""
+
+def gradient_precision(
+    layer: Layer, sample: Sample, dtype: str, long: tuple[str, ...], files: dict[str, Stored]
+) -> str:
+    """The same for gradients, by the arrays' names."""
+    wrong = {name: load(file) for name, file in files.items()}
+    return full_mantissa.gradient_precision(layer, sample.load(dtype), long, wrong)
 
 
 def disagreeing(layer: Layer, sample: Sample, dtype: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -225,6 +291,13 @@ def largest_sum(layer: Layer, arrays: dict[str, Any]) -> Any:
     return max(np.max(s, initial=0) for s in found.values())
 
 
+def evidence(name: str, *args: Any) -> Any:
+    """What our side can say of another one's results: loaded where something failed, and nowhere else."""
+    from convcli.verifier.explain.evidence import EVIDENCE
+
+    return EVIDENCE[name](*args)
+
+
 def facts(name: str, layer: Layer, shape: Shape) -> Any:
     """What a backend says of a layer without running it."""
     return backend(name).facts(layer, shape)
@@ -246,8 +319,17 @@ def executed_macs(name: str, layer: Layer, batch: Shape, x: Shape) -> int:
     return int(_forward(backend(name), layer, arrays).astype(np.int64).sum())
 
 
-def _forward(found: Backend, layer: Layer, arrays: dict[str, Any]) -> Any:
-    return _numbers(found.forward(layer, arrays))
+def _forward(found: Any, layer: Layer, arrays: dict[str, Any], *format_: str) -> Any:
+    return _numbers(found.forward(layer, arrays, *format_))
+
+
+def _format(name: str, dtype: str) -> tuple[str, ...]:
+    """What a backend must be told beside the arrays: the format that numpy has no type for."""
+    if stored(dtype) == dtype:
+        return ()
+    if dtype not in getattr(backend(name), FORMATS, ()):
+        raise Unsupported(f"it has no {dtype} here, for numpy has none")
+    return (dtype,)
 
 
 def _numbers(result: Any) -> Any:
@@ -277,12 +359,15 @@ TASKS: dict[str, Callable[..., Any]] = {
     "result": result,
     "exact": exact,
     "reference": reference,
+    "other_scales": other_scales,
     "gradients": gradients,
     "exact_gradients": exact_gradients,
     "reference_gradients": reference_gradients,
     "inner_products": inner_products,
     "input_precision": input_precision,
+    "gradient_precision": gradient_precision,
     "disagreeing": disagreeing,
+    "evidence": evidence,
     "facts": facts,
     "accepted": accepted,
     "executed_macs": executed_macs,

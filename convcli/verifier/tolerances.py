@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.backends import numpy as ours
-from convcli.verifier.backward import gradients
-from convcli.verifier.fills import Case, Fill, ordinary
+from convcli.verifier.case import Case, Fill
+from convcli.verifier.fills import ordinary
+from convcli.verifier.gradient_fills import ordinary_gradients
 from convcli.verifier.mutants import Mutant, planned
 
 if TYPE_CHECKING:
@@ -39,8 +40,9 @@ def passed_by(mutant: Mutant, step: Step, seed: int, dtype: str) -> tuple[str, .
     arrays = loaded(ordinary(case), dtype)
     try:
         if mutant.gradient:
-            arrays["dy"] = case.draw("ordinary dy").standard_normal((*step.batch, *step.y)).astype(dtype)
-            right, wrong = gradients(step.layer, arrays), mutant.backward(step.layer, arrays)
+            arrays = loaded(ordinary_gradients(case), dtype)
+            dy = arrays.pop("dy")
+            right, wrong = (found.backward(step.layer, arrays, dy) for found in (ours, mutant))
         else:
             right = {"y": ours.forward(step.layer, arrays)}
             wrong = {"y": mutant.forward(step.layer, arrays)}

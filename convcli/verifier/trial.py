@@ -5,6 +5,7 @@ Neither our kernels nor a result of theirs is in this process, nor on any disk b
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,26 +16,49 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from convcli.backends.kernel import Kernel, Target, function_at
+from convcli.backends.kernel import Kernel
+from convcli.backends.target import Target, function_at
 from convcli.errors import SpecError
 from convcli.layers import Layer
 from convcli.verifier.done import Done, attempted
-from convcli.verifier.exchange import Sample, load, save
+from convcli.verifier.exchange import Sample, Stored, load, save
+from convcli.verifier.memory import limited
+from convcli.verifier.views import as_views
 
 if TYPE_CHECKING:
     from convcli.backends import Array, Arrays
 
 REFERENCE = "convcli.kernels"
 WATCHED = ("numpy", "numpy.linalg", "numpy.random", "torch", "torch.nn.functional")
+Files = dict[str, Stored]  # each array that the kernel returned: y, or the gradients
+
+
+class Task(msgspec.Struct, frozen=True):
+    """A layer, its data and where the results go.
+
+    memory: the bytes that the kernel may take. views: every array is a view of another order in memory.
+    """
+
+    layer: Layer
+    samples: tuple[Sample, ...]
+    dtype: str
+    directory: str
+    label: str
+    memory: int
+    views: bool = False
+
+    def saved(self, turn: int, found: Arrays) -> Files:
+        """The results of one turn, written."""
+        return {name: save(self.directory, f"{self.label}.{turn}.{name}", array) for name, array in found.items()}
 
 
 class Trial(msgspec.Struct, frozen=True):
-    """The files of a kernel's results, one for each sample, and what it did that a function must not do.
+    """The files of a kernel's results, one set for each sample, and what it did that a function must not do.
 
     reference: it was seen to call our own kernels.
     """
 
-    files: tuple[str, ...]
+    files: tuple[Files, ...]
     faults: tuple[str, ...] = ()
     reference: bool = False
 
@@ -52,43 +76,59 @@ def run(function: str, *args: Any) -> Done:
     return attempted(TASKS[function], *args)
 
 
-def describe(target: Target) -> dict[str, Any]:
-    """The library whose arrays the kernel is given; `unusable` says why there is no kernel."""
-    try:
-        return {**_kernel(target).kernel.versions(), "rounds": False}
-    except SpecError as error:
-        return {"unusable": error.problems, "rounds": False}
+def describe(targets: tuple[Target, ...]) -> dict[str, Any]:
+    """The libraries whose arrays the kernels are given; `unusable` says why one is none."""
+    found: dict[str, Any] = {"rounds": False}
+    for target in targets:
+        try:
+            found |= _kernel(target).kernel.versions()
+        except SpecError as error:
+            return {"unusable": error.problems, "rounds": False}
+    return found
 
 
-def trial(target: Target, layer: Layer, samples: tuple[Sample, ...], dtype: str, directory: str, label: str) -> Trial:
+def trial(target: Target, task: Task) -> Trial:
     """The kernel on each sample in turn, in the same buffers; of several, on the first one once more, in new ones.
 
     So whoever remembers an answer by shape or by address is wrong on the second, and whoever returns a buffer of his
     own has changed the first when the second is there.
     """
-    loaded = _kernel(target)
-    buffers = samples[0].load(dtype)
-    results: list[Array] = []
-    files: list[str] = []
+    with limited(task.memory):
+        loaded = _kernel(target)
+    buffers = task.samples[0].load(task.dtype)
+    buffers = as_views(buffers) if task.views else buffers
+    results: list[Arrays] = []
+    files: list[Files] = []
     faults: list[str] = []
-    for number, sample in enumerate(samples):
-        given = sample.load(dtype)
+    for turn, sample in enumerate(task.samples):
+        given = sample.load(task.dtype)
         for name, array in given.items():
             buffers[name][...] = array
-        y = loaded.kernel.forward(layer, buffers)
-        results.append(y)
-        files.append(save(directory, f"{label}.{number}", y))
-        faults += _written(buffers, given) + _views(y, buffers)
+        found = _answers(loaded.kernel, target, task, buffers)
+        results.append(found)
+        files.append(task.saved(turn, found))
+        faults += _written(buffers, given) + _views(found, buffers)
     reference = False
-    if len(samples) > 1:
+    if len(task.samples) > 1:
         faults += [] if faults else _shared(results, files)
         with _watching() as calls:
-            again = loaded.kernel.forward(layer, samples[0].load(dtype))
+            again = _answers(loaded.kernel, target, task, task.samples[0].load(task.dtype))
         reference = bool(calls)
-        if not _equal(again, load(files[0])):
+        if not _as_saved(again, files[0]):
             faults.append("it gives another answer when it is called with the same data again")
     faults += [f"it replaces {name}" for name in _patched(loaded.before)]
     return Trial(tuple(files), tuple(dict.fromkeys(faults)), reference)
+
+
+def _answers(kernel: Kernel, target: Target, task: Task, arrays: Arrays) -> dict[str, Array]:
+    """The kernel's results. A process that it forked and that returns too ends here: it is no worker."""
+    home = os.getpid()
+    try:
+        with limited(task.memory):
+            return kernel.answers(target.role, task.layer, arrays, task.dtype)
+    finally:
+        if os.getpid() != home:
+            os._exit(0)
 
 
 def _kernel(target: Target) -> _Loaded:
@@ -120,16 +160,20 @@ def _written(buffers: Arrays, given: Arrays) -> list[str]:
     return [f"it writes to its input {name}" for name, array in given.items() if not _equal(buffers[name], array)]
 
 
-def _views(y: Array, buffers: Arrays) -> list[str]:
-    inputs = [name for name, array in buffers.items() if np.may_share_memory(y, array)]
+def _views(found: Arrays, buffers: Arrays) -> list[str]:
+    inputs = [name for name, array in buffers.items() if any(np.may_share_memory(y, array) for y in found.values())]
     return [f"it returns a view of its input {name}" for name in inputs]
 
 
-def _shared(results: list[Array], files: list[str]) -> list[str]:
+def _shared(results: list[Arrays], files: list[Files]) -> list[str]:
     """An earlier result must not have changed since."""
-    if any(not _equal(y, load(file)) for y, file in zip(results, files, strict=True)):
+    if not all(_as_saved(found, saved) for found, saved in zip(results, files, strict=True)):
         return ["the array that it returned first changes when it is called again: a buffer that calls share"]
     return []
+
+
+def _as_saved(found: Arrays, files: Files) -> bool:
+    return found.keys() == files.keys() and all(_equal(y, load(files[name])) for name, y in found.items())
 
 
 def _equal(y: Array, z: Array) -> bool:

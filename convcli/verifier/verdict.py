@@ -43,7 +43,10 @@ class Status(StrEnum):
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One comparison. method: "exact" (bit for bit, proven), "bound" (running error bound), "equal" (integers)."""
+    """One comparison. method: "exact" (bit for bit, proven), "bound" (running error bound), "equal" (integers).
+
+    statistical_ratio: the largest error in units of the statistical level, when it was not surely below it.
+    """
 
     name: str
     method: str
@@ -51,13 +54,53 @@ class Check(msgspec.Struct, frozen=True):
     dtype: str = ""
     max_abs_error: float | None = None
     bound_ratio: float | None = None
+    statistical_ratio: float | None = None
     worst_index: tuple[int, ...] | None = None
     detail: str = ""
     seconds: float = 0.0
 
+    @property
+    def warns(self) -> bool:
+        """It holds, but the errors are larger than random ones would be."""
+        return self.status.good and (self.statistical_ratio or 0.0) > 1
+
+    @property
+    def label(self) -> str:
+        """The check with its data type: forward [float32]; the bound stage is named, exact is the rule."""
+        kind = ", ".join(filter(None, [self.dtype, "bound" if self.method == "bound" else ""]))
+        return f"{self.name} [{kind}]" if kind else self.name
+
+
+class Smallest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The smallest relative of a layer that fails in the same way: its spelling and input, and what repeats it.
+
+    python: a script that stands on its own. data: the fewest values that show the difference.
+    """
+
+    layer: str
+    input: tuple[int, ...]
+    repro: str
+    python: str = ""
+    data: str = ""
+
+
+class Explanation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why a check failed.
+
+    contributions: the sum behind the worst element, line by line. looks_like: known mistakes that give exactly the
+    results found, wherever they were tried. votes: who is wrong. note: what was left out, and why.
+    """
+
+    check: str
+    contributions: tuple[str, ...] = ()
+    looks_like: tuple[str, ...] = ()
+    votes: str = ""
+    smallest: Smallest | UnsetType = UNSET
+    note: str = ""
+
 
 class LayerVerdict(msgspec.Struct, frozen=True):
-    """All checks of one layer; its status is its worst check's."""
+    """All checks of one layer; its status is its worst check's. explanation: of the failures that were taken apart."""
 
     name: str
     type: str
@@ -68,6 +111,7 @@ class LayerVerdict(msgspec.Struct, frozen=True):
     line: int | UnsetType = UNSET
     reason: str = ""
     seconds: float = 0.0
+    explanation: Explanation | UnsetType = UNSET
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -136,10 +180,15 @@ def outcome(
     interrupted: bool = False,
 ) -> Outcome:
     """The layers' verdicts with their summary."""
-    statuses = [layer.status for layer in layers]
+    summary = summary_of([layer.status for layer in layers], seconds)
+    return Outcome(1, __version__, "verify", seed, environment, layers, summary, interrupted)
+
+
+def summary_of(statuses: list[Status], seconds: float) -> Summary:
+    """How many of each."""
     dead = {Status.CRASHED, Status.TIMED_OUT, Status.OUT_OF_MEMORY}
     failed = {Status.FAILED, Status.SHAPE_MISMATCH, Status.ERROR_MISMATCH}
-    summary = Summary(
+    return Summary(
         passed=statuses.count(Status.PASSED),
         failed=sum(status in failed for status in statuses),
         inexact=statuses.count(Status.INEXACT),
@@ -149,4 +198,3 @@ def outcome(
         unsupported=statuses.count(Status.UNSUPPORTED),
         seconds=seconds,
     )
-    return Outcome(1, __version__, "verify", seed, environment, layers, summary, interrupted)

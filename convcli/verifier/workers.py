@@ -9,22 +9,29 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, TimeoutError  # noqa: A004 - pebble raises this one
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing.context import BaseContext, SpawnContext, SpawnProcess
+from contextlib import contextmanager, suppress
+from multiprocessing.context import SpawnContext, SpawnProcess
+from multiprocessing.process import BaseProcess
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import msgspec
 from pebble import ProcessExpired, ProcessPool
 
+from convcli.verifier.done import each
 from convcli.verifier.verdict import Status
 
 PRELOAD = "convcli.verifier.preload"
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+MOST_CALLS = 32  # in one batch
+BATCH_SECONDS = 10.0  # more than tiny layers take; what takes longer is called again, alone
+LEFT = 256  # no process can leave with it
 RAISED = {"unsupported": Status.UNSUPPORTED, "memory": Status.OUT_OF_MEMORY, "refused": Status.ERROR_MISMATCH}
 
 
@@ -37,35 +44,79 @@ class Reply(msgspec.Struct, frozen=True):
     seconds: float = 0.0
 
 
+class Batch:
+    """Calls that go to a worker in one message: for tiny layers the messages are what costs."""
+
+    def __init__(self, workers: Workers):
+        self._workers = workers
+        self.tasks: list[tuple[Any, ...]] = []
+        self.sent: Future[Any] | None = None
+
+    @property
+    def future(self) -> Future[Any]:
+        """Of all the answers; who asks for it sends the batch off."""
+        if self.sent is None:
+            self.sent = self._workers.scheduled(self)
+        return self.sent
+
+    @property
+    def error(self) -> BaseException | None:
+        """Why there are no answers, when the batch has come to its end."""
+        try:
+            return self.future.exception()
+        except CancelledError as error:
+            return error
+
+
 class Call:
     """One call in a worker, and what it takes to make it again."""
 
     def __init__(self, workers: Workers, task: tuple[Any, ...]):
-        self.workers, self.task = workers, task
-        self.again = True
-        self.future: Future[Any] = workers.scheduled(task)
+        self._workers, self.task = workers, task
+        self._batch = workers.batch()
+        self._place = len(self._batch.tasks)
+        self._batch.tasks.append(task)
+        self._again = True
+
+    @property
+    def future(self) -> Future[Any]:
+        """What to wait for."""
+        return self._batch.future
 
     @property
     def done(self) -> bool:
-        """The reply is there. A call whose pool broke before it began is made once more, in a new one."""
-        if self.future.done() and self.again and isinstance(self.future.exception(), BrokenProcessPool):
-            self.again = False
-            self.future = self.workers.scheduled(self.task)
-        return self.future.done()
+        """The reply is there.
+
+        A call whose batch died is made once more, alone: only one of them is to blame. So is one whose pool broke
+        before it began, in a new pool.
+        """
+        if self._batch.sent is None or not self._batch.sent.done():
+            return False
+        error = self._batch.error
+        if error and (len(self._batch.tasks) > 1 or (self._again and isinstance(error, BrokenProcessPool))):
+            self._again = len(self._batch.tasks) > 1
+            self._batch, self._place = Batch(self._workers), 0
+            self._batch.tasks.append(self.task)
+            return self._batch.future.done()
+        return True
 
     @property
     def reply(self) -> Reply:
         """What came of it; waits for it."""
-        try:
-            done = self.future.result()
-        except (TimeoutError, ProcessExpired, BrokenProcessPool, CancelledError) as error:
-            status, reason = death(error)
+        error = self._batch.error
+        if error:
+            status, reason = death(error, starved=self._workers.starved)
             return Reply(None, status, reason)
+        done = self._batch.future.result()[self._place]
         return Reply(done.value, RAISED.get(done.raised), done.reason, done.seconds)
 
 
 class Workers:
-    """`count` processes for one side. run: what carries a task out in them, `tasks.run` unless said."""
+    """`count` processes for one side, which may take `timeout` seconds over a call.
+
+    run: what carries a task out in them, `tasks.run` unless said. warm: from a fork server that has imported torch.
+    apart: from a fork server, so that they are no children of ours.
+    """
 
     def __init__(
         self,
@@ -75,54 +126,91 @@ class Workers:
         threads: int,
         timeout: float,
         warm: bool,
+        apart: bool = False,
         run: Callable[..., Any] | None = None,
     ):
         self._run = run
-        self._count, self._start, self._timeout = count, (backend, threads), timeout
-        self._context = _warm_context() if warm else SpawnWorkers()
+        self._count, self._start, self.timeout = count, (backend, threads, dict(os.environ)), timeout
+        self._context = _server(PRELOAD if warm else "") if warm or apart else SpawnWorkers()
+        self._starved = processes_starved()
         self._pool = self._new_pool()
+        self._open = Batch(self)
 
     def _new_pool(self) -> ProcessPool:
         return ProcessPool(self._count, initializer=prepare, initargs=self._start, context=self._context)
 
     def call(self, function: str, *args: Any) -> Call:
-        """Ask for one of `tasks.TASKS`."""
+        """Ask for one of `tasks.TASKS`. It is sent when somebody waits for it, or when it has enough company."""
         return Call(self, (function, *args))
 
-    def scheduled(self, task: tuple[Any, ...]) -> Future[Any]:
-        """The future of one task; the pool is made anew when it broke."""
+    def batch(self) -> Batch:
+        """The one that is open for more calls."""
+        if self._open.sent or len(self._open.tasks) >= MOST_CALLS:
+            self.send()
+            self._open = Batch(self)
+        return self._open
+
+    def send(self) -> None:
+        """Send off the calls that wait for others to join them."""
+        if self._open.tasks and not self._open.sent:
+            self._open.sent = self.scheduled(self._open)
+
+    def scheduled(self, batch: Batch) -> Future[Any]:
+        """The future of a batch; the pool is made anew when it broke."""
         if self._run is None:
             from convcli.verifier.tasks import run  # the initializer sets the threads before a worker imports numpy
 
             self._run = run
+        args = (self._run, batch.tasks)
+        timeout = self.timeout if len(batch.tasks) == 1 else min(self.timeout, BATCH_SECONDS)
         try:
-            return self._pool.schedule(self._run, args=task, timeout=self._timeout)
+            return self._pool.schedule(each, args=args, timeout=timeout)
         except RuntimeError:
             self.stop()
             self._pool = self._new_pool()
-            return self._pool.schedule(self._run, args=task, timeout=self._timeout)
+            return self._pool.schedule(each, args=args, timeout=timeout)
+
+    @property
+    def starved(self) -> bool:
+        """Some process was killed for want of memory since we began, or nobody knows."""
+        return self._starved is None or self._starved != processes_starved()
 
     def stop(self) -> None:
-        """End the processes, whatever they are doing."""
+        """End the processes, whatever they are doing, and what they have left behind."""
         self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
+        for pid in self._context.pids:
+            with suppress(OSError, AttributeError):  # nothing is left, as it should be; or there are no groups here
+                os.killpg(pid, signal.SIGKILL)
+        self._context.pids.clear()
 
 
-def death(error: BaseException) -> tuple[Status, str]:
-    """What the end of a worker means."""
+def death(error: BaseException, *, starved: bool = True) -> tuple[Status, str]:
+    """What the end of a worker means. starved: the system may have been out of memory."""
     if isinstance(error, TimeoutError):
-        return Status.TIMED_OUT, f"no answer within {error.args[1]:g} seconds" if error.args[
-            1:
-        ] else "no answer in time"
-    if isinstance(error, ProcessExpired):
-        code = error.exitcode or 0
-        if code == -getattr(signal, "SIGKILL", 9):
+        seconds = f"within {error.args[1]:g} seconds" if error.args[1:] else "in time"
+        return Status.TIMED_OUT, f"no answer {seconds}"
+    if not isinstance(error, ProcessExpired):
+        return Status.CRASHED, f"the process could not be kept alive: {error or type(error).__name__}"
+    code = error.exitcode or 0
+    if code == -getattr(signal, "SIGKILL", 9):
+        if starved:
             return Status.OUT_OF_MEMORY, "the process was killed (SIGKILL), as a system out of memory does"
-        return (
-            Status.CRASHED,
-            f"the process died: {signal_name(-code)}" if code < 0 else f"the process left with code {code}",
-        )
-    return Status.CRASHED, f"the process could not be kept alive: {error or type(error).__name__}"
+        return Status.CRASHED, "the process was killed from outside (SIGKILL)"
+    if code < 0:
+        return Status.CRASHED, f"the process died: {signal_name(-code)}"
+    return Status.CRASHED, f"the process left with code {0 if code == LEFT else code}"
+
+
+def processes_starved() -> int | None:
+    """How many processes the system has killed for want of memory since it started; None where it does not tell."""
+    try:
+        for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    except OSError:  # not Linux
+        pass
+    return None
 
 
 def signal_name(number: int) -> str:
@@ -133,14 +221,20 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def prepare(backend: str, threads: int) -> None:
-    """Make a fresh process a worker: quiet, quick to end, with its share of the cores, the backend imported."""
+def prepare(backend: str, threads: int, environment: dict[str, str]) -> None:
+    """Make a fresh process a worker: quiet, quick to end, with its share of the cores, the backend imported.
+
+    environment: the caller's now; a fork server has that of its start.
+    """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # at once, even in the middle of a C function
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     sys.stdout.flush()
     os.dup2(2, 1)  # standard output is the report's alone
-    _no_core_files()
+    _expendable()
     warnings.simplefilter("ignore")
+    os.environ.clear()
+    os.environ.update(environment)
+    tempfile.tempdir = None  # what a library asked for in the server is of its environment
     os.environ.update(dict.fromkeys(THREADS, str(threads)))
     if not backend:  # the tasks import what they need
         return
@@ -155,7 +249,12 @@ def prepare(backend: str, threads: int) -> None:
         set_threads(threads)
 
 
-def _no_core_files() -> None:
+def _expendable() -> None:
+    """A group of its own, to be ended with all that it starts; no core file; the first to go when memory runs out."""
+    with suppress(OSError, AttributeError):
+        os.setpgid(0, 0)
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     try:
         import resource
     except ImportError:  # not on this system
@@ -175,42 +274,66 @@ def _no_main() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
-class SpawnWorker(SpawnProcess):
-    """A process that starts without the caller's script."""
+class Worker(BaseProcess):
+    """A process that starts without the caller's script, and whose pid is noted in `pids`."""
+
+    pids: list[int]
 
     def start(self) -> None:
         """As always, but for that."""
         with _no_main():
             super().start()
+        self.pids.append(self.pid or 0)
+
+    @property
+    def exitcode(self) -> int | None:
+        """No worker leaves of its own accord; pebble takes a code of 0 for no accident and waits for its answer."""
+        code = super().exitcode
+        return LEFT if code == 0 else code
+
+
+class SpawnWorker(Worker, SpawnProcess):
+    """A fresh interpreter."""
 
 
 class SpawnWorkers(SpawnContext):
     """Fresh interpreters."""
 
-    Process = SpawnWorker
+    def __init__(self) -> None:
+        super().__init__()
+        self.pids: list[int] = []
+
+    def Process(self, *args: Any, **options: Any) -> SpawnWorker:  # type: ignore[override]  # noqa: N802
+        """One of them."""
+        worker = SpawnWorker(*args, **options)
+        worker.pids = self.pids
+        return worker
 
 
 if sys.platform != "win32":
     from multiprocessing.context import ForkServerContext, ForkServerProcess
 
-    class ForkWorker(ForkServerProcess):
-        """A process that starts without the caller's script."""
-
-        def start(self) -> None:
-            """As always, but for that."""
-            with _no_main():
-                super().start()
+    class ForkWorker(Worker, ForkServerProcess):
+        """A copy of the server."""
 
     class ForkWorkers(ForkServerContext):
-        """Copies of a server that has imported the backend."""
+        """Copies of a server that may have imported the backend."""
 
-        Process = ForkWorker
+        def __init__(self) -> None:
+            super().__init__()
+            self.pids: list[int] = []
+
+        def Process(self, *args: Any, **options: Any) -> ForkWorker:  # type: ignore[override]  # noqa: N802
+            """One of them."""
+            worker = ForkWorker(*args, **options)
+            worker.pids = self.pids
+            return worker
 
 
-def _warm_context() -> BaseContext:
+def _server(preload: str) -> SpawnWorkers | ForkWorkers:
     """The fork server where there is one, else fresh interpreters."""
     if sys.platform != "win32" and "forkserver" in multiprocessing.get_all_start_methods():
         context = ForkWorkers()
-        context.set_forkserver_preload([PRELOAD])
+        context.set_forkserver_preload([preload] if preload else [])
         return context
     return SpawnWorkers()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
@@ -14,26 +17,29 @@ import msgspec
 from convcli.backends import OURS
 from convcli.errors import BackendMissing, SpecError
 from convcli.verifier import trial
+from convcli.verifier.case import Unfillable
 from convcli.verifier.estimate import gigabytes
-from convcli.verifier.fills import Unfillable
+from convcli.verifier.exchange import Lost
 from convcli.verifier.job import Bench, Job, NothingToDo
 from convcli.verifier.verdict import Check, Status
 from convcli.verifier.workers import Call, Reply, Workers
 
 if TYPE_CHECKING:
-    from convcli.backends.kernel import Target
-    from convcli.verifier.ledger import Place
+    from convcli.backends.target import Target
+    from convcli.verifier.ledger import Ledger, Place
 
 WARM = "torch"  # what the fork server preloads
+TOGETHER = 16  # small jobs that count as one
 MOMENT = 0.2  # seconds between two looks for a Ctrl-C
-Checked = tuple["Place", tuple[Check, ...]]
+Where = tuple["Ledger", "Place"]
+Checked = tuple[Where, tuple[Check, ...]]
 
 
 class _Running(msgspec.Struct):
-    place: Any
+    where: Any
     job: Job
     calls: list[Call]
-    directory: Any
+    directory: str
     replies: list[Reply] | None = None
 
 
@@ -52,20 +58,21 @@ class Workshop:
         threads: int,
         timeout: float,
         limit: int,
-        kernel: Target | None = None,
+        own: tuple[Target, ...] = (),
     ):
         self._check = check
         self.limit, self._most = limit, 2 * count + 1  # one job of each side waits while the others run
+        self._started = 0
         self._running: list[_Running] = []
         self._root = tempfile.TemporaryDirectory(prefix="convcli-", ignore_cleanup_errors=True)
         ours = Workers(OURS, count=count, threads=threads, timeout=timeout, warm=False)
-        if kernel:
-            warm = kernel.arrays == WARM
-            theirs = Workers("", count=count, threads=threads, timeout=timeout, warm=warm, run=trial.run)
+        if own:
+            warm = own[0].arrays == WARM
+            theirs = Workers("", count=count, threads=threads, timeout=timeout, warm=warm, apart=True, run=trial.run)
         else:
             theirs = Workers(against, count=count, threads=threads, timeout=timeout, warm=against == WARM)
-        self._described = kernel or against
-        self._bench = Bench(against, ours, theirs)
+        self._described = own or against
+        self._bench = Bench(against, ours, theirs, share=limit // count)
 
     def __enter__(self) -> Self:
         return self
@@ -80,14 +87,29 @@ class Workshop:
         """Both sides' versions, and whether the other one `rounds`. Raises BackendMissing when it does not start."""
         ours = self._bench.ours.call("environment")
         theirs = self._bench.theirs.call("describe", self._described)
-        while not (ours.done and theirs.done):
-            self._wait([ours, theirs])
-        found = theirs.reply
+        mine, found = self.replies([ours, theirs])
         if found.status:
             raise BackendMissing(f"{self._bench.against} does not start: {found.reason}")
         if "unusable" in found.value:
             raise SpecError(problems=found.value["unusable"])
-        return {**ours.reply.value, **found.value}
+        self._bench = replace(self._bench, rounds=found.value.get("rounds", False))
+        return {**mine.value, **found.value}
+
+    @property
+    def bench(self) -> Bench:
+        """Both sides' workers."""
+        return self._bench
+
+    @property
+    def root(self) -> str:
+        """The directory of all files."""
+        return self._root.name
+
+    def replies(self, calls: Sequence[Call]) -> list[Reply]:
+        """What came of the calls; waits for all of them."""
+        while not all(call.done for call in calls):
+            self._wait(list(calls))
+        return [call.reply for call in calls]
 
     @property
     def idle(self) -> bool:
@@ -97,25 +119,33 @@ class Workshop:
     def has_room(self, job: Job) -> bool:
         """The job can start now, beside those that run."""
         taken = sum(running.job.memory for running in self._running)
-        return not self._running or (len(self._running) < self._most and taken + job.memory <= self.limit)
+        busy = sum(1 / TOGETHER if running.job.small else 1 for running in self._running)
+        return not self._running or (busy < self._most and taken + job.memory <= self.limit)
 
-    def start(self, place: Place, job: Job) -> list[Checked]:
+    def start(self, where: Where, job: Job) -> list[Checked]:
         """Start a job; or its checks at once, when there is nothing to do or no room for it at all."""
         if job.memory > self.limit:
             needs = f"needs about {gigabytes(job.memory)}, --max-memory is {gigabytes(self.limit)}"
-            return [(place, (job.check(Status.SKIPPED, needs),))]
-        directory = tempfile.TemporaryDirectory(dir=self._root.name, ignore_cleanup_errors=True)
+            return [(where, (job.check(Status.SKIPPED, needs),))]
+        self._started += 1
+        directory = str(Path(self._root.name) / str(self._started))
         try:
-            self._running.append(_Running(place, job, job.start(self._bench, directory.name), directory))
+            self._running.append(_Running(where, job, job.start(self._bench, directory), directory))
         except (NothingToDo, Unfillable) as reason:
-            directory.cleanup()
-            return [(place, (job.check(Status.SKIPPED, str(reason)),))]
+            check = job.check(Status.SKIPPED, str(reason))
+        except (FileNotFoundError, FileExistsError):
+            check = job.check(Status.CRASHED, f"{self._bench.against} deleted the data meanwhile")
         except (MemoryError, OSError) as error:
-            directory.cleanup()
             if isinstance(error, OSError) and error.errno not in {errno.ENOSPC, errno.ENOMEM, errno.EDQUOT}:
                 raise
-            return [(place, (job.check(Status.OUT_OF_MEMORY, f"no room for the data: {error}"),))]
-        return []
+            check = job.check(Status.OUT_OF_MEMORY, f"no room for the data: {error}")
+        else:
+            if not job.small:
+                self._bench.ours.send()
+                self._bench.theirs.send()
+            return []
+        discard(directory)
+        return [(where, (check,))]
 
     def finished(self) -> list[Checked]:
         """The checks of the jobs that are done; waits until there is one."""
@@ -139,7 +169,10 @@ class Workshop:
         if running.replies is not None:
             return False
         replies = [call.reply for call in running.calls]
-        further = running.job.further(self._bench, running.directory.name, replies)
+        try:
+            further = running.job.further(self._bench, running.directory, replies)
+        except (MemoryError, Lost):  # the verdict meets the same, and says so
+            further = []
         if further:
             running.calls, running.replies = further, replies
         return bool(further)
@@ -151,8 +184,16 @@ class Workshop:
             checks = running.job.checks(replies)
         except MemoryError as error:
             checks = (running.job.check(Status.OUT_OF_MEMORY, f"no room for the comparison: {error}"),)
-        running.directory.cleanup()
-        return running.place, checks
+        except Lost as error:
+            checks = (running.job.check(Status.CRASHED, f"{self._bench.against}: {error}"),)
+        discard(running.directory)
+        return running.where, checks
+
+
+def discard(directory: str) -> None:
+    """Remove a job's files; tiny layers have none."""
+    if Path(directory).exists():
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def cores() -> int:

@@ -19,6 +19,15 @@ def wrong(x, weight, bias, **_):
     return right(x, weight, bias) + 1
 def lacking(*_, **__):
     raise NotImplementedError
+def back(dy, x, weight, **_):
+    dx = np.zeros_like(x)
+    dw = np.einsum("nohw,ncijhw->ocij", dy, np.lib.stride_tricks.sliding_window_view(x, dy.shape[2:], axis=(2, 3)))
+    for i, j in np.ndindex(3, 3):
+        dx[:, :, i : i + dy.shape[2], j : j + dy.shape[3]] += np.einsum("nohw,oc->nchw", dy, weight[:, :, i, j])
+    return dx, dw, dy.sum((0, 2, 3))
+def back_wrong(*arrays, **_):
+    dx, dw, db = back(*arrays)
+    return dx, dw[:, :, ::-1], db
 """
 
 
@@ -47,6 +56,22 @@ def test_the_exit_code_says_how_it_went(file: Path, name: str, code: int, words:
     assert "Traceback" not in ran.err
 
 
+@pytest.mark.parametrize(
+    ("kernels", "code", "words"),
+    [
+        (("--kernel-grad", "back"), 0, "1 passed"),
+        (("--kernel", "right", "--kernel-grad", "back"), 0, "1 passed"),
+        (("--kernel-grad", "back_wrong"), 1, "grad_weight [float32]: failed"),
+        (("--kernel", "wrong", "--kernel-grad", "back"), 1, "forward [float32]: failed"),
+        (("--kernel-grad", "nothing"), 2, "--kernel-grad: {file}:nothing: there is no nothing in"),
+    ],
+)
+def test_a_backward_of_ones_own(file: Path, kernels: tuple[str, ...], code: int, words: str) -> None:
+    ran = run("verify", *LAYER, *[word if word.startswith("--") else f"{file}:{word}" for word in kernels])
+    assert ran.code == code
+    assert words.replace("{file}", str(file)) in ran.out + ran.err
+
+
 def test_a_file_with_a_mistake_in_it(file: Path) -> None:
     file.write_text("def conv(:\n")
     ran = run("verify", *LAYER, "--kernel", f"{file}:conv")
@@ -65,6 +90,9 @@ def test_a_file_that_ends_the_process_could_not_be_checked(file: Path) -> None:
     ("flags", "words"),
     [
         (("--kernel", "a:b", "--against", "numpy"), "exclude each other"),
+        (("--kernel-grad", "a:b", "--against", "numpy"), "--kernel-grad and --against exclude each other"),
+        (("--kernel", "a:b", "--grad"), "--kernel-grad names the backward"),
+        (("--kernel-grad", "a:b", "--prove"), "it proves no count"),
         (("--kernel", "a:b", "--arrays", "cupy"), "--arrays cupy is not known"),
         (("--arrays", "torch"), "there is none"),
         (("--kernel", ""), "names no function"),

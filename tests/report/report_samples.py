@@ -10,11 +10,21 @@ from convcli.axis import axes
 from convcli.layers import Conv, ConvTranspose, DeformConvPack, Layer, Separable
 from convcli.plan import Entry, Network
 from convcli.records import Command, Report, summarize
-from convcli.verifier.verdict import Check, LayerVerdict, Outcome, Status, outcome, worst
+from convcli.verifier.verdict import (
+    Check,
+    Explanation,
+    LayerVerdict,
+    Outcome,
+    Smallest,
+    Status,
+    outcome,
+    worst,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from convcli.timing.record import Bench
     from convcli.verifier.self_test import SelfTest
 
 COMMANDS: tuple[Command, ...] = ("shape", "params", "flops", "summary")
@@ -124,6 +134,29 @@ def sound() -> LayerVerdict:
     return verdict("conv1", "Conv2d", checks, line=6)
 
 
+def explained() -> Explanation:
+    """A failure that was taken apart."""
+    return Explanation(
+        check="forward [float32]",
+        contributions=(
+            "y[0, 2, 5, 1] = bias -2 + 2 products = 12, found 13",
+            "x[0, 1, 5, 1] * weight[2, 1, 0, 0] = 3 * 5 = 15",
+            "x[0, 1, 5, 2] * weight[2, 1, 0, 1] = -1 * 1 = -1",
+            "found is expected minus the product x[0, 1, 5, 2] * weight[2, 1, 0, 1]",
+        ),
+        looks_like=("dilation applied as dilation + 1",),
+        votes="loops, im2col and matrix agree with convcli: torch is wrong",
+        smallest=Smallest(
+            "Conv2d(1, 1, (1, 2), bias=False)",
+            (1, 1, 1, 2),
+            "convcli verify 'Conv2d(1, 1, (1, 2), bias=False)' -i 1,1,1,2 --seed 0 --dtype float32",
+            'import numpy as np\nfrom convcli import kernels\nprint("convcli", kernels.conv(x, weight))\n',
+            "x[0, 0, 0, 1] = 1, weight[0, 0, 0, 1] = 1, the rest 0: y[0, 0, 0, 0] expected 1, found 0",
+        ),
+        note="shrunk for 10 seconds, 40 layers: smaller ones may fail too",
+    )
+
+
 def self_tests() -> SelfTest:
     """A wrong implementation caught, one that survived, a right one accused."""
     from convcli.verifier.self_test import Alarm, Kill, Right, SelfTest  # heavy: not on the calculator's way
@@ -151,13 +184,38 @@ def self_tests() -> SelfTest:
     )
 
 
+def benches() -> Bench:
+    """A layer that is there twice, one that the other side lacks, one whose process died."""
+    from convcli.timing.measure import LIMIT
+    from convcli.timing.record import Bench, Timing, timed, total
+
+    blank = Timing(name="conv1", type="Conv2d", source="net.yaml", input=(1, 3, 8, 8), output=(1, 4, 6, 6), macs=3888)
+    layers = (
+        timed(msgspec.structs.replace(blank, count=2), {"numpy": [3e6], "torch": [2e6], LIMIT: [1.5e6]}, {}),
+        timed(msgspec.structs.replace(blank, name="a|b"), {"numpy": [1e6], LIMIT: [5e5]}, {"torch": "it lacks it"}),
+        msgspec.structs.replace(blank, name="dead", status="crashed", reason="the process died: SIGSEGV"),
+    )
+    return Bench(
+        convcli="0.0.0",
+        dtype="float32",
+        gradients=False,
+        threads=1,
+        clock="CPU time",
+        sides=("numpy", "torch"),
+        environment={"numpy": "2.0"},
+        layers=layers,
+        totals=total(layers, ("numpy", "torch")),
+        seconds=1.5,
+    )
+
+
 def outcomes() -> Outcome:
     """One layer for each way a verification ends."""
-    wrong = "expected 12, found 13\nlooks like dilation applied as d+1"
+    wrong = "expected 12, found 13"
     failed = check("forward", Status.FAILED, detail=wrong, max_abs_error=1.0, worst_index=(0, 2, 5, 1))
     layers = (
         sound(),
-        verdict("conv2", "Conv2d", (check("shape", method="equal", dtype=""), failed), line=7),
+        verdict("conv2", "Conv2d", (check("shape", method="equal", dtype=""), failed), line=7, explanation=explained()),
         verdict("wino", "Conv2d", (check("forward", Status.INEXACT, "bound", bound_ratio=0.31),), line=8),
         verdict("pool|odd", "Conv2d", (check("forward", Status.MISTRUSTED, detail="99 % of the output is 0"),), line=9),
         verdict("dead", "DeformConv2d", (), status=Status.CRASHED, reason="the worker died of signal 11", line=10),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from report_samples import COMMANDS, good, incomplete, outcomes, report, self_tests
+from report_samples import COMMANDS, benches, good, incomplete, outcomes, report, self_tests
 
 from convcli.report import FORMATS, render, text
 
@@ -22,6 +22,7 @@ CASES: dict[str, Record] = {
     "verify": outcomes(),
     "verify-good": good(),
     "self-test": self_tests(),
+    "bench": benches(),
 }
 
 

@@ -8,7 +8,7 @@ import json
 import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 import msgspec
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from convcli.records import Command, LayerRecord, Report
 
+NOTHING: dict[str, Any] = {"seed": 0, "environment": {}, "seconds": 1.0}
 COUNTS = ("params", "macs", "macs_nonpad", "bias_adds", "flops", "macs_kept", "interpolation_macs")
 
 
@@ -126,6 +127,20 @@ def test_huge_numbers_keep_jsons_order_and_indent() -> None:
         return re.findall(r'^ *"\w+":', rendered, re.MULTILINE)
 
     assert keys(small) == keys(large)
+
+
+def test_a_warning_is_told_though_the_layer_passed() -> None:
+    detail = "torch 0.07 of the bound for 4097 roundings; torch is beyond the statistical level by 29"
+    odd = check("forward", method="bound", bound_ratio=0.07, statistical_ratio=29.0, detail=detail)
+    fine = check("mantissa", method="exact", detail="x and weight long: exact: proven, 23.0 of 24 bits used")
+    warned = outcome((verdict("a", "Conv2d", (odd, fine)), verdict("b", "Conv2d", (fine,))), **NOTHING)
+    told = render(warned, "text")
+    assert "forward [float32, bound]: passed, with a warning" in told
+    assert "beyond the statistical level by 29" in told
+    assert "x and weight long" not in told
+    assert "b  Conv2d" not in told.split("passed, with a warning")[1]
+    assert json.loads(render(warned, "json"))["layers"][0]["checks"][0]["statistical_ratio"] == 29
+    assert warned.exit_code == 0
 
 
 def test_json_knows_no_nan() -> None:

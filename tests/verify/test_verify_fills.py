@@ -16,8 +16,12 @@ from convcli.axis import axes
 from convcli.backends import numpy as ours
 from convcli.layers import KINDS, Conv, Layer, Separable
 from convcli.verifier.bounds import BITS
+from convcli.verifier.case import Case, Fill, Unfillable
+from convcli.verifier.draws import amplitude
 from convcli.verifier.exchange import store
-from convcli.verifier.fills import STRUCTURAL, Case, Fill, Unfillable, amplitude, ordinary, structural
+from convcli.verifier.fills import FEW, STRUCTURAL, ordinary, structural
+from convcli.verifier.formats import in_format, stored
+from convcli.verifier.samples import seen_taps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,14 +49,14 @@ def test_every_kind_has_a_fill() -> None:
 
 
 @settings(max_examples=60)
-@given(cases(), st.sampled_from(["float32", "float16"]))
+@given(cases(), st.sampled_from(["float32", "float16", "bfloat16"]))
 def test_no_sum_can_round(drawn: Drawn, dtype: str) -> None:
     """The sum of |x*w| and |b|, by the plain loops in float64, is below 2**bits quanta, and a whole number of them."""
     case = case_of(drawn)
     try:
         fill = structural(case, BITS[dtype])
     except Unfillable:
-        assert dtype == "float16"  # single precision has room for every small layer
+        assert dtype != "float32"  # single precision has room for every small layer
         return
     arrays = values(fill)
     layer = case.layer
@@ -63,8 +67,8 @@ def test_no_sum_can_round(drawn: Drawn, dtype: str) -> None:
     if not layer.parts(case.x):
         absolute = {name: a if name == "offset" else np.abs(a) for name, a in arrays.items()}
         assert np.array_equal(ours.forward(layer, absolute, "loops"), magnitude)
-    narrow = values(fill, np.dtype(dtype).type)
-    assert np.array_equal(ours.forward(layer, arrays).astype(dtype), ours.forward(layer, narrow))
+    narrow = values(fill, np.dtype(stored(dtype)).type)
+    assert np.array_equal(in_format(ours.forward(layer, arrays), dtype), ours.forward(layer, narrow))
 
 
 @settings(max_examples=60)
@@ -88,7 +92,11 @@ def test_a_pack_predicts_offsets_in_quarters_and_whole_masks(drawn: Drawn, seed:
         return
     side = ours._predicted(case.layer, values(structural(case, 24), np.float32), "auto")  # type: ignore[arg-type]
     assert np.array_equal(side["offset"] * 4, np.round(side["offset"] * 4))
-    assert np.abs(side["offset"]).max() <= 4
+    reach = max(size + axis.span + axis.before for size, axis in zip(case.x[1:], case.layer.axes, strict=True))
+    assert np.abs(side["offset"]).max() <= max(4, reach)
+    *_, deform = case.layer.parts(case.x)
+    if side["offset"][0, 0].size * case.batch[0] <= FEW:
+        assert seen_taps(deform.layer, side["offset"], side.get("mask"), case.x).all()
     assert set(np.unique(side.get("mask", np.zeros(1)))) <= {0.0, 0.5, 1.0}
 
 

@@ -17,12 +17,16 @@ from convcli.axis import axes
 from convcli.backends import numpy as ours
 from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Layer, Separable
 from convcli.verifier import tasks
-from convcli.verifier.bounds import BITS, coarse, gamma, gradient_roundings
+from convcli.verifier.bounds import BITS, coarse, gammas, gradient_roundings
+from convcli.verifier.case import Case, Fill, Unfillable
 from convcli.verifier.compare import within
+from convcli.verifier.counts import gradient_counts
+from convcli.verifier.draws import QUARTERS
 from convcli.verifier.exchange import store
-from convcli.verifier.fills import QUARTERS, UNITS, Case, Fill, Unfillable
+from convcli.verifier.fills import UNITS
 from convcli.verifier.gradient import AdjointJob
-from convcli.verifier.gradient_fills import Size, largest_size, ordinary_gradients, structural_gradients
+from convcli.verifier.gradient_fills import ordinary_gradients, structural_gradients
+from convcli.verifier.gradient_sizes import Size, largest_size
 from convcli.verifier.run import verify
 from convcli.verifier.verdict import Status
 from convcli.verifier.workers import Reply
@@ -88,11 +92,13 @@ def test_right_gradients_hold_their_bounds(drawn: Drawn, dtype: str) -> None:
     narrow, dy = values(fill, dtype)
     wide = {name: array.astype(np.float64) for name, array in narrow.items()}
     counts = gradient_roundings(layer, x, drawn.batch)
+    exact = gradient_counts(layer, wide, drawn.batch)
     found = ours.backward(layer, narrow, dy)
     magnitudes = ours.gradient_magnitudes(layer, wide, dy.astype(np.float64))
     for name, truth in ours.backward(layer, wide, dy.astype(np.float64)).items():
-        n = counts[name]
-        bound = ((gamma(n, dtype) or 0.0) + (gamma(n, "float64") or 0.0)) * coarse(n)[1] * magnitudes[name]
+        n = exact[name]
+        assert np.max(n) <= counts[name]
+        bound = (gammas(n, dtype) + gammas(n, "float64")) * coarse(counts[name])[1] * magnitudes[name]
         assert within(truth, found[name], bound).wrong == 0, name
 
 
@@ -110,15 +116,15 @@ def test_the_slopes_magnitude_adds_what_the_slope_subtracts() -> None:
 @given(st.integers(1, 10**6), st.integers(1, 10**7), st.sampled_from([11, 24]))
 def test_the_size_is_the_largest_that_fits(outs: int, positions: int, bits: int) -> None:
     def units(size: Size) -> dict[str, float]:
-        return {"x": size.outs * size.a * size.dy, "weight": size.positions * size.a * size.dy}
+        return {"x": size.outs * size.w * size.dy, "weight": size.positions * size.x * size.dy}
 
     size = largest_size(units, outs, positions, 2.0**bits)
     assert max(units(size).values()) <= 2**bits
     if (size.outs, size.positions) == (outs, positions):
-        larger = Size(size.a + 1, min(size.a + 1, 3), outs, positions)
-        assert size.a == 127 or max(units(larger).values()) > 2**bits
+        larger = Size(size.x + 1, size.w + 1, size.dy + 1, outs, positions)
+        assert size.x == 127 or max(units(larger).values()) > 2**bits
     else:
-        assert size.a == size.dy == 1
+        assert size.x == size.w == size.dy == 1
         assert max(units(size).values()) > 2**bits / 2
         assert size.outs == outs or outs > 2**bits
         assert size.positions == positions or positions > 2**bits
@@ -126,7 +132,7 @@ def test_the_size_is_the_largest_that_fits(outs: int, positions: int, bits: int)
 
 def test_where_no_data_fit_it_says_so() -> None:
     with pytest.raises(Unfillable, match="a single output"):
-        largest_size(lambda size: {"x": 5000.0 * size.a}, 3, 3, 2.0**11)
+        largest_size(lambda size: {"x": 5000.0 * size.w}, 3, 3, 2.0**11)
 
 
 def test_a_thinned_dy_says_so() -> None:
@@ -158,7 +164,10 @@ def test_a_thinned_dy_says_so() -> None:
 def test_a_wrong_gradient_is_found_and_no_other(fake: str, layer: Named, gradient: str, words: str) -> None:
     (verdict,) = verify(planned(layer), against=f"verify_fakes:{fake}", dtypes=("float32",), grad=True).layers
     status = Status.SHAPE_MISMATCH if fake == "short" else Status.FAILED
-    assert {c.name for c in verdict.checks if c.status.bad and c.name.startswith("grad")} == {gradient}
+    assert {c.name for c in verdict.checks if c.status.bad and c.name.startswith("grad")} == {
+        gradient,
+        "grad_mantissa",
+    }
     exact, bound = (check(verdict, gradient, method, "float32") for method in ("exact", "bound"))
     assert exact.status is status
     assert words in exact.detail

@@ -16,9 +16,11 @@ from convcli.layers import Conv, ConvTranspose, DeformConv, Layer, Separable
 from convcli.verifier import tasks
 from convcli.verifier.alternating import long_fills
 from convcli.verifier.bounds import BITS
+from convcli.verifier.case import Case, Fill
 from convcli.verifier.exchange import save, store
-from convcli.verifier.fills import Case, Fill, structural
-from convcli.verifier.full_mantissa import cut, input_precision
+from convcli.verifier.fills import structural
+from convcli.verifier.formats import cut
+from convcli.verifier.full_mantissa import input_precision
 from convcli.verifier.influence import unseen
 
 X = (4, 6, 6)
@@ -87,4 +89,4 @@ def test_lengths_that_no_format_has_are_found_too(bits: int, tmp_path: Any) -> N
     assert input_precision(layer, arrays, ours.forward(layer, arrays)) in {"", "x and weight cut to float32"}
     wrong = ours.forward(layer, {name: cut(array, bits) for name, array in arrays.items()})
     found = tasks.input_precision(layer, sample, "float32", save(str(tmp_path), "y", wrong))
-    assert found == f"inputs of {bits - 1} bits after the point, rounded"
+    assert found == f"x and weight cut to {bits - 1} bits after the point, rounded"

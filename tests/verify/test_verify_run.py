@@ -122,7 +122,7 @@ def test_only_takes_names_and_patterns() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"dtypes": ("bfloat16",)}, {"jobs": 0}, {"seed": -1}, {"timeout": 0}, {"max_memory": 0}]
+    "wrong", [{"dtypes": ("float8",)}, {"jobs": 0}, {"seed": -1}, {"timeout": 0}, {"max_memory": 0}]
 )
 def test_arguments_that_make_no_sense(wrong: dict[str, Any]) -> None:
     with pytest.raises(SpecError) as error:
@@ -158,11 +158,20 @@ def test_a_monstrous_layer_is_skipped_before_anything_is_allocated() -> None:
     assert check(little, "forward", "exact", "float32").status is Status.SKIPPED
 
 
-def test_nothing_to_compare_is_not_a_pass() -> None:
-    (layer,) = verify(planned((CONV, (0, 4, 7, 8))), against=FAITHFUL).layers
+def test_an_empty_batch_is_run_for_its_shape_and_its_gradients_of_0() -> None:
+    (layer,) = verify(planned((CONV, (0, 4, 7, 8))), against=FAITHFUL, grad=True).layers
     forward = [c for c in layer.checks if c.name == "forward"]
-    assert {c.status for c in forward} == {Status.SKIPPED}
-    assert forward[0].detail == "the output has no elements"
+    assert {(c.method, c.status) for c in forward} == {("equal", Status.PASSED)}
+    assert forward[0].detail == "no elements, as it must be"
+    grads = {c.name: c.detail for c in layer.checks if c.name.startswith("grad")}
+    assert grads == dict.fromkeys(("grad_input", "grad_weight", "grad_bias"), "0, as no images make it")
+
+
+@pytest.mark.parametrize("name", ["faithful", "crashing", "refusing", "widened"])
+def test_an_empty_batch_is_really_run(name: str) -> None:
+    wrong = Conv(axes=axes((3, 2)), out_channels=5)
+    (layer,) = verify(planned((wrong, (0, 4, 7, 8))), against=f"verify_fakes:{name}", explain=False).layers
+    assert layer.status.bad == (name != "faithful")
 
 
 def test_estimates_grow_with_the_layer_and_cover_its_arrays() -> None:

@@ -7,24 +7,26 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import wait
 from pathlib import Path
 
 import numpy as np
 import pytest
+from verify_fakes import WRONG
 from verify_layers import planned
 
 from convcli.axis import axes
 from convcli.backends import OURS
 from convcli.layers import Conv
 from convcli.verifier import tasks
+from convcli.verifier.case import Fill
 from convcli.verifier.compare import difference
 from convcli.verifier.exact import ExactJob
 from convcli.verifier.exchange import load, store
-from convcli.verifier.fills import Fill
 from convcli.verifier.ledger import settled
 from convcli.verifier.tasks import Exact
 from convcli.verifier.verdict import Check, Status
-from convcli.verifier.workers import Call, Workers
+from convcli.verifier.workers import MOST_CALLS, Call, Workers
 
 STEP = planned((Conv(axes=axes((2,)), out_channels=1), (1, 1, 5))).steps[0]
 
@@ -34,7 +36,7 @@ def answered(call: Call) -> Call:
     until = time.monotonic() + 30
     while not call.done:
         assert time.monotonic() < until
-        time.sleep(0.05)
+        wait([call.future], 0.05)
     return call
 
 
@@ -50,6 +52,37 @@ def test_workers_that_die_in_their_sleep_are_replaced() -> None:
     finally:
         workers.stop()
     assert not multiprocessing.active_children()
+
+
+def test_of_calls_that_share_a_message_only_the_one_that_kills_is_to_blame() -> None:
+    workers = Workers(OURS, count=1, threads=1, timeout=30, warm=False)
+    try:
+        names = ["right", "crashing", "right", "killed", "leaving", "right"]
+        layers = [Conv(axes=axes((2,)), out_channels=1 if name == "right" else WRONG) for name in names]
+        places = [f"verify_fakes:{'faithful' if name == 'right' else name}" for name in names]
+        calls = [
+            workers.call("executed_macs", place, layer.settled((1, 5)), (), (1, 5))
+            for place, layer in zip(places, layers, strict=True)
+        ]
+        replies = [answered(call).reply for call in calls]
+    finally:
+        workers.stop()
+    assert [str(reply.status or reply.value) for reply in replies] == [
+        *("8", "crashed", "8", "crashed", "crashed", "8")
+    ]
+    assert "SIGSEGV" in replies[1].reason
+
+
+def test_a_full_batch_is_sent_and_who_waits_sends_the_rest() -> None:
+    workers = Workers(OURS, count=1, threads=1, timeout=30, warm=False)
+    try:
+        calls = [workers.call("environment") for _ in range(MOST_CALLS + 2)]
+        assert answered(calls[0]).reply.value
+        assert not calls[-1].done
+        assert calls[-1].future.result()
+        assert calls[-1].done
+    finally:
+        workers.stop()
 
 
 def exact(directory: Path, weight: list[int], x: list[int]) -> Check:

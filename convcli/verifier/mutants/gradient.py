@@ -9,14 +9,13 @@ import numpy as np
 
 from convcli.axis import Axis
 from convcli.layers import Conv, ConvTranspose, DeformConv
-from convcli.verifier.backward import gradients
-from convcli.verifier.full_mantissa import halved
+from convcli.verifier.formats import halved
 from convcli.verifier.mutants.deform import by_point, resampled
-from convcli.verifier.mutants.mutant import by_channel, dilated, images, moved, mutant, with_channels
+from convcli.verifier.mutants.mutant import by_channel, dilated, gradients, images, moved, mutant, with_channels
 
 if TYPE_CHECKING:
     from convcli.backends import Array
-    from convcli.verifier.backward import Gradients
+    from convcli.verifier.mutants.mutant import Gradients
 
     Arrays = dict[str, Array]
 

@@ -15,11 +15,13 @@ from convcli.backends import numpy as ours
 from convcli.layers import Layer, Shape
 from convcli.plan import Network, Step, plan
 from convcli.spec.build import spelled_network
-from convcli.verifier.backward import gradients
+from convcli.verifier.facts import UNCOUNTED
+from convcli.verifier.job import primitives
 
 if TYPE_CHECKING:
     from convcli.backends import Array, Arrays
-    from convcli.verifier.backward import Gradients
+
+    Gradients = dict[str, Array]
 
 DTYPES = ("float64", "float32")
 Wrong = Callable[[Any, "dict[str, Array]"], Any]
@@ -53,16 +55,20 @@ class Mutant(msgspec.Struct, frozen=True, kw_only=True):
         y: Array = self.wrong(layer, dict(arrays))
         return y
 
-    def backward(self, layer: Layer, arrays: Arrays) -> Gradients:
-        """The gradients by name for arrays with `dy`, wrong when the error is there."""
+    def backward(self, layer: Layer, arrays: Arrays, dy: Array) -> Gradients:
+        """The gradients by name, wrong when the error is there."""
+        right = ours.backward(layer, arrays, dy)
         if not self.gradient or layer.kind not in self.kinds:
-            return gradients(layer, arrays)
-        return {**gradients(layer, arrays), **self.wrong(layer, dict(arrays))}
+            return right
+        return {**right, **self.wrong(layer, {**arrays, "dy": dy})}
 
     def facts(self, layer: Layer, shape: Shape) -> Facts:
-        """The true facts."""
+        """The true facts; like torch's counter it knows no deformable products, which are proved by execution."""
         x = shape[-1 - len(layer.axes) :]
-        return Facts(layer.output_shape(shape), layer.tensors(x), layer.counts(x, prod(shape[: -len(x)])).macs)
+        images = prod(shape[: -len(x)])
+        known = [(part, given) for _, part, given in primitives(layer, x) if part.kind not in UNCOUNTED]
+        macs = sum(part.counts(given, images).macs for part, given in known)
+        return Facts(layer.output_shape(shape), layer.tensors(x), macs)
 
     @property
     def step(self) -> Step:
@@ -81,8 +87,9 @@ def planned(spelling: str, shape: Shape, name: str = "") -> Step:
 def mutant(
     kinds: str, layer: str, shape: Shape, *, dtypes: tuple[str, ...] = DTYPES, gradient: bool = False
 ) -> Callable[[Wrong], Mutant]:
-    """The Mutant of a function (layer, arrays) -> y, or -> the wrong gradients; its docstring is what it looks like.
+    """The Mutant of a function (layer, arrays) -> y, or (layer, arrays with `dy`) -> the wrong ones of the gradients.
 
+    Its docstring is what the error looks like.
     The arrays are the function's own dict: entries may be replaced, never changed in place.
     """
 
@@ -100,6 +107,11 @@ def mutant(
         )
 
     return made
+
+
+def gradients(layer: Layer, arrays: Arrays) -> Gradients:
+    """The true gradient in each of the arrays, `dy` among which is the output's."""
+    return ours.backward(layer, {name: array for name, array in arrays.items() if name != "dy"}, arrays["dy"])
 
 
 def moved(layer: Kind, change: Callable[[Axis], Axis]) -> Kind:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.backends import numpy as ours
-from convcli.verifier.full_mantissa import cut, halved
-from convcli.verifier.mutants.mutant import biased, mutant, products
+from convcli.verifier.formats import cut, halved
+from convcli.verifier.mutants.mutant import biased, gradients, mutant, products
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from convcli.backends import Array
+    from convcli.verifier.mutants.mutant import Gradients
 
     Arrays = dict[str, Array]
 
@@ -124,6 +125,53 @@ def output_saturated(layer: Any, arrays: Arrays) -> Array:
 def activation_left_in(layer: Any, arrays: Arrays) -> Array:
     """an activation (ReLU) fused into the layer"""
     return np.maximum(ours.forward(layer, arrays), 0)
+
+
+@mutant(PLAIN, "Conv1d(1, 1, 1)", (1, 1, 1), gradient=True)
+def grad_tf32_operands(layer: Any, arrays: Arrays) -> Gradients:
+    """gradients from operands cut to TF32"""
+    return _differentiated(layer, arrays, lambda a: cut(a, 11), ("x", "weight", "dy"))
+
+
+@mutant(PLAIN, "Conv1d(1, 1, 1)", (1, 1, 1), gradient=True)
+def grad_bfloat16_operands(layer: Any, arrays: Arrays) -> Gradients:
+    """gradients from operands cut to bfloat16"""
+    return _differentiated(layer, arrays, lambda a: cut(a, 8), ("x", "weight", "dy"))
+
+
+@mutant(PLAIN, "Conv1d(1, 1, 1)", (1, 1, 1), gradient=True)
+def grad_float16_dy(layer: Any, arrays: Arrays) -> Gradients:
+    """gradients from a dy cut to float16"""
+    return _differentiated(layer, arrays, halved, ("dy",))
+
+
+@mutant(PLAIN, "Conv1d(1, 1, 1)", (1, 1, 1), gradient=True)
+def grad_weight_tf32_input(layer: Any, arrays: Arrays) -> Gradients:
+    """the weight's gradient from an input cut to TF32"""
+    return {"weight": _differentiated(layer, arrays, lambda a: cut(a, 11), ("x",))["weight"]}
+
+
+@mutant(PLAIN, "Conv1d(1, 1, 1)", (1, 1, 1), gradient=True)
+def grad_input_bfloat16_weight(layer: Any, arrays: Arrays) -> Gradients:
+    """the input's gradient from weights cut to bfloat16"""
+    return {"x": _differentiated(layer, arrays, lambda a: cut(a, 8), ("weight",))["x"]}
+
+
+@mutant("deform_conv", "DeformConv2d(1, 1, 1)", (1, 1, 3, 3), gradient=True)
+def grad_offset_tf32_input(layer: Any, arrays: Arrays) -> Gradients:
+    """the offsets' gradient from an input cut to TF32"""
+    return {"offset": _differentiated(layer, arrays, lambda a: cut(a, 11), ("x",))["offset"]}
+
+
+@mutant(PLAIN, "Conv1d(1, 1, 1)", (1, 1, 1), dtypes=("float64",), gradient=True)
+def grad_double_in_single(layer: Any, arrays: Arrays) -> Gradients:
+    """double-precision gradients worked out in single"""
+    found = gradients(layer, {name: a.astype(np.float32) for name, a in arrays.items()})
+    return {name: gradient.astype(arrays["x"].dtype) for name, gradient in found.items()}
+
+
+def _differentiated(layer: Any, arrays: Arrays, narrow: Callable[[Array], Array], names: tuple[str, ...]) -> Gradients:
+    return gradients(layer, {name: narrow(a) if name in names else a for name, a in arrays.items()})
 
 
 def _summed(layer: Any, arrays: Arrays, narrow: Callable[[Array], Array]) -> Array:

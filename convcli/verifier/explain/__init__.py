@@ -1,0 +1,1 @@
+"""A failure explains itself: the taps that contributed, what it looks like, who is wrong, how small it still shows."""

@@ -1,0 +1,44 @@
+"""`bench` on the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from cli_runs import run
+
+
+def test_the_command_writes_its_record(tmp_path: Path) -> None:
+    file = tmp_path / "bench.json"
+    layer = ("Conv2d(2, 3, 3)", "-i", "1,2,9,9")
+    ran = run("bench", *layer, "--against", "none", "--method", "auto", "--method", "loops", "-o", str(file))
+    assert (ran.code, ran.err) == (0, "")
+    found = json.loads(file.read_text())
+    assert (found["command"], found["sides"], found["clock"]) == ("bench", ["numpy", "numpy loops"], "CPU time")
+    assert found["layers"][0]["ratios"]["numpy loops"] < 1
+    assert "numpy takes" in ran.out
+
+
+@pytest.mark.parametrize("form", ["csv", "markdown", "junit", "github"])
+def test_every_format_says_the_ratio_or_the_seconds(form: str) -> None:
+    ran = run("bench", "Conv2d(2, 3, 3)", "-i", "1,2,9,9", "--against", "none", "--seconds", "0.01", "-f", form)
+    assert ran.code == 0
+    assert "conv2d_1" in ran.out or form == "github"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--method", "fast"), "'fast' is not known"),
+        (("--against", "torhc"), "there is no backend 'torhc'"),
+        (("--threads", "0"), "threads=0"),
+        (("--seconds", "0"), "seconds=0.0 is too short"),
+        (("--only", "x*"), "no layer is named 'x*'"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(arguments: tuple[str, ...], words: str) -> None:
+    ran = run("bench", "Conv2d(2, 3, 3)", "-i", "1,2,9,9", *arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert words in ran.err
+    assert "Traceback" not in ran.err
