@@ -1,6 +1,7 @@
 """Convolutions and their gradients on numpy arrays: 1-D, 2-D and 3-D by the arrays' rank, several methods, all by name.
 
-Nothing here imports torch. `METHODS` maps each function's name to the names its `method=` takes.
+Nothing here imports torch. `METHODS` maps each function's name to the names its `method=` takes; those in
+`ROUNDS` round even where all others are exact.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from convcli.kernels.conv import METHODS as _CONV
-from convcli.kernels.conv import conv, conv_matrix
+from convcli.kernels.conv import ROUNDS, conv, conv_matrix
 from convcli.kernels.conv_backward import METHODS as _CONV_BACKWARD
 from convcli.kernels.conv_backward import conv_backward
 from convcli.kernels.deform import METHODS as _DEFORM
@@ -37,6 +38,7 @@ METHODS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 __all__ = [
     "METHODS",
+    "ROUNDS",
     "conv",
     "conv_backward",
     "conv_matrix",

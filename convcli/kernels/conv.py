@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from math import prod
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -13,14 +14,18 @@ from numpy.lib.stride_tricks import as_strided
 from convcli.axis import Axis, Padding
 from convcli.errors import SpecError
 from convcli.kernels.arguments import Array, Call, Numbers, convolution_call, known, result
-from convcli.kernels.windows import blocks, last, padded, tap_boxes, windows
+from convcli.kernels.columns import im2col, long_rows, small
+from convcli.kernels.transforms import fft, winograd
+from convcli.kernels.windows import last, padded, tap_boxes, windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-COLUMN_BYTES = 2**20  # what a block of columns may take: half of a common second-level cache
+ROUNDS = frozenset({"fft", "winograd"})  # the methods that round where nothing else does: auto never takes them
 MATRIX_ELEMENTS = 2**24  # C of y = Cx is for looking at: larger ones are refused
-INNER = 4096  # numbers in the depthwise form's innermost loop
+INNER = 1536  # numbers in the depthwise form's innermost loop: those of three arrays are in the first-level cache
+SUMS_BYTES = 2**17  # what the depthwise form holds of the output, channels last
+FEW_OUTS = 32  # outputs of a group from which on copying long runs is no longer worth the positions between rows
 
 
 def conv(  # noqa: PLR0913 - PyTorch's arguments
@@ -98,25 +103,6 @@ def taps(call: Call) -> Array:
     return y.reshape(n, outs, *call.out)
 
 
-def im2col(call: Call) -> Array:
-    """One product per block of positions: weight (O, C*T) @ columns (C*T, positions), in one bounded buffer."""
-    g, outs, channels = call.groups, len(call.weight), call.x.shape[1]
-    rows = channels // g * prod(call.kernel)
-    counts = (len(call.x), *call.out)
-    most = max(512, 2 * outs, COLUMN_BYTES // max(1, call.x.itemsize * g * rows))
-    weight = call.weight.reshape(g, outs // g, rows)
-    view = np.moveaxis(windows(padded(call), call.axes, call.out), 0, 1 + len(call.axes))  # (C, *kernel, N, *out)
-    buffer = np.empty(g * rows * min(most, prod(counts)), view.dtype)
-    y = np.empty((counts[0], g, outs // g, *call.out), view.dtype)
-    for box in blocks(counts, most):
-        cells = view[last(*box)]
-        columns = buffer[: cells.size].reshape(cells.shape)
-        columns[...] = cells
-        part = np.moveaxis(y, 0, 2)[last(*box)]
-        part[...] = (weight @ columns.reshape(g, rows, prod(part.shape[2:]))).reshape(part.shape)
-    return y.reshape(counts[0], outs, *call.out)
-
-
 def pointwise(call: Call) -> Array:
     """A kernel of one tap is a product of matrices: weight (O, C) @ x (C, positions), on x itself."""
     cells, g, outs = padded(call), call.groups, len(call.weight)
@@ -136,13 +122,15 @@ def depthwise(call: Call) -> Array:
     out = [3 + i for i in taps]
     weight = np.ascontiguousarray(np.moveaxis(call.weight[:, 0], 0, -1))  # (*kernel, C)
     y = np.empty((n, channels, *call.out), call.x.dtype)
-    sums = np.empty((*call.out, channels), y.dtype)
+    some = max(1, SUMS_BYTES // max(1, y.itemsize * channels * prod(call.out[1:]))) if len(out) > 1 else call.out[0]
+    sums = np.empty((min(some, call.out[0]), *call.out[1:], channels), y.dtype)  # still in the cache when it is turned
     pieces = [(cells, np.tile(weight, run), sums[..., place, :]) for cells, run, place in _runs(call)]
-    for sample in range(n):
+    for sample, first in itertools.product(range(n), range(0, call.out[0], some)):
+        rows = slice(first, min(first + some, call.out[0]))
         for cells, tiled, part in pieces:
-            rows = part.reshape(*call.out[:-1], cells.shape[len(out)], tiled.shape[-1])
-            np.einsum(cells[sample], [*out, *taps, 6], tiled, [*taps, 6], [*out, 6], out=rows)
-        y[sample] = np.moveaxis(sums, -1, 0)
+            there = part.reshape(*sums.shape[:-2], cells.shape[len(out)], tiled.shape[-1])[: rows.stop - first]
+            np.einsum(cells[sample, rows], [*out, *taps, 6], tiled, [*taps, 6], [*out, 6], out=there)
+        y[sample, :, rows] = np.moveaxis(sums[: rows.stop - first], -1, 0)
     return y
 
 
@@ -204,12 +192,20 @@ def conv_matrix(
 
 
 def auto(call: Call) -> Array:
-    """One tap is a plain product; one channel in and out per group is no product of matrices; the rest is im2col."""
-    if 1 < call.groups == call.x.shape[1] == len(call.weight):
+    """One tap is a plain product; one channel in and out per group is no product of matrices; the rest is im2col.
+
+    What is small is im2col too, in a handful of calls to numpy.
+    """
+    if prod(call.kernel) == 1:
+        return pointwise(call)
+    if call.groups == 1 or small(call):
+        return im2col(call)
+    if call.groups == call.x.shape[1] == len(call.weight):
         return depthwise(call)
-    return pointwise(call) if prod(call.kernel) == 1 else im2col(call)
+    narrow = len(call.weight) < FEW_OUTS * call.groups
+    return long_rows(call) if narrow and call.strides[-2:] == (1, 1) else im2col(call)
 
 
 METHODS: Mapping[str, Callable[[Call], Array]] = MappingProxyType(
-    {"auto": auto, "loops": loops, "taps": taps, "im2col": im2col, "matrix": matrix}
+    {"auto": auto, "loops": loops, "taps": taps, "im2col": im2col, "matrix": matrix, "fft": fft, "winograd": winograd}
 )

@@ -27,8 +27,9 @@ from convcli.kernels.arguments import (
     per_sample,
     quiet,
 )
-from convcli.kernels.conv import COLUMN_BYTES, source, wrapped
+from convcli.kernels.columns import COLUMN_BYTES, columns, small
 from convcli.kernels.conv import auto as auto_conv
+from convcli.kernels.conv import source, wrapped
 from convcli.kernels.windows import blocks, last, padded, tap_boxes, windows
 
 if TYPE_CHECKING:
@@ -151,6 +152,8 @@ def auto(call: Call, dy: Array) -> tuple[Array, Array]:
 def input_form(call: Call, dy: Array) -> Callable[[Call], Array]:
     """Turning the kernel copies it: that pays for itself on large maps, and with channels to fill a product."""
     positions, channels = len(dy) * prod(call.out), call.weight.shape[1]
+    if small(call):
+        return turned if transposed.few_phases(call) else transposed.scatter
     large = channels >= 8 and positions >= 128 * prod(call.strides)
     return turned if large or call.groups > 1 or prod(call.kernel) == 1 else transposed.scatter
 
@@ -180,24 +183,31 @@ def unpadded(dcells: Array, call: Call) -> Array:
 def weight_gradient(call: Call, dy: Array) -> Array:
     """dw (O, C/groups, *kernel) in the form that fits the layer."""
     one_each = 1 < call.groups == call.x.shape[1] == len(call.weight)
-    return by_channel(call, dy) if one_each else by_columns(call, dy)
+    return by_channel(call, dy) if one_each and not small(call) else by_columns(call, dy)
 
 
 def by_columns(call: Call, dy: Array) -> Array:
     """dw^T = columns (C*T, positions) @ dy^T (positions, O), block by block of positions in one bounded buffer."""
     g, outs, counts = call.groups, len(call.weight), (len(dy), *call.out)
+    if small(call):
+        per_sample = columns(call) @ dy.reshape(len(dy), g, outs // g, prod(call.out)).swapaxes(2, 3)
+        total: Array = per_sample.sum(axis=0, dtype=dy.dtype)
+        return total.swapaxes(1, 2).reshape(call.weight.shape)
     rows = call.weight.shape[1] * prod(call.kernel)
     most = max(512, COLUMN_BYTES // max(1, dy.itemsize * g * rows))
     view = np.moveaxis(windows(padded(call), call.axes, call.out), 0, 1 + len(call.axes))  # (C, *kernel, N, *out)
     by_group = np.moveaxis(dy.reshape(len(dy), g, outs // g, *call.out), 0, 2)
     buffer = np.empty(g * rows * min(most, prod(counts)), view.dtype)
-    dw = np.zeros((g, rows, outs // g), view.dtype)
+    dw = None
     for box in blocks(counts, most):
         cells, part = view[last(*box)], by_group[last(*box)]
-        columns = buffer[: cells.size].reshape(cells.shape)
-        columns[...] = cells
+        block = buffer[: cells.size].reshape(cells.shape)
+        block[...] = cells
         positions = prod(part.shape[2:])
-        dw += columns.reshape(g, rows, positions) @ part.reshape(g, outs // g, positions).swapaxes(1, 2)
+        product = block.reshape(g, rows, positions) @ part.reshape(g, outs // g, positions).swapaxes(1, 2)
+        dw = product if dw is None else np.add(dw, product, out=dw)  # zeros to start from took a third as long again
+    if dw is None:  # no sample
+        dw = np.zeros((g, rows, outs // g), view.dtype)
     return dw.swapaxes(1, 2).reshape(call.weight.shape)
 
 

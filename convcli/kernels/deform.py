@@ -17,14 +17,16 @@ import numpy.typing as npt
 
 from convcli.kernels.arguments import Array, DeformCall, Numbers, deform_call, known, result
 from convcli.kernels.conv import wrapped
+from convcli.kernels.windows import runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from convcli.axis import Padding
 
-COLUMN_BYTES = 2**22  # what the columns of one product may take
-CORNER_BYTES = 2**20  # what the four corners of the samples at work may take
+COLUMN_BYTES = 2**21  # what the columns of one product may take
+CORNER_BYTES = 2**19  # what the four corners of the samples at work may take
+BLAS_SIZE = 128  # numbers from which on rows are added up faster by a product of matrices than by einsum
 
 
 def deform_conv2d(  # noqa: PLR0913 - torchvision's arguments
@@ -92,34 +94,44 @@ def sample(image: Array, down: float, right: float) -> float:
 
 
 def gather(call: DeformCall) -> Array:
-    """Every sample as a row of channels, the rows of a position as one of a matrix, then one product per block."""
+    """Every sample as a row of channels, the rows of a position as one of a matrix, then one product per block.
+
+    weight (O, C*T) and the columns (P, T*C) disagree on the order: the smaller of the two is turned.
+    """
     (n, channels), outs, og, g = call.x.shape[:2], len(call.weight), call.offset_groups, call.groups
     taps, positions, per_group = prod(call.kernel), prod(call.out), channels // call.groups
-    by_tap = call.weight.reshape(g, outs // g, per_group, taps).transpose(0, 3, 2, 1)
-    weight = by_tap.reshape(g, taps * per_group, outs // g)
+    turned = positions < outs  # the columns; the weight otherwise
+    by_tap = call.weight.reshape(g, outs // g, per_group, taps)
+    weight = (by_tap if turned else by_tap.swapaxes(2, 3)).reshape(g, outs // g, taps * per_group)
     most = min(positions, max(256, COLUMN_BYTES // max(1, channels * taps * call.x.itemsize)))
-    buffer = np.empty((most, taps, og, channels // og), call.x.dtype)
+    columns = np.empty((most, taps, channels), call.x.dtype)
     y = np.empty((n, g, outs // g, positions), call.x.dtype)
     for image in range(n):
         cells = surrounded(call.x[image], og)
-        for first in range(0, positions, most):
-            block = slice(first, min(first + most, positions))
-            columns = buffer[: block.stop - first]
-            fill(columns, cells, *samples(call, image, block))
-            by_group = np.moveaxis(columns.reshape(len(columns), taps, g, per_group), 2, 0)
-            product = by_group.reshape(g, len(columns), taps * per_group) @ weight
-            y[image, ..., block] = product.swapaxes(1, 2)
+        for block in runs(positions, most):
+            rows, shares = samples(call, image, block)
+            here = columns[: len(rows)]
+            added_up(cells, rows.reshape(-1, 4), shares.reshape(-1, 4), here.reshape(rows[..., 0].size, channels // og))
+            by_group = here.reshape(len(rows), taps, g, per_group)
+            by_group = by_group.transpose(2, 3, 1, 0) if turned else by_group.transpose(2, 1, 3, 0)
+            np.matmul(weight, by_group.reshape(g, taps * per_group, len(rows)), out=y[image, ..., block])
     return y.reshape(n, outs, *call.out)
 
 
-def fill(columns: Array, cells: Array, rows: npt.NDArray[np.intp], shares: Array) -> None:
-    """Write columns (P, T, og, C/og): the four `rows` of `cells` for each sample, added up by their `shares`."""
-    width = cells.shape[1]
-    run = max(16, CORNER_BYTES // max(1, rows[..., 0].size * width * cells.itemsize))
-    for first in range(0, len(columns), run):
-        part = slice(first, first + run)
-        values = np.take(cells, rows[..., part], axis=0)
-        np.einsum("kgtpc,kgtp->ptgc", values, shares[..., part], out=columns[part])
+def added_up(cells: Array, rows: npt.NDArray[np.intp], shares: Array, out: Array) -> None:
+    """out[m] = sum over k of shares[m, k] * cells[rows[m, k]], for out (M, width), rows and shares (M, K).
+
+    The rows are copied to one buffer that stays in the cache: new arrays, or all rows at once, take twice as long.
+    """
+    width, count = cells.shape[1], rows.shape[1]
+    most = max(16, CORNER_BYTES // max(1, count * width * cells.itemsize))
+    buffer = np.empty((min(most, len(rows)), count, width), cells.dtype)
+    for part in runs(len(rows), most):
+        values = np.take(cells, rows[part], axis=0, out=buffer[: part.stop - part.start], mode="clip")  # no copy of out
+        if count * width < BLAS_SIZE:
+            np.einsum("mkc,mk->mc", values, shares[part], out=out[part])
+        else:
+            np.matmul(shares[part, None], values, out=out[part, None])
 
 
 def surrounded(image: Array, og: int) -> Array:
@@ -131,7 +143,7 @@ def surrounded(image: Array, og: int) -> Array:
 
 
 def samples(call: DeformCall, image: int, block: slice) -> tuple[npt.NDArray[np.intp], Array]:
-    """(the rows of `surrounded`, their shares), both (4, og, T, P), for the positions `block` of one image.
+    """(the rows of `surrounded`, their shares), both (P, T, og, 4), for the positions `block` of one image.
 
     A coordinate is cut to [-1, size]: there, as further out, its corners are zeros. fmax turns NaN into -1.
     """
@@ -145,19 +157,19 @@ def samples(call: DeformCall, image: int, block: slice) -> tuple[npt.NDArray[np.
         there = moves[:, :, place] + base.astype(moves.dtype)
         np.fmax(there, -1, out=there)
         np.fmin(there, size, out=there)
-        low = np.floor(there).astype(np.intp)
-        parts.append((there - low).astype(there.dtype))
-        lows.append(low)
-    rows = np.empty((4, *lows[0].shape), np.intp)
+        low = np.floor(there)
+        parts.append(there - low)
+        lows.append(low.astype(np.intp))
     first = (np.arange(og)[:, None, None] * (height + 3) + lows[0] + 1) * (width + 3) + lows[1] + 1
-    for corner, step in enumerate((0, 1, width + 3, width + 4)):
-        np.add(first, step, out=rows[corner])
-    (down, right), shares = parts, np.empty(rows.shape, call.x.dtype)
-    np.multiply(
-        np.stack((1 - down, down))[:, None], np.stack((1 - right, right)), out=shares.reshape(2, 2, *down.shape)
-    )
+    (down, right), up, left = parts, 1 - parts[0], 1 - parts[1]
     if call.mask is not None:
-        shares *= call.mask[image].reshape(og, prod(call.kernel), prod(call.out))[..., block]
+        scale = call.mask[image].reshape(og, prod(call.kernel), prod(call.out))[..., block]
+        up, down = up * scale, down * scale
+    rows, shares = np.empty((*first.T.shape, 4), np.intp), np.empty((*first.T.shape, 4), call.x.dtype)
+    corners = ((0, up, left), (1, up, right), (width + 3, down, left), (width + 4, down, right))
+    for corner, (step, by_row, by_column) in enumerate(corners):  # broadcasting over the four takes five times as long
+        np.add(first, step, out=rows[..., corner].T)
+        np.multiply(by_row, by_column, out=shares[..., corner].T)
     return rows, shares
 
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from convcli.axis import Axis, Padding
 from convcli.kernels.arguments import Array, Call, Numbers, known, result, transposed_call
+from convcli.kernels.columns import SMALL
 from convcli.kernels.conv import auto as auto_conv
 from convcli.kernels.conv import conv, conv_matrix, wrapped
 from convcli.kernels.windows import blocks, last, tap_boxes
@@ -158,9 +159,19 @@ def _phases(axis: Axis, size: int, out: int) -> Iterator[tuple[slice, slice, Axi
             yield slice(first, None, axis.stride), taps, Axis(count, 1, dilation, before, after), outputs
 
 
+def few_phases(call: Call) -> bool:
+    """Whether the phases take fewer calls to numpy than adding up every tap's share: what decides in small layers."""
+    steps = (axis.stride // gcd(axis.stride, axis.dilation) for axis in call.axes)
+    count = prod(min(step, axis.kernel) for step, axis in zip(steps, call.axes, strict=True))
+    return 2 * count <= max(4, prod(call.kernel))
+
+
 def auto(call: Call) -> Array:
     """The phases copy the weights and reread x: that pays on large maps, with channels to fill a product."""
-    large = call.weight.size <= len(call.x) * prod(call.out) * call.weight.shape[1]
+    numbers = len(call.x) * prod(call.out) * call.weight.shape[1]
+    if max(numbers * call.groups, call.x.size, call.weight.size) <= SMALL:
+        return phases(call) if few_phases(call) else scatter(call)
+    large = call.weight.size <= numbers
     return phases(call) if large and (call.groups > 1 or call.weight.shape[1] >= 16) else scatter(call)
 
 

@@ -91,3 +91,8 @@ def blocks(counts: tuple[int, ...], most: int) -> Iterator[Box]:
     for head in np.ndindex(*counts[:place]):
         for first in range(0, counts[place], run):
             yield (*[slice(i, i + 1) for i in head], slice(first, min(first + run, counts[place])), *rest)
+
+
+def runs(count: int, most: int) -> Iterator[slice]:
+    """0 .. count cut into slices of at most `most`; for nothing an empty one."""
+    return (slice(first, min(first + most, count)) for first in range(0, max(1, count), most))

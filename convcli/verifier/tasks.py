@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from convcli import kernels
 from convcli.backends import Unsupported, backend, part_arrays
 from convcli.backends import numpy as ours
 from convcli.errors import SpecError
@@ -25,6 +26,7 @@ from convcli.verifier.influence import unseen
 from convcli.verifier.neighbours import Neighbour, answer
 
 CAN_ROUND, FORMATS = "ROUNDS", "FORMATS"
+ROUNDINGS = 2**16  # of a transformed kernel, in eps of a tile's sum of |products|: F(4, 3) loses up to 190 per axis
 BLOCK = 2**12  # what an int64 can add up of the products there are
 
 
@@ -258,7 +260,10 @@ def gradient_precision(
 
 
 def disagreeing(layer: Layer, sample: Sample, dtype: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(the methods of our kernels that ran, those among them that differ from the first)."""
+    """(the methods of our kernels that ran, those among them that differ from the first).
+
+    Those in kernels.ROUNDS may differ by ROUNDINGS units of the largest sum of |products| in the layer.
+    """
     arrays = sample.load(dtype)
     results = {}
     for method in ours.methods(layer, arrays):
@@ -268,7 +273,22 @@ def disagreeing(layer: Layer, sample: Sample, dtype: str) -> tuple[tuple[str, ..
             if error.problems[0].field != "method":  # a method may find a layer too large for itself
                 raise
     first = next(iter(results.values()))
-    return tuple(results), tuple(method for method, y in results.items() if not np.array_equal(y, first))
+    rounded = [method for method in results if method in kernels.ROUNDS]
+    room = ROUNDINGS * np.finfo(dtype).eps * float(largest_sum(layer, arrays)) if rounded else 0.0
+    different = tuple(
+        method
+        for method, y in results.items()
+        if not (np.allclose(y, first, rtol=0, atol=room) if method in rounded else np.array_equal(y, first))
+    )
+    return tuple(results), different
+
+
+def largest_sum(layer: Layer, arrays: dict[str, Any]) -> Any:
+    """The sum of |products| of an output where every cell is its channel's largest: no tile has more to round."""
+    x = arrays["x"]
+    largest = np.max(np.abs(x), axis=tuple(range(-len(layer.axes), 0)), keepdims=True, initial=0)
+    found = ours.magnitudes(layer, {**arrays, "x": np.broadcast_to(largest, x.shape)})
+    return max(np.max(s, initial=0) for s in found.values())
 
 
 def evidence(name: str, *args: Any) -> Any:

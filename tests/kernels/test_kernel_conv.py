@@ -21,8 +21,8 @@ from convcli.kernels.windows import blocks, last
 if TYPE_CHECKING:
     from convcli.kernels.arguments import Array
 
-FAST = [name for name in kernels.METHODS["conv"] if name != "loops"]
-METHODS = kernels.METHODS["conv"]
+METHODS = [name for name in kernels.METHODS["conv"] if name not in kernels.ROUNDS]
+FAST = [name for name in METHODS if name != "loops"]
 
 
 def arrays(case: Case, dtype: Any = np.float32) -> tuple[Array, Array, Array]:
@@ -40,6 +40,41 @@ def test_every_method_equals_the_loops_bit_for_bit(case: Case, dtype: Any) -> No
         y = kernels.conv(x, w, b, **case.keywords, method=method)
         assert y.dtype == dtype
         np.testing.assert_array_equal(y, expected, err_msg=method)
+
+
+@law(conv_cases(), st.sampled_from((np.float16, np.float32, np.float64)))
+def test_methods_that_round_are_close(case: Case, dtype: Any) -> None:
+    case = replace(case, kernel=(3,) * len(case.kernel), stride=(1,) * len(case.stride), dilation=(1,) * len(case.out))
+    wide = tuple(size + 2 for size in case.space)
+    x, w, b = arrays(replace(case, space=wide), dtype)
+    expected = kernels.conv(x, w, b, **case.keywords)
+    for method in sorted(kernels.ROUNDS):
+        y = kernels.conv(x, w, b, **case.keywords, method=method)
+        assert (y.dtype, y.shape) == (expected.dtype, expected.shape)
+        np.testing.assert_allclose(y, expected, rtol=0, atol=1e-9 if dtype is np.float64 else 0.05)
+
+
+@law(conv_cases())
+def test_the_fourier_transform_takes_any_stride_and_dilation(case: Case) -> None:
+    x, w, b = arrays(case, np.float64)
+    y = kernels.conv(x, w, b, **case.keywords, method="fft")
+    np.testing.assert_allclose(y, kernels.conv(x, w, b, **case.keywords), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("method", sorted(kernels.ROUNDS))
+def test_what_rounds_takes_no_integers(method: str) -> None:
+    x, w = integers((1, 2, 5), np.int64), integers((3, 2, 3), np.int64, 1)
+    with pytest.raises(SpecError, match="rounds") as caught:
+        kernels.conv(x, w, method=method)
+    assert caught.value.problems[0].path == ("method",)
+
+
+def test_winograd_is_for_kernels_of_three_taps() -> None:
+    x, w = integers((1, 2, 9), np.float64), integers((3, 2, 5), np.float64, 1)
+    with pytest.raises(SpecError, match="3 taps"):
+        kernels.conv(x, w, method="winograd")
+    with pytest.raises(SpecError, match="3 taps"):
+        kernels.conv(x, w[..., :3], stride=2, method="winograd")
 
 
 @pytest.mark.torch
@@ -214,13 +249,30 @@ def test_threads_do_not_share_anything() -> None:
     np.testing.assert_array_equal(found, expected)
 
 
-def test_a_dense_layer_takes_the_padded_input_and_a_bounded_buffer() -> None:
-    x, w = np.ones((1, 64, 224, 224), np.float32), np.ones((64, 64, 3, 3), np.float32)
+@pytest.mark.parametrize(
+    ("x", "weight", "stride"),
+    [
+        ((1, 64, 224, 224), (64, 64, 3, 3), 1),
+        ((1, 512, 28, 28), (512, 512, 3, 3), 1),
+        ((3, 512, 14, 14), (256, 512, 3, 3), 1),  # several samples in a block, and some channels at a time
+        ((8, 256, 7, 7), (1024, 256, 3, 3), 2),
+        ((2, 16, 40, 40), (8, 16, 25, 25), 1),
+        ((1, 512, 1599), (512, 512, 3), 2),
+        ((1, 64, 8, 28, 28), (64, 64, 3, 3, 3), 1),
+    ],
+)
+def test_a_dense_layer_takes_the_padded_input_and_two_mebibytes(
+    x: tuple[int, ...], weight: tuple[int, ...], stride: int
+) -> None:
+    cells, w = np.ones(x, np.float32), np.ones(weight, np.float32)
     tracemalloc.start()
-    y = kernels.conv(x, w, padding=1)
+    y = kernels.conv(cells, w, stride=stride, padding=1)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak <= 64 * 226 * 226 * 4 + y.nbytes + 4 * 2**20
+    padded = x[0] * x[1] * prod(size + 2 for size in x[2:]) * cells.itemsize
+    assert peak <= padded + y.nbytes + 2 * 2**20
+    inner = y[last(*[slice(1, -1)] * (len(x) - 2))]
+    np.testing.assert_array_equal(inner, np.full(inner.shape, prod(weight[1:]), np.float32))
 
 
 def test_many_blocks_join_without_a_seam() -> None:
@@ -230,6 +282,19 @@ def test_many_blocks_join_without_a_seam() -> None:
             kernels.conv(x, w, padding=1, stride=stride, method="im2col"),
             kernels.conv(x, w, padding=1, stride=stride, method="taps"),
         )
+    deep, thin = (
+        integers((3, 300, 9, 10), np.float32),
+        integers((5, 300, 3, 3), np.float32, 1),
+    )  # some channels at a time
+    for count in (1, 3):
+        np.testing.assert_array_equal(
+            kernels.conv(deep[:count], thin, padding=1), kernels.conv(deep[:count], thin, padding=1, method="taps")
+        )
+    many = integers((2, 96, 40, 50), np.float32)  # long rows: some of the groups, and of the rows, at a time
+    few = integers((96, 3, 3, 3), np.float32, 1)
+    np.testing.assert_array_equal(
+        kernels.conv(many, few, padding=1, groups=32), kernels.conv(many, few, padding=1, groups=32, method="taps")
+    )
     wide = integers((2, 300, 3, 40), np.float32)  # depthwise: rows of 13 pixels, the last one shorter
     each = integers((300, 1, 3, 3), np.float32, 1)
     np.testing.assert_array_equal(

@@ -1,0 +1,154 @@
+"""im2col: the cells that a kernel touches copied side by side, so that the convolution is one product of matrices.
+
+All columns at once would take C*T numbers for every position, nine times the input for a 3x3 kernel. They are written
+block by block into one small buffer instead, which stays in the cache: copying them is then 3 to 15 % of the time.
+"""
+
+from __future__ import annotations
+
+import itertools
+from math import prod
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from convcli.kernels.windows import blocks, last, padded, runs, windows
+
+if TYPE_CHECKING:
+    from convcli.kernels.arguments import Array, Call
+
+COLUMN_BYTES = 2**20  # what a block of columns may take: half of a common second-level cache
+SMALL = 2**15  # numbers in the columns of a layer that is worked out at once
+HELD_BYTES = 7 * 2**18  # what a dense layer may hold besides its padded input: 1.75 MiB
+POSITIONS = 256  # positions that fill a product
+
+
+def im2col(call: Call) -> Array:
+    """weight (O, C*T) @ columns (C*T, P), a product per sample and group; block by block where the columns are many."""
+    if not small(call):
+        return blocked(call)
+    weight = call.weight.reshape(call.groups, len(call.weight) // call.groups, prod(call.weight.shape[1:]))
+    return (weight @ columns(call)).reshape(len(call.x), len(call.weight), *call.out)
+
+
+def columns(call: Call) -> Array:
+    """(N, groups, C/groups*T, P): for every position the cells that the kernel touches, copied."""
+    view = windows(padded(call), call.axes, call.out)
+    return view.reshape(len(view), call.groups, prod(call.weight.shape[1:]), prod(call.out))
+
+
+def small(call: Call) -> bool:
+    """Whether all columns at once, and the weight, are so few that calls to numpy take longer than what they do."""
+    numbers = len(call.x) * call.groups * prod(call.weight.shape[1:]) * prod(call.out)
+    return max(numbers, call.weight.size) <= SMALL
+
+
+def blocked(call: Call) -> Array:
+    """One product per block of positions: weight (O, C*T) @ columns (C*T, positions), in one bounded buffer.
+
+    Of many groups a few at a time; of many channels some at a time, whose products are added up.
+    """
+    outs, channels, taps = len(call.weight) // call.groups, call.weight.shape[1], prod(call.kernel)
+    counts, positions = (len(call.x), *call.out), prod(call.out)
+    size = block_size(call)
+    weight = call.weight.reshape(call.groups, outs, channels * taps)
+    view = np.moveaxis(windows(padded(call), call.axes, call.out), 0, 1 + len(call.axes))  # (C, *kernel, N, *out)
+    view = view.reshape(call.groups, channels, *view.shape[1:])
+    buffer = np.empty(size.groups * size.channels * taps * min(size.positions, prod(counts)), view.dtype)
+    room = np.empty(size.outs * size.positions if size.channels < channels else 0, view.dtype)
+    y = np.empty((counts[0], call.groups, outs, positions), view.dtype)
+    done = 0
+    for box in blocks(counts, size.positions):
+        count = prod(run.stop - run.start for run in box)
+        n, first = divmod(done, positions)
+        for group in runs(call.groups, size.groups):
+            if first + count <= positions:  # straight into y: a new array and a copy are a tenth of a 3x3 layer's time
+                part = y[n, group, :, first : first + count]
+            else:  # whole samples
+                part = np.empty((len(weight[group]), outs, count), y.dtype)
+            for channel in runs(channels, size.channels):
+                cells = view[group, channel][last(*box)]
+                block = buffer[: cells.size].reshape(cells.shape)
+                block[...] = cells
+                rows = block.reshape(len(part), cells.shape[1] * taps, count)
+                some = weight[group, :, channel.start * taps : channel.stop * taps]
+                if channel.start:
+                    add_product(part, some, rows, room)
+                else:
+                    np.matmul(some, rows, out=part)
+            if first + count > positions:
+                y[box[0], group] = np.moveaxis(part.reshape(len(part), outs, count // positions, positions), 2, 0)
+        done += count
+    return y.reshape(counts[0], call.groups * outs, *call.out)
+
+
+def add_product(part: Array, weight: Array, rows: Array, room: Array) -> None:
+    """part (g, O, P) += weight (g, O, K) @ rows (g, K, P), as many outputs at a time as there is room for."""
+    for outs in runs(part.shape[1], room.size // part.shape[2]):
+        into = part[:, outs]
+        into += np.matmul(weight[:, outs], rows, out=room[: into.size].reshape(into.shape))
+
+
+class BlockSize(NamedTuple):
+    """How much of a layer one product takes; channels and outs are those of a group."""
+
+    positions: int
+    groups: int
+    channels: int
+    outs: int
+
+
+def block_size(call: Call) -> BlockSize:
+    """All channels of a few groups where HELD_BYTES let the positions fill a product; else some channels of one group.
+
+    Fewer positions read the weight once more for every block: with 256 of them that is a small part of the product.
+    """
+    outs, (channels, *kernel) = max(1, len(call.weight) // call.groups), call.weight.shape[1:]
+    held, every, taps = HELD_BYTES // call.x.itemsize, len(call.x) * prod(call.out), prod(kernel)
+    rows, columns, fill = max(1, channels * taps), COLUMN_BYTES // call.x.itemsize, max(1, min(every, POSITIONS))
+    if rows * fill <= held:
+        groups = max(1, min(call.groups, columns // (rows * fill)))
+        most = max(min(2 * POSITIONS, held // (rows * groups)), columns // (rows * groups))
+        return BlockSize(even(call, most), groups, max(1, channels), outs)
+    several = prod(call.out) < min(every, 4 * POSITIONS)  # samples in a block: their product is held, too
+    most = even(call, max(1, min(4 * POSITIONS, held // (3 * outs) if several else held, held // (3 * taps))))
+    room = held // (6 if several else 3) // most
+    return BlockSize(most, 1, max(1, held // 2 // (taps * most)), max(1, min(outs, room // 32 * 32 or room)))
+
+
+def even(call: Call, most: int) -> int:
+    """At most `most` positions, so that as few blocks of them are about equal: a short last one is slow."""
+    every = max(1, len(call.x) * prod(call.out))
+    share = -(-every // -(-every // most))
+    return min(most, share + -share % call.out[-1])
+
+
+def long_rows(call: Call) -> Array:
+    """im2col for stride 1, whose columns are long runs: row after row of the padded input, a tap's cells are one piece.
+
+    Between two rows of the output lie a few positions that are none: they are worked out too, and left out of y. That
+    pays where little is multiplied per number copied, in layers of many groups.
+    """
+    cells, outs, width = np.ascontiguousarray(padded(call)), len(call.weight) // call.groups, call.out[-1]
+    counts, rows, wide = (len(cells), *call.out[:-1]), prod(call.weight.shape[1:]), cells.shape[-1]
+    size = block_size(call)
+    most = size.positions // wide + 1
+    weight = call.weight.reshape(call.groups, outs, rows)
+    starts = np.moveaxis(windows(cells, call.axes, (*call.out[:-1], 1))[..., 0], 0, 1 + len(call.axes))
+    starts = starts.reshape(call.groups, call.weight.shape[1], *starts.shape[1:])  # (g, C/g, *kernel, N, *rows of out)
+    buffer = np.empty(size.groups * rows * wide * min(most, prod(counts)), cells.dtype)
+    y = np.empty((len(cells), call.groups, outs, *call.out), cells.dtype)
+    by_group = np.moveaxis(y, 0, 2)
+    for box, group in itertools.product(blocks(counts, most), runs(call.groups, size.groups)):
+        first = starts[group][last(*box)]
+        *heads, run = first.shape
+        length = (run - 1) * wide + width
+        block = buffer[: prod(heads) * run * wide].reshape(*heads, run * wide)
+        block[..., :length] = as_strided(
+            first, (*heads, length), (*first.strides[:-1], cells.itemsize), writeable=False
+        )
+        part = by_group[group][last(*box, slice(None))]
+        product = weight[group] @ block.reshape(len(part), rows, prod(part.shape[2:-1]) * wide)
+        part[...] = product.reshape(*part.shape[:-1], wide)[..., :width]
+    return y.reshape(len(cells), call.groups * outs, *call.out)
