@@ -54,7 +54,7 @@ def bench(
 
     \b
     Example:
-      convcli bench sample_configs/networks/resnet50.yaml --threads 2 --output bench.json
+      convcli bench "Conv2d(64, 64, 3, padding=1)" -i 1,64,56,56 --threads 2 --output bench.json
     """
     sink = Sink(report)
     plans = plans_of(layer)

@@ -58,6 +58,8 @@ def bench(  # noqa: PLR0913 - each is one option of the command
     limit = memory_limit() if max_memory is None else whole("max_memory", max_memory, least=1)
     given = (networks,) if isinstance(networks, Network | Plan) else tuple(networks)
     waiting = list(_different(chosen([plan(one) if isinstance(one, Network) else one for one in given], only)))
+    for name in against:
+        require(name)
     found: list[Timing] = []
     environment: dict[str, Any] = {}
     interrupted = False
@@ -93,8 +95,6 @@ def _sides(methods: Sequence[str], against: Sequence[str]) -> tuple[Side, ...]:
     for method in methods:
         if method not in known:
             raise SpecError(f"method {method!r} is not known", field="--method", allowed=", ".join(known))
-    for name in against:
-        require(name)
     mine = [Side("numpy" if method == "auto" else f"numpy {method}", method=method) for method in methods]
     found = tuple(dict.fromkeys([*mine, *(Side(name, name) for name in against)]))
     if not found:

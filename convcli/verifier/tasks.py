@@ -274,7 +274,7 @@ def disagreeing(layer: Layer, sample: Sample, dtype: str) -> tuple[tuple[str, ..
                 raise
     first = next(iter(results.values()))
     rounded = [method for method in results if method in kernels.ROUNDS]
-    room = ROUNDINGS * np.finfo(dtype).eps * float(largest_sum(layer, arrays)) if rounded else 0.0
+    room = ROUNDINGS * np.finfo(first.dtype).eps * float(largest_sum(layer, arrays)) if rounded else 0.0
     different = tuple(
         method
         for method, y in results.items()

@@ -10,6 +10,7 @@ import msgspec
 from convcli.backends import numpy as ours
 from convcli.backends.compose import composed
 from convcli.errors import SpecError
+from convcli.kernels import ROUNDS
 from convcli.verifier.compare import difference
 from convcli.verifier.exchange import Sample, Stored, load
 from convcli.verifier.explain.contributions import lines, sum_of
@@ -78,7 +79,7 @@ def methods(question: Question) -> dict[str, str]:
     layer, arrays, found = _read(question)
     expected, said = results(layer, arrays), {}
     for method in ours.methods(layer, arrays) if "dy" not in arrays else ():
-        if method == "auto":
+        if method == "auto" or method in ROUNDS:  # on these data every other form is exact
             continue
         try:
             said[method] = sides(results(layer, arrays, method), expected, found)
