@@ -74,7 +74,7 @@ class MantissaJob(ExactJob):
         if broken:
             return (broken,)
         found = [self._compared(fill, *first[2 * i : 2 * i + 2]) for i, fill in enumerate(self._fills)]
-        worst = max(found, key=lambda check: SEVERITY.index(check.status))
+        worst = max(found, key=lambda check: (check.status.bad, SEVERITY.index(check.status)))
         words = dict.fromkeys(check.detail for check in found)
         words |= dict.fromkeys(f"{self.against}: {reply.value}" for reply in explained if reply.value)
         return (msgspec.structs.replace(worst, detail="; ".join(words), seconds=seconds_of(replies)),)

@@ -13,6 +13,7 @@ import numpy as np
 from convcli import kernels
 from convcli.backends import Unsupported, backend, part_arrays
 from convcli.backends import numpy as ours
+from convcli.backends.compose import image_shape
 from convcli.errors import SpecError
 from convcli.layers import DeformConvPack, Layer, Shape
 from convcli.verifier import full_mantissa
@@ -262,7 +263,7 @@ def gradient_precision(
 def disagreeing(layer: Layer, sample: Sample, dtype: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(the methods of our kernels that ran, those among them that differ from the first).
 
-    Those in kernels.ROUNDS may differ by ROUNDINGS units of the largest sum of |products| in the layer.
+    Those in kernels.ROUNDS may differ by ROUNDINGS units of the largest sum of |products| that the layer could have.
     """
     arrays = sample.load(dtype)
     results = {}
@@ -274,7 +275,7 @@ def disagreeing(layer: Layer, sample: Sample, dtype: str) -> tuple[tuple[str, ..
                 raise
     first = next(iter(results.values()))
     rounded = [method for method in results if method in kernels.ROUNDS]
-    room = ROUNDINGS * np.finfo(first.dtype).eps * float(largest_sum(layer, arrays)) if rounded else 0.0
+    room = ROUNDINGS * np.finfo(first.dtype).eps * largest_sum(layer, arrays) if rounded else 0.0
     different = tuple(
         method
         for method, y in results.items()
@@ -283,12 +284,19 @@ def disagreeing(layer: Layer, sample: Sample, dtype: str) -> tuple[tuple[str, ..
     return tuple(results), different
 
 
-def largest_sum(layer: Layer, arrays: dict[str, Any]) -> Any:
-    """The sum of |products| of an output where every cell is its channel's largest: no tile has more to round."""
-    x = arrays["x"]
-    largest = np.max(np.abs(x), axis=tuple(range(-len(layer.axes), 0)), keepdims=True, initial=0)
-    found = ours.magnitudes(layer, {**arrays, "x": np.broadcast_to(largest, x.shape)})
-    return max(np.max(s, initial=0) for s in found.values())
+def largest_sum(layer: Layer, arrays: dict[str, Any]) -> float:
+    """The sum of |products| of an output with all weights at the largest cell: no tile has more, nor any padding.
+
+    Of a composite part after part: what one can make at most is the next one's largest cell.
+    """
+    reach = float(np.max(np.abs(arrays["x"]), initial=0))
+    for name in [part.name for part in layer.parts(image_shape(layer, arrays))] or [""]:
+        own = part_arrays(name, arrays) if name else arrays
+        weight = np.abs(own["weight"]).astype(np.float64)
+        outs = 1 if layer.kind == "conv_transpose" else 0
+        each = weight.sum(axis=tuple(axis for axis in range(weight.ndim) if axis != outs))
+        reach = reach * float(np.max(each, initial=0)) + float(np.max(np.abs(own.get("bias", 0)), initial=0))
+    return reach
 
 
 def evidence(name: str, *args: Any) -> Any:

@@ -173,3 +173,23 @@ def test_within_where_the_bound_is_zero() -> None:
     assert within(y, y, bound).ratio == 0
     assert within(y, np.array([1e-300, 0.0]), bound).ratio == np.inf
     assert within(y, np.array([0.0, np.nan]), bound).wrong == 1
+
+
+@pytest.mark.parametrize(
+    ("spelling", "shape"),
+    [
+        ("SeparableConv2d(1, 1, 1, stride=(1, 2), padding=(0, 1), bias=False)", (2, 1, 1, 1)),
+        ("Conv2d(3, 2, 3, stride=4, padding=5, bias=False)", (1, 3, 2, 2)),
+        ("Conv2d(16, 4, 5, padding=2)", (1, 16, 9, 9)),
+    ],
+)
+def test_methods_that_round_have_room_even_where_only_padding_is_read(spelling: str, shape: tuple[int, ...]) -> None:
+    """There the sum of the |products| is 0, and what a transform leaves is not."""
+    from convcli.verifier.exact import MethodsJob
+    from convcli.verifier.mutants import planned
+    from convcli.verifier.self_test import job_checks
+
+    for dtype in ("float64", "float32"):
+        (found,) = job_checks(MethodsJob(planned(spelling, shape), 0, "torch", dtype))
+        assert "fft" in found.detail
+        assert found.status is Status.PASSED, found
