@@ -22,7 +22,7 @@ from convcli.verifier.verdict import Check, Status
 
 if TYPE_CHECKING:
     from convcli.backends import Array
-    from convcli.verifier.tasks import Reference
+    from convcli.verifier.references import Reference
     from convcli.verifier.workers import Call, Reply
 
 Scale = tuple[str, Stored]  # what else than S, SQUARES or TILES, as it is stored

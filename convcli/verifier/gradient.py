@@ -27,7 +27,7 @@ from convcli.verifier.verdict import Check, Status
 
 if TYPE_CHECKING:
     from convcli.verifier.case import Case
-    from convcli.verifier.tasks import ExactGradient
+    from convcli.verifier.gradient_tasks import ExactGradient
     from convcli.verifier.workers import Call, Reply
 
 FEW = 8  # so few elements may all be 0 by chance

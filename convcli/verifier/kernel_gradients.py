@@ -21,7 +21,7 @@ from convcli.verifier.verdict import Check, Status
 
 if TYPE_CHECKING:
     from convcli.backends import Array
-    from convcli.verifier.tasks import ExactGradient
+    from convcli.verifier.gradient_tasks import ExactGradient
     from convcli.verifier.workers import Call, Reply
 
 Made = TypeVar("Made", bound=Job)

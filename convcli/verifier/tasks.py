@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Sequence
-from math import prod
 from typing import Any
 
 import msgspec
@@ -15,20 +14,26 @@ from convcli.backends import Unsupported, backend, part_arrays
 from convcli.backends import numpy as ours
 from convcli.backends.compose import image_shape
 from convcli.errors import SpecError
-from convcli.layers import DeformConvPack, Layer, Shape
+from convcli.layers import Layer, Shape
 from convcli.verifier import full_mantissa
-from convcli.verifier.bounds import SQUARES, TILES
-from convcli.verifier.counts import gradient_counts, output_counts
+from convcli.verifier.answers import format_of, numbers
+from convcli.verifier.counts import output_counts
 from convcli.verifier.done import Done, attempted
 from convcli.verifier.exchange import Sample, Stored, load, save
-from convcli.verifier.fills import UNITS
-from convcli.verifier.formats import WIDE, stored
+from convcli.verifier.formats import WIDE
+from convcli.verifier.gradient_tasks import (
+    exact_gradients,
+    gradient_precision,
+    gradients,
+    inner_products,
+    reference_gradients,
+)
 from convcli.verifier.influence import unseen
 from convcli.verifier.neighbours import Neighbour, answer
+from convcli.verifier.references import Reference, other_scales
 
-CAN_ROUND, FORMATS = "ROUNDS", "FORMATS"
+CAN_ROUND = "ROUNDS"
 ROUNDINGS = 2**16  # of a transformed kernel, in eps of a tile's sum of |products|: F(4, 3) loses up to 190 per axis
-BLOCK = 2**12  # what an int64 can add up of the products there are
 
 
 class Exact(msgspec.Struct, frozen=True):
@@ -45,28 +50,6 @@ class Exact(msgspec.Struct, frozen=True):
     unseen: str = ""
 
 
-class ExactGradient(msgspec.Struct, frozen=True):
-    """One gradient of our side. bits: log2 of the largest S/q. live: elements with a product, silent: that are 0."""
-
-    file: Stored
-    bits: float
-    live: int
-    silent: int
-
-
-class Reference(msgspec.Struct, frozen=True):
-    """Our side of a bound check: y in the dtype, y in float64 (for the dtypes in WIDE the same file), S.
-
-    roundings: of every element, in a shape that broadcasts. squares: the sum of all products squared, if asked for.
-    """
-
-    file: Stored
-    reference: Stored
-    magnitude: Stored
-    roundings: Stored
-    squares: Stored = None
-
-
 def run(function: str, *args: Any) -> Done:
     """The task of that name, with everything that it raises as data: nothing unpicklable may cross the border."""
     return attempted(TASKS[function], *args)
@@ -80,7 +63,7 @@ def describe(name: str) -> dict[str, Any]:
 
 def result(name: str, layer: Layer, sample: Sample, dtype: str, directory: str, label: str) -> Stored:
     """The file of a backend's forward."""
-    return save(directory, label, _forward(backend(name), layer, sample.load(dtype), *_format(name, dtype)))
+    return save(directory, label, _forward(backend(name), layer, sample.load(dtype), *format_of(name, dtype)))
 
 
 def exact(
@@ -130,134 +113,9 @@ def reference(
     return Reference(file, truth, save(directory, f"{label}.magnitude", magnitude), counts, other.get(""))
 
 
-def gradients(name: str, layer: Layer, sample: Sample, dtype: str, directory: str, label: str) -> dict[str, Stored]:
-    """The files of a backend's gradients, by the arrays' names."""
-    backward = getattr(backend(name), "backward", None)
-    if backward is None:
-        raise Unsupported("it has no gradients")
-    arrays = sample.load(dtype)
-    found = backward(layer, arrays, arrays.pop("dy"), *_format(name, dtype))
-    return {array: save(directory, f"{label}.{array}", _numbers(gradient)) for array, gradient in found.items()}
-
-
-def exact_gradients(
-    layer: Layer,
-    sample: Sample,
-    quanta: dict[str, float],
-    dtype: str,
-    directory: str,
-    label: str = "grad",
-    sums: str = "float32",
-) -> dict[str, ExactGradient]:
-    """Our gradients, each with the proof that nothing in it can round: as `exact` proves the forward pass."""
-    arrays = sample.load(dtype)
-    dy = arrays.pop("dy")
-    proved = {}
-    found = ours.backward(layer, arrays, dy)
-    rough = {name: array.astype(sums, copy=False) for name, array in arrays.items()}
-    magnitudes = ours.gradient_magnitudes(layer, rough, dy.astype(sums, copy=False))
-    for name, gradient in found.items():
-        largest = float(np.max(magnitudes[name], initial=0)) / quanta[name]
-        live = magnitudes[name] != 0
-        proved[name] = ExactGradient(
-            save(directory, f"{label}.ours.{name}", gradient),
-            float(np.log2(largest)) if largest else 0.0,
-            int(np.count_nonzero(live)),
-            int(np.count_nonzero(live & (gradient == 0))),
-        )
-    return proved
-
-
-def reference_gradients(
-    layer: Layer,
-    sample: Sample,
-    dtype: str,
-    coarse: str,
-    directory: str,
-    label: str,
-    also: str = "",
-) -> dict[str, Reference]:
-    """Our gradients in the dtype and, on the same data, in float64, each with its S in the precision `coarse`."""
-    arrays = sample.load(dtype)
-    wide, rough = (
-        {name: array.astype(kind, copy=False) for name, array in arrays.items()} for kind in ("float64", coarse)
-    )
-    truth = ours.backward(layer, wide, wide.pop("dy"))
-    found = truth if dtype in WIDE else ours.backward(layer, arrays, arrays.pop("dy"))
-    magnitudes = ours.gradient_magnitudes(layer, rough, rough.pop("dy"))
-    counts = gradient_counts(layer, wide, prod(wide["x"].shape[: -1 - len(layer.axes)]))
-    other = other_scales(layer, sample, dtype, also, coarse, directory, label) if also else {}
-    references = {}
-    for name, gradient in truth.items():
-        exact = save(directory, f"{label}.truth.{name}", gradient)
-        file = exact if dtype in WIDE else save(directory, f"{label}.ours.{name}", found[name])
-        magnitude = save(directory, f"{label}.magnitude.{name}", magnitudes[name])
-        roundings = save(directory, f"{label}.roundings.{name}", counts[name])
-        references[name] = Reference(file, exact, magnitude, roundings, other.get(name))
-    return references
-
-
-def other_scales(
-    layer: Layer, sample: Sample, dtype: str, what: str, coarse: str, directory: str, label: str
-) -> dict[str, Stored]:
-    """Instead of S the sum of all products squared (SQUARES), or S over a whole tile (TILES); "" is the output's.
-
-    A tile of a fast algorithm (Winograd, FFT) adds products of its other outputs to each and takes them away again, so
-    that all cells of a channel count as its largest. Without dy the layer's output, else every gradient.
-    """
-    arrays = {name: array.astype(coarse) for name, array in sample.load(dtype).items()}
-    rank = len(layer.axes)
-    for name, array in arrays.items():
-        if what == SQUARES and name != "offset":
-            np.square(array, out=array)
-        elif what == TILES and name in {"x", "dy"}:
-            array[...] = _largest_cell(array, rank)
-    dy = arrays.pop("dy", None)
-    found = ours.magnitudes(layer, arrays) if dy is None else ours.gradient_magnitudes(layer, arrays, dy)
-    if what == TILES:
-        found = {name: _largest_cell(s, rank) if s.ndim > rank else s for name, s in found.items()}
-    return {name: save(directory, f"{label}.{what}.{name}", s) for name, s in found.items()}
-
-
-def _largest_cell(array: Any, rank: int) -> Any:
-    return np.max(np.abs(array), axis=tuple(range(-rank, 0)), keepdims=True)
-
-
-def inner_products(layer: Layer, sample: Sample) -> dict[str, int]:
-    """<y, dy> without its bias, and <a, gradient of a> for every array `a` that y is then linear in; in UNITS.
-
-    A pack is linear in the weight of its deformable part alone: its offsets are predicted.
-    """
-    arrays = sample.load("float64")
-    dy = arrays.pop("dy")
-    pack = isinstance(layer, DeformConvPack)
-    for name, array in arrays.items():
-        if name.endswith("bias") and not (pack and name.startswith("offset_conv")):
-            array[...] = 0
-    found = ours.backward(layer, arrays, dy)
-    names = ["deform_conv.weight"] if pack else [n for n in arrays if n != "offset" and not n.endswith("bias")]
-    products = {"y, dy": inner(ours.forward(layer, arrays), dy)}
-    return products | {f"{name}, its gradient": inner(arrays[name], found[name]) for name in names}
-
-
-def inner(x: Any, y: Any) -> int:
-    """The sum of x * y, whole numbers over UNITS, without a limit."""
-    x, y = np.ravel(x), np.ravel(y)
-    blocks = (slice(first, first + BLOCK) for first in range(0, x.size, BLOCK))
-    return sum(int((x[block] * y[block] * UNITS).astype(np.int64).sum()) for block in blocks)
-
-
 def input_precision(layer: Layer, sample: Sample, dtype: str, file: Stored) -> str:
     """What the inputs must have been cut to for another side's result, a file; "" when that explains nothing."""
     return full_mantissa.input_precision(layer, sample.load(dtype), load(file))
-
-
-def gradient_precision(
-    layer: Layer, sample: Sample, dtype: str, long: tuple[str, ...], files: dict[str, Stored]
-) -> str:
-    """The same for gradients, by the arrays' names."""
-    wrong = {name: load(file) for name, file in files.items()}
-    return full_mantissa.gradient_precision(layer, sample.load(dtype), long, wrong)
 
 
 def disagreeing(layer: Layer, sample: Sample, dtype: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -328,23 +186,7 @@ def executed_macs(name: str, layer: Layer, batch: Shape, x: Shape) -> int:
 
 
 def _forward(found: Any, layer: Layer, arrays: dict[str, Any], *format_: str) -> Any:
-    return _numbers(found.forward(layer, arrays, *format_))
-
-
-def _format(name: str, dtype: str) -> tuple[str, ...]:
-    """What a backend must be told beside the arrays: the format that numpy has no type for."""
-    if stored(dtype) == dtype:
-        return ()
-    if dtype not in getattr(backend(name), FORMATS, ()):
-        raise Unsupported(f"it has no {dtype} here, for numpy has none")
-    return (dtype,)
-
-
-def _numbers(result: Any) -> Any:
-    y = np.asarray(result)
-    if y.dtype.kind not in "fiub":
-        raise TypeError(f"the result is an array of {y.dtype}")
-    return y
+    return numbers(found.forward(layer, arrays, *format_))
 
 
 def _signal(layer: Layer, arrays: dict[str, Any], y: Any, last: tuple[str, Any]) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from verify_layers import DEFORMABLE, SMALL, Named, check, planned, statuses
 from convcli.axis import axes
 from convcli.backends import numpy as ours
 from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Layer, Separable
-from convcli.verifier import tasks
+from convcli.verifier import gradient_tasks
 from convcli.verifier.bounds import BITS, coarse, gammas, gradient_roundings
 from convcli.verifier.case import Case, Fill, Unfillable
 from convcli.verifier.compare import within
@@ -225,7 +225,7 @@ def test_the_adjoint_identity_notices(name: str, monkeypatch: pytest.MonkeyPatch
     (step,) = planned(DEFORMABLE[0]).steps
     job = AdjointJob(step, 0, "torch", "float64")
     sample = store(str(tmp_path), "a", structural_gradients(job.case, 24))
-    assert job.checks([Reply(tasks.inner_products(step.layer, sample))])[0].status is Status.PASSED
+    assert job.checks([Reply(gradient_tasks.inner_products(step.layer, sample))])[0].status is Status.PASSED
     right = ours.backward
 
     def wrong(layer: Any, arrays: Any, dy: Any) -> dict[str, Any]:
@@ -233,14 +233,14 @@ def test_the_adjoint_identity_notices(name: str, monkeypatch: pytest.MonkeyPatch
         return {**found, name: found[name] + 1 / 64}
 
     monkeypatch.setattr(ours, "backward", wrong)
-    (failed,) = job.checks([Reply(tasks.inner_products(step.layer, sample))])
+    (failed,) = job.checks([Reply(gradient_tasks.inner_products(step.layer, sample))])
     assert failed.status is Status.FAILED
     assert f"<{name}, its gradient> is " in failed.detail
 
 
 def test_inner_products_have_no_limit() -> None:
     x = np.full(3 * 2**16, 2.0**20)
-    assert tasks.inner(x, x) == 3 * 2**16 * 2**40 * UNITS
+    assert gradient_tasks.inner(x, x) == 3 * 2**16 * 2**40 * UNITS
 
 
 def test_products_are_proved_by_execution() -> None:
