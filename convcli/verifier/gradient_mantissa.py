@@ -39,6 +39,7 @@ class GradientMantissaJob(ExactGradientJob):
     """dy 13 bits long where what it is multiplied by is of ones, and the other way round; a composite part by part."""
 
     name = "grad_mantissa"
+    whole = False  # the structural data have shown the signal
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -87,7 +88,7 @@ class GradientMantissaJob(ExactGradientJob):
             return missing
         pairs = zip(self._fills, first[::2], first[1::2], strict=True)
         found = [self._of_fill(fill, ours, theirs) for fill, ours, theirs in pairs]
-        worst = max(found, key=lambda check: SEVERITY.index(check.status))
+        worst = max(found, key=lambda check: (check.status.bad, SEVERITY.index(check.status)))
         words = [check.detail for check in found]
         words += [f"{self.against}: {reply.value}" for reply in explained if reply.value]
         return (msgspec.structs.replace(worst, name=self.name, detail="; ".join(words), seconds=seconds_of(replies)),)
@@ -105,7 +106,7 @@ class GradientMantissaJob(ExactGradientJob):
         """The worst gradient speaks for all that are as bad; when none is wrong, the one that needs the most bits."""
         checks = self._each(fill, ours, theirs)
         bits = {name: ours.value[name].bits for name, _ in checks}
-        _, worst = max(checks, key=lambda each: (SEVERITY.index(each[1].status), bits[each[0]]))
+        _, worst = max(checks, key=lambda each: (each[1].status.bad, SEVERITY.index(each[1].status), bits[each[0]]))
         alike = ", ".join(check_name(name) for name, check in checks if check.status is worst.status)
         told = worst.detail if worst.status.good else f"{alike}: {worst.detail}"
         detail = "; ".join(filter(None, (f"{fill.where}: {told}", fill.note)))
