@@ -8,7 +8,7 @@ from convcli.cli.guard import Ended
 from convcli.cli.options import LayerFlags, ReportFlags, takes
 from convcli.cli.output import Sink
 from convcli.cli.sources import plans_of
-from convcli.cli.verify import bytes_of, progress_bar
+from convcli.cli.trials import bytes_of, progress_bar
 
 
 @takes(layer=LayerFlags, report=ReportFlags)
@@ -70,7 +70,7 @@ def bench(
             threads=threads,
             seconds=seconds,
             only=tuple(only or ()),
-            max_memory=None if max_memory is None else bytes_of(max_memory),
+            max_memory=bytes_of(max_memory),
             progress=progress,
         )
     sink.emit(record)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from convcli.verifier.self_test import SelfTest
     from convcli.verifier.verdict import Outcome
 
-    Record = Report | Outcome | SelfTest | FuzzOutcome | Bench
+    Trial = Outcome | SelfTest | FuzzOutcome | Bench
+    Record = Report | Trial
 
 FORMATS = ("text", "json", "csv", "markdown", "junit", "github")
 ENDINGS = {".json": "json", ".md": "markdown", ".csv": "csv", ".xml": "junit", ".txt": "text"}

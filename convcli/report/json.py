@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from convcli.records import Report
-from convcli.report.sheet import Sheet, drawn
 
 if TYPE_CHECKING:
     from convcli.report import Record
-    from convcli.verifier.verdict import Outcome
 
 MANY_LAYERS = 2000
 _NUMBERS = re.compile(rb"\[\n\s+(-?[\d.eE+-]+(?:,\n\s+-?[\d.eE+-]+)*)\n\s+\]")  # no string holds a bare newline
@@ -22,15 +20,11 @@ _BREAK = re.compile(rb",\n\s+")
 
 def render(record: Record) -> str:
     """Indented by 2 with shapes on one line; from 2,000 layers on, one layer a line (a third of the size)."""
-    drawing = drawn(record)
-    if not isinstance(drawing, Sheet) and _layers(drawing) > MANY_LAYERS:
-        return encoded(_layer_a_line(drawing)).decode() + "\n"
+    parts = record.reports if isinstance(record, Report) else (record,)
+    if sum(len(getattr(part, "layers", ())) for part in parts) > MANY_LAYERS:
+        return encoded(_layer_a_line(record)).decode() + "\n"
     pretty = msgspec.json.format(encoded(record), indent=2)
     return _NUMBERS.sub(lambda numbers: b"[" + _BREAK.sub(b", ", numbers[1]) + b"]", pretty).decode() + "\n"
-
-
-def _layers(record: Report | Outcome) -> int:
-    return sum(len(part.layers) for part in (record.reports if isinstance(record, Report) else (record,)))
 
 
 def encoded(value: Any) -> bytes:
@@ -44,7 +38,7 @@ def encoded(value: Any) -> bytes:
         return json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
-def _layer_a_line(record: Report | Outcome) -> Report | Outcome:
+def _layer_a_line(record: Any) -> Any:
     """The record with its layers encoded already, each after a newline."""
     if isinstance(record, Report):
         networks = tuple(msgspec.structs.replace(network, layers=_lines(network.layers)) for network in record.reports)

@@ -6,7 +6,7 @@ Each such record has a module with `sheet(record)`; text, markdown, csv, JUnit a
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import msgspec
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.records import Report
-    from convcli.report import Record
+    from convcli.report import Record, Trial
     from convcli.verifier.verdict import Outcome
 
 SHEETS = {
@@ -56,6 +56,14 @@ class Sheet(msgspec.Struct, frozen=True):
     def bad(self) -> tuple[Case, ...]:
         """The cases to speak of."""
         return tuple(case for case in self.cases if case.bad)
+
+
+@overload
+def drawn(record: Report) -> Report: ...
+
+
+@overload
+def drawn(record: Trial) -> Outcome | Sheet: ...
 
 
 def drawn(record: Record) -> Report | Outcome | Sheet:

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from convcli.records import Report
-from convcli.report.sheet import Sheet, case_lines, drawn
 from convcli.report.table import Cell, Page, Row, Table, page
 from convcli.report.units import digits, shape, width
 
 if TYPE_CHECKING:
     from convcli.report import Record
+    from convcli.report.sheet import Sheet
     from convcli.report.verdicts import Block
     from convcli.verifier.verdict import Outcome
 
@@ -28,13 +28,17 @@ def render(record: Record) -> str:
 
 def plain(record: Record, *, verbose: bool = False, quiet: bool = False, separators: bool = False) -> str:
     """The record as plain text; verbose and quiet concern `verify`. separators: 118,013,952 in the tables too."""
-    drawing = drawn(record)
-    if isinstance(drawing, Report):
-        lines = page_lines(page(drawing), separators=separators)
-    elif isinstance(drawing, Sheet):
-        lines = sheet_lines(drawing, quiet=quiet)
+    if isinstance(record, Report):
+        lines = page_lines(page(record), separators=separators)
     else:
-        lines = outcome_lines(drawing, verbose=verbose, quiet=quiet)
+        from convcli.report.sheet import Sheet, drawn  # never on the calculator's way
+
+        drawing = drawn(record)
+        lines = (
+            sheet_lines(drawing, quiet=quiet)
+            if isinstance(drawing, Sheet)
+            else outcome_lines(drawing, verbose=verbose, quiet=quiet)
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -68,6 +72,8 @@ def outcome_lines(outcome: Outcome, *, verbose: bool = False, quiet: bool = Fals
 
 def sheet_lines(sheet: Sheet, *, quiet: bool = False) -> Iterator[str]:
     """The tables, each with its notes, what is bad, the last line."""
+    from convcli.report.sheet import case_lines
+
     for table in () if quiet else sheet.tables:
         yield from table_lines(table)
         yield ""
