@@ -20,7 +20,7 @@ from convcli.verifier.bounds import BITS, coarse, gamma, gammas, gradient_roundi
 from convcli.verifier.case import Case
 from convcli.verifier.compare import difference, within
 from convcli.verifier.counts import gradient_counts, output_counts
-from convcli.verifier.exact import ExactJob
+from convcli.verifier.exact import ExactJob, MethodsJob
 from convcli.verifier.fills import ordinary
 from convcli.verifier.formats import stored
 from convcli.verifier.job import primitives
@@ -175,6 +175,7 @@ def test_within_where_the_bound_is_zero() -> None:
     assert within(y, np.array([0.0, np.nan]), bound).wrong == 1
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(
     ("spelling", "shape"),
     [
@@ -185,10 +186,6 @@ def test_within_where_the_bound_is_zero() -> None:
 )
 def test_methods_that_round_have_room_even_where_only_padding_is_read(spelling: str, shape: tuple[int, ...]) -> None:
     """There the sum of the |products| is 0, and what a transform leaves is not."""
-    from convcli.verifier.exact import MethodsJob
-    from convcli.verifier.mutants import planned
-    from convcli.verifier.self_test import job_checks
-
     for dtype in ("float64", "float32"):
         (found,) = job_checks(MethodsJob(planned(spelling, shape), 0, "torch", dtype))
         assert "fft" in found.detail
