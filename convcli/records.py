@@ -14,7 +14,7 @@ from msgspec import UNSET, UnsetType
 
 from convcli._version import __version__
 from convcli.layers import Counts, Layer, Shape
-from convcli.plan import Network, Plan, Step, plan
+from convcli.plan import NOTHING, Network, Plan, Step, plan
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -60,11 +60,16 @@ class Backward(msgspec.Struct, frozen=True):
 
 
 class LayerRecord(msgspec.Struct, frozen=True):
-    """One layer, or one part of a composite."""
+    """One layer, or one part of a composite. shares: the layer that these parameters are counted at.
+
+    complete: false where nobody knows what the layer costs.
+    """
 
     name: str
     type: str
     line: int | UnsetType = UNSET
+    from_: tuple[str, ...] | UnsetType = msgspec.field(name="from", default=UNSET)
+    shares: str | UnsetType = UNSET
     input: Shape | UnsetType = UNSET
     output: Shape | UnsetType = UNSET
     params: int | UnsetType = UNSET
@@ -76,6 +81,7 @@ class LayerRecord(msgspec.Struct, frozen=True):
     interpolation_macs: int | UnsetType = UNSET
     modulation_macs: int | UnsetType = UNSET
     coordinate_flops: int | UnsetType = UNSET
+    elementwise_flops: int | UnsetType = UNSET
     bias_adds: int | UnsetType = UNSET
     flops: int | UnsetType = UNSET
     backward: Backward | UnsetType = UNSET
@@ -83,6 +89,7 @@ class LayerRecord(msgspec.Struct, frozen=True):
     memory: Memory | UnsetType = UNSET
     arithmetic_intensity: float | UnsetType = UNSET
     parts: tuple[LayerRecord, ...] | UnsetType = UNSET
+    complete: bool | UnsetType = UNSET
 
 
 class Totals(msgspec.Struct, frozen=True):
@@ -191,16 +198,18 @@ def _record(name: str, kind: str, layer: Layer, x: Shape, step: Step, scope: Sco
     """`layer` on x, which is the step's own layer or one of its parts."""
     own = layer is step.layer
     y = step.y if own else layer.output(x)
-    tensors = layer.tensors(x) if command_needs_tensors(scope) else {}
+    tensors = layer.tensors(x) if command_needs_tensors(scope) and not step.shares else {}
     params = sum(map(prod, tensors.values()))
-    counts = layer.counts(x, step.images) if scope.flops else None
+    counts = layer.counts(x, step.images) if scope.flops and layer.known else None
     flops = counts.flops(scope.convention) if counts else 0
     memory = _memory(layer, x, y, params, step.images, scope)
     return LayerRecord(
         name=name,
         type=kind,
         line=step.line if step.line is not None and own else UNSET,
-        input=step.shown(x) if scope.command != "params" else UNSET,
+        from_=step.sources if step.sources is not None and own else UNSET,
+        shares=step.shares if step.shares and own else UNSET,
+        input=step.shown(x) if scope.command != "params" and layer.arity[1] else UNSET,
         output=step.shown(y) if scope.command != "params" else UNSET,
         params=params if scope.params else UNSET,
         tensors=tensors if scope.params else UNSET,
@@ -211,6 +220,7 @@ def _record(name: str, kind: str, layer: Layer, x: Shape, step: Step, scope: Sco
         interpolation_macs=_known(counts, "interpolation_macs"),
         modulation_macs=_known(counts, "modulation_macs"),
         coordinate_flops=_known(counts, "coordinate_flops"),
+        elementwise_flops=_known(counts, "elementwise_flops"),
         bias_adds=counts.bias_adds if counts else UNSET,
         flops=flops if counts else UNSET,
         backward=_backward(counts) if counts and scope.backward else UNSET,
@@ -220,6 +230,7 @@ def _record(name: str, kind: str, layer: Layer, x: Shape, step: Step, scope: Sco
         parts=tuple(
             _record(part.name, part_type(part.layer), part.layer, part.x, step, scope) for part in layer.parts(x)
         ),
+        complete=UNSET if layer.known else False,
     )
 
 
@@ -262,7 +273,9 @@ def _backward(counts: Counts) -> Backward:
     return Backward(counts.macs, counts.macs, counts.bias_adds, macs, 2 * macs)
 
 
-def _receptive_field(step: Step) -> ReceptiveField:
+def _receptive_field(step: Step) -> ReceptiveField | UnsetType:
+    if not step.field or step.field == NOTHING:
+        return UNSET
     return ReceptiveField(
         tuple([_number(reach.size) for reach in step.field]),
         tuple([_number(reach.jump) for reach in step.field]),
@@ -295,6 +308,7 @@ def _totals(planned: Plan, layers: tuple[LayerRecord, ...], scope: Scope) -> Tot
         backward=_total_backward(layers) if scope.flops and scope.backward else UNSET,
         memory=memory,
         output=last.shown(last.y) if scope.command != "params" else UNSET,
+        complete=scope.command == "shape" or all(layer.complete is UNSET for layer in layers),
     )
 
 

@@ -35,8 +35,9 @@ class Composite(Layer, frozen=True, kw_only=True):
         """The sum over the parts."""
         return added(tuple(part.layer.counts(part.x, batch) for part in self.parts(x)))
 
-    def reach(self, x: Shape, field: Field) -> Field:
+    def reach(self, x: Shape, field: Field) -> Field | None:
         """Through every part in turn."""
+        found: Field | None = field
         for part in self.parts(x):
-            field = part.layer.reach(part.x, field)
-        return field
+            found = found and part.layer.reach(part.x, found)
+        return found
