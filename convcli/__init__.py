@@ -16,6 +16,7 @@ from convcli.errors import Problem, SpecError
 
 if TYPE_CHECKING:
     from convcli import kernels
+    from convcli.importer.torch.load import import_torch
     from convcli.records import summarize
     from convcli.spec.load import load, parse
     from convcli.timing.run import bench
@@ -30,6 +31,7 @@ __all__ = [
     "__version__",
     "bench",
     "fuzz",
+    "import_torch",
     "kernels",
     "load",
     "parse",
@@ -42,6 +44,7 @@ __all__ = [
 _HOMES = {
     "bench": "convcli.timing.run",
     "fuzz": "convcli.verifier.fuzz.run",
+    "import_torch": "convcli.importer.torch.load",
     "load": "convcli.spec.load",
     "parse": "convcli.spec.load",
     "replay": "convcli.verifier.explain.replay",

@@ -66,3 +66,7 @@ class SpecError(ValueError):
 
 class BackendMissing(Exception):  # noqa: N818 - a state of the machine, and the name says it
     """What a command needs is not installed; the message holds the line that installs it."""
+
+
+class ImportFailed(Exception):  # noqa: N818 - what happened, and the name says it
+    """A model could not be built or run, or asks for data; the message says what it said."""
