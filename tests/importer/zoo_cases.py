@@ -16,16 +16,17 @@ class Heads(NamedTuple):
 
 
 # How many boxes a detector's second stage sees depends on the picture. With the published figure's number of boxes the
-# figure comes out to the last digit: no proposal passed the mobilenets' threshold, nothing was detected by the first
-# Mask R-CNN, one person by the Keypoint R-CNN. (The Faster R-CNNs on resnet50 and the second Mask R-CNN had their full
-# 1,000 proposals and 100 detections: they need no entry.)
+# figure comes out to the last digit: no proposal passed the mobilenets' threshold; the first Mask R-CNN and the legacy
+# Keypoint R-CNN detected nothing, the newer Keypoint R-CNN one person. (The Faster R-CNNs on resnet50 and the second
+# Mask R-CNN had their full 1,000 proposals and 100 detections: they need no entry.)
 BOX, MASK = ("roi_heads.box_",), ("roi_heads.mask_",)
 KEYPOINTS = ("roi_heads.keypoint_",)
 EXCEPTIONS = {
-    "fasterrcnn_mobilenet_v3_large_320_fpn": Heads(BOX, 0, 150),
-    "fasterrcnn_mobilenet_v3_large_fpn": Heads(BOX, 0, 1000),
-    "maskrcnn_resnet50_fpn": Heads(MASK, 0, 100),
-    "keypointrcnn_resnet50_fpn": Heads(KEYPOINTS, 1, 100),
+    ("fasterrcnn_mobilenet_v3_large_320_fpn", "COCO_V1"): Heads(BOX, 0, 150),
+    ("fasterrcnn_mobilenet_v3_large_fpn", "COCO_V1"): Heads(BOX, 0, 1000),
+    ("maskrcnn_resnet50_fpn", "COCO_V1"): Heads(MASK, 0, 100),
+    ("keypointrcnn_resnet50_fpn", "COCO_LEGACY"): Heads(KEYPOINTS, 0, 100),
+    ("keypointrcnn_resnet50_fpn", "COCO_V1"): Heads(KEYPOINTS, 1, 100),
 }
 
 
@@ -48,8 +49,7 @@ def weights_of(name: str, weights: str) -> Any:
 
 
 def inputs(name: str, weights: Any) -> list[tuple[int, ...]]:
-    """The shapes that the published figure is for: the crop of the weights' transforms; where they crop nothing, what
-    makes the figure."""
+    """The published figure's shapes: the crop of the weights' transforms; where they crop nothing, what makes it."""
     from torchvision.models import get_model_builder
 
     module = get_model_builder(name).__module__
@@ -67,14 +67,16 @@ def arguments(name: str, weights: Any) -> dict[str, Any]:
     """What the builder is given so that the model is the one of the metadata; no weights are loaded by import."""
     if "unquantized" not in weights.meta:
         return {"weights": weights}
-    more = {"aux_logits": True} if name == "quantized_inception_v3" else {}  # they are in its figure, not in its builder
+    more = (
+        {"aux_logits": True} if name == "quantized_inception_v3" else {}
+    )  # they are in its figure, not in its builder
     return {} if not weights.meta["unquantized"] else {"weights": None if more else weights.meta["unquantized"], **more}
 
 
-def gmacs(name: str, record: NetworkRecord) -> float:
+def gmacs(name: str, weights: str, record: NetworkRecord) -> float:
     """The products as published: of a detector's second stage those of as many boxes as there were."""
     macs = int(record.totals.macs or 0)
-    if heads := EXCEPTIONS.get(name):
+    if heads := EXCEPTIONS.get((name, weights)):
         own = sum(layer.macs or 0 for layer in record.layers if layer.name.startswith(heads.prefixes))
         assert own
         assert own % heads.most == 0
