@@ -19,7 +19,8 @@ LARGE = 65536  # elements from which on nothing has values
 RANDOM = frozenset({"empty", "empty_strided", "rand", "randn", "normal", "randint", "randperm", "bernoulli"})
 FILLED = frozenset({"zeros", "ones", "full"})
 VALUES = frozenset({"tensor", "as_tensor", "arange", "linspace", "logspace", "eye", "range", "scalar_tensor",
-                    "tril_indices", "triu_indices", "hann_window", "hamming_window", "from_numpy", "complex", "meshgrid"})  # fmt: skip
+                    "tril_indices", "triu_indices", "hann_window", "hamming_window", "from_numpy",
+                    "complex", "meshgrid"})  # fmt: skip
 MOVES = frozenset({"to", "cpu", "cuda", "type", "xpu", "npu"})
 LIKE = frozenset({"new_zeros", "new_ones", "new_full", "new_empty", "new_tensor"})
 
@@ -77,7 +78,7 @@ class Ghost:
         return torch.Tensor.to(x, dtypes[0]) if dtypes else args[0]
 
 
-class Building(TorchFunctionMode):
+class Building(TorchFunctionMode):  # type: ignore[misc]
     """While a model is built: its parameters get no memory."""
 
     def __init__(self) -> None:
