@@ -103,7 +103,7 @@ def test_any_numbers_are_read(told: Told, numbers: list[int], shapes: list[str])
     again = iter(numbers * 99)
     for changed in (text, re.sub(r"(?<![\w.])-?\d+(?![\w.])", lambda _: str(next(again)), told.text)):
         with refused_at_most():
-            assert reading(changed).fixes
+            assert reading(changed).means
 
 
 @pytest.mark.parametrize(
