@@ -155,6 +155,7 @@ SYNONYMS = {
 }
 
 
+@lru_cache(256)
 def form(type_: str) -> Form:
     """The form that `type_` names. Raises SpecError with the nearest known type."""
     found = BY_KEY.get(key(type_))
