@@ -81,6 +81,14 @@ class Axis(msgspec.Struct, frozen=True):
             )
         return (room - self.span) // self.stride + 1
 
+    def pooled(self, size: int, *, ceil: bool = False) -> int:
+        """`out`; with ceil rounded up, as long as the last window begins before the padding after the input (torch)."""
+        room = size + self.before + self.after
+        if room < self.span:
+            return self.out(size)
+        rounded = -(-(room - self.span) // self.stride) + 1 if ceil else self.out(size)
+        return rounded - 1 if ceil and (rounded - 1) * self.stride >= size + self.before else rounded
+
     def transposed_out(self, size: int) -> int:
         """(size - 1) * stride - before - after + span + output_padding"""
         out = (size - 1) * self.stride - self.before - self.after + self.span + self.output_padding
@@ -160,6 +168,23 @@ class Reach(msgspec.Struct, frozen=True):
             jump,
             self.twice_start - (axis.span - 1 - 2 * axis.before) * jump,
         )
+
+    def nearest(self, factor: int) -> Reach:
+        """Every cell `factor` times: jump/factor; start - (1 - 1/factor)*jump/2"""
+        jump = _ratio(self.jump, factor)
+        return Reach(self.size, jump, self.twice_start - self.jump + jump)
+
+    def shifted(self, cells: int) -> Reach:
+        """The first field `cells` later."""
+        return Reach(self.size, self.jump, self.twice_start + 2 * cells * self.jump)
+
+    def union(self, other: Reach) -> Reach | None:
+        """The smallest field that holds both; None where they move at different speeds."""
+        if self.jump != other.jump:
+            return None
+        first = min(self.twice_start - self.size, other.twice_start - other.size)
+        end = max(self.twice_start + self.size, other.twice_start + other.size)
+        return Reach(_ratio(end - first, 2), self.jump, _ratio(first + end, 2))
 
 
 def _ratio(number: int | Fraction, divisor: int) -> int | Fraction:

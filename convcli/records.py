@@ -15,7 +15,7 @@ from msgspec import UNSET, UnsetType
 
 from convcli._version import __version__
 from convcli.layers import Counts, Field, Layer, Shape
-from convcli.plan import Network, Plan, Step, plan
+from convcli.plan import NOTHING, Network, Plan, Step, plan
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -62,11 +62,16 @@ class Backward(msgspec.Struct, frozen=True):
 
 
 class LayerRecord(msgspec.Struct, frozen=True):
-    """One layer, or one part of a composite."""
+    """One layer, or one part of a composite. shares: the layer that these parameters are counted at.
+
+    complete: false where nobody knows what the layer costs.
+    """
 
     name: str
     type: str
     line: int | UnsetType = UNSET
+    from_: tuple[str, ...] | UnsetType = msgspec.field(name="from", default=UNSET)
+    shares: str | UnsetType = UNSET
     input: Shape | UnsetType = UNSET
     output: Shape | UnsetType = UNSET
     params: int | UnsetType = UNSET
@@ -78,6 +83,7 @@ class LayerRecord(msgspec.Struct, frozen=True):
     interpolation_macs: int | UnsetType = UNSET
     modulation_macs: int | UnsetType = UNSET
     coordinate_flops: int | UnsetType = UNSET
+    elementwise_flops: int | UnsetType = UNSET
     bias_adds: int | UnsetType = UNSET
     flops: int | UnsetType = UNSET
     backward: Backward | UnsetType = UNSET
@@ -85,6 +91,7 @@ class LayerRecord(msgspec.Struct, frozen=True):
     memory: Memory | UnsetType = UNSET
     arithmetic_intensity: float | UnsetType = UNSET
     parts: tuple[LayerRecord, ...] | UnsetType = UNSET
+    complete: bool | UnsetType = UNSET
 
 
 class Totals(msgspec.Struct, frozen=True):
@@ -198,26 +205,29 @@ def _record(name: str, kind: str, layer: Layer, x: Shape, step: Step, scope: Sco
         name=name,
         type=kind,
         line=step.line if step.line is not None and own else UNSET,
-        input=step.shown(x) if shapes else UNSET,
+        from_=step.sources if step.sources is not None and own else UNSET,
+        shares=step.shares if step.shares and own else UNSET,
+        input=step.shown(x) if shapes and layer.arity[1] else UNSET,
         output=step.shown(y) if shapes else UNSET,
         receptive_field=receptive_field(step.field) if own and scope.shape else UNSET,
         parts=tuple(
             [_record(part.name, part_type(part.layer), part.layer, part.x, step, scope) for part in layer.parts(x)]
         ),
-        **(_numbers(layer, x, y, step.images, scope) if command_needs_tensors(scope) else {}),
+        complete=UNSET if layer.known else False,
+        **(_numbers(layer, x, y, step, scope) if command_needs_tensors(scope) else {}),
     )
 
 
-def _numbers(layer: Layer, x: Shape, y: Shape, images: int, scope: Scope) -> dict[str, Any]:
-    """The fields that hold parameters, products and bytes, as far as the command asks for them."""
-    tensors = layer.tensors(x)
+def _numbers(layer: Layer, x: Shape, y: Shape, step: Step, scope: Scope) -> dict[str, Any]:
+    """The fields that hold parameters, products and bytes, as far as the command asks for them and anybody knows."""
+    tensors = {} if step.shares else layer.tensors(x)
     params = sum(map(prod, tensors.values()))
-    memory = _memory(layer, x, y, params, images, scope)
+    memory = _memory(layer, x, y, params, step.images, scope)
     numbers: dict[str, Any] = {"memory": memory}
     if scope.params:
         numbers |= {"params": params, "tensors": tensors}
-    if scope.flops:
-        counts = layer.counts(x, images)
+    if scope.flops and layer.known:
+        counts = layer.counts(x, step.images)
         flops = counts.flops(scope.convention)
         numbers |= {name: value for name in COUNTED if (value := getattr(counts, name)) is not None}
         numbers |= {"flops": flops, "arithmetic_intensity": _intensity(flops, memory)}
@@ -257,8 +267,10 @@ def _backward(counts: Counts) -> Backward:
 
 
 @lru_cache(4096)  # layers that have an input of their own repeat few fields
-def receptive_field(field: Field) -> ReceptiveField:
-    """A receptive field in the numbers of a report."""
+def receptive_field(field: Field | None) -> ReceptiveField | UnsetType:
+    """A receptive field in the numbers of a report; UNSET where nobody can tell, or nothing reaches."""
+    if not field or field == NOTHING:
+        return UNSET
     return ReceptiveField(
         tuple([_number(reach.size) for reach in field]),
         tuple([_number(reach.jump) for reach in field]),
@@ -291,6 +303,7 @@ def _totals(planned: Plan, layers: tuple[LayerRecord, ...], scope: Scope) -> Tot
         backward=_total_backward(layers) if scope.flops and scope.backward else UNSET,
         memory=memory,
         output=last.shown(last.y) if scope.command != "params" else UNSET,
+        complete=scope.command == "shape" or all(layer.complete is UNSET for layer in layers),
     )
 
 

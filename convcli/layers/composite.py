@@ -38,11 +38,12 @@ class Composite(Layer, frozen=True, kw_only=True):
         """The sum over the parts."""
         return added(tuple(part.layer.counts(part.x, batch) for part in _parts(self, x)))
 
-    def reach(self, x: Shape, field: Field) -> Field:
+    def reach(self, x: Shape, field: Field) -> Field | None:
         """Through every part in turn."""
+        found: Field | None = field
         for part in _parts(self, x):
-            field = part.layer.reach(part.x, field)
-        return field
+            found = found and part.layer.reach(part.x, found)
+        return found
 
 
 @lru_cache(8)  # settling, output and field of a layer ask for the same parts, one right after the other

@@ -12,7 +12,8 @@ from convcli.layers import Layer, Shape
 from convcli.plan import Entry, Network, steps_of
 from convcli.spec import spelling as torch_spelling
 from convcli.spec.checked import checked, shown
-from convcli.spec.fields import Document, Input, LayerFields
+from convcli.spec.entries import Reader, Scope
+from convcli.spec.fields import AnyFields, Document, Input
 from convcli.spec.forms import form
 
 
@@ -37,8 +38,9 @@ def network(
     problems.extend(_budget_problems(top))
     if problems:
         raise SpecError(problems=_with_the_plans(problems, found, top))
-    for one, line in zip(found, lines(len(found)), strict=True):
-        one.line = line or None
+    at, by_layer = len(prefix), lines(len(top.layers))
+    for one in found:
+        one.line = by_layer[int(one.path[at])] or None  # a block's layers have the line of the block
     return Network(
         found,
         name=top.name or "",
@@ -125,13 +127,14 @@ def entry(raw: object, number: int) -> Entry:
             allowed="a layer type, as in Conv2d",
         )
     shape = form(type_)
-    fields: LayerFields = checked({**shape.preset, **raw} if shape.preset else raw, shape.fields)
+    fields: AnyFields = checked({**shape.preset, **raw} if shape.preset else raw, shape.fields)
     return Entry(
         name=fields.name or f"{shape.type.replace('*d', '').lower()}_{number}",
         type=shape.type,
         layer=_layer_of(shape.layer, fields, shape.rank),
         input=fields.input,
         expect=msgspec.to_builtins(fields.expect) if fields.expect else None,
+        sources=(fields.from_,) if isinstance(fields.from_, str) else fields.from_,
     )
 
 
@@ -173,18 +176,11 @@ def _described_entry(text: str) -> Entry:
     return Entry(described.name or text, f"Conv{rank}d", lambda told: described.layer, described.input)  # noqa: ARG005
 
 
-def _entries(layers: Iterable[object], prefix: tuple[str, ...], problems: list[Problem]) -> list[Entry]:
-    found: list[Entry] = []
-    for index, raw in enumerate(layers):
-        try:
-            one = entry(raw, index + 1)
-        except SpecError as error:
-            problems.extend(error.at(*prefix, index).problems)
-            one = Entry(f"layers[{index}]", "", None)
-        one.path = (*prefix, index)
-        found.append(one)
-    problems.extend(_repeated(found))
-    return found
+def _entries(layers: Sequence[object], prefix: tuple[str, ...], problems: list[Problem]) -> list[Entry]:
+    reader = Reader(entry, problems)
+    reader.layers(layers, prefix, Scope())
+    problems.extend(_repeated(reader.entries))
+    return reader.entries
 
 
 def _with_the_plans(problems: list[Problem], found: list[Entry], top: Document) -> tuple[Problem, ...]:

@@ -14,6 +14,7 @@ from laws import refused_at_most
 
 from convcli import SpecError
 from convcli.layers import KINDS
+from convcli.spec.form import key
 from convcli.spec.forms import (
     BY_KEY,
     CONV_ORDER,
@@ -23,7 +24,6 @@ from convcli.spec.forms import (
     SYNONYMS,
     TRANSPOSED_ORDER,
     form,
-    key,
     nearest_field,
 )
 
