@@ -7,6 +7,7 @@ same_upper and same_lower; benchdnn's for counting the products that fall inside
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import log10
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +124,7 @@ class Axis(msgspec.Struct, frozen=True):
                 allowed=f"0 to {limit}" if limit is not None else "at least 0",
             )
 
+    @lru_cache(4096)  # noqa: B019 - axes are values; the layers of a big spec have few different ones
     def pairs(self, cells: int, positions: int) -> int:
         """The number of (p, t) with 0 <= p*stride - before + t*dilation < cells, p < positions, t < kernel.
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from convcli import report
 from convcli.cli.options import ReportFlags
 from convcli.errors import SpecError
-from convcli.report.write import write
 
 if TYPE_CHECKING:
     from convcli.report import Record
@@ -31,6 +30,8 @@ class Sink:
         from convcli.records import Report
 
         for path, form in self.files:
+            from convcli.report.write import write
+
             write(path, report.render(record, form))
         if self.flags.quiet and isinstance(record, Report):
             return

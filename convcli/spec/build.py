@@ -10,9 +10,7 @@ import msgspec
 from convcli.errors import Problem, SpecError
 from convcli.layers import Layer, Shape
 from convcli.plan import Entry, Network, steps_of
-from convcli.spec import benchdnn, printed
 from convcli.spec import spelling as torch_spelling
-from convcli.spec.amounts import amount
 from convcli.spec.checked import checked, shown
 from convcli.spec.entries import Reader, Scope
 from convcli.spec.fields import AnyFields, Document, Input
@@ -73,6 +71,8 @@ def lines_network(items: Iterable[tuple[int, object]], source: str) -> Network:
 
 def printed_network(text: str, source: str) -> Network:
     """The network of a pasted `print(model)`."""
+    from convcli.spec import printed
+
     problems: list[Problem] = []
     entries: list[Entry] = []
     for line in printed.layers(text):
@@ -93,6 +93,8 @@ def printed_network(text: str, source: str) -> Network:
 
 def spelled_network(texts: Sequence[str]) -> Network:
     """The network of command-line arguments: layers in PyTorch's spelling or benchdnn's, one after the other."""
+    from convcli.spec import benchdnn
+
     problems: list[Problem] = []
     entries: list[Entry] = []
     for text in texts:
@@ -167,6 +169,8 @@ def _layer_of(make: Callable[[Any, int], Layer], fields: Any, rank: int | None) 
 
 
 def _described_entry(text: str) -> Entry:
+    from convcli.spec import benchdnn
+
     described = benchdnn.described(text)
     rank = len(described.layer.axes)
     return Entry(described.name or text, f"Conv{rank}d", lambda told: described.layer, described.input)  # noqa: ARG005
@@ -209,8 +213,12 @@ def _repeated(entries: list[Entry]) -> list[Problem]:
 
 
 def _budget_problems(top: Document) -> list[Problem]:
+    if top.budget is None:
+        return []
+    from convcli.spec.amounts import amount
+
     problems: list[Problem] = []
-    for name, value in (msgspec.to_builtins(top.budget) if top.budget else {}).items():
+    for name, value in msgspec.to_builtins(top.budget).items():
         try:
             amount(value)
         except SpecError as error:
