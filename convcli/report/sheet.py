@@ -1,6 +1,6 @@
 """Reports that are neither a calculator's nor of layers verified: tables, what was found case by case, a last line.
 
-Each such record has a module with `sheet(record)`; text, markdown, csv, JUnit and GitHub all draw the sheet.
+Each such record has a function that makes its sheet; text, markdown, csv, JUnit and GitHub all draw the sheet.
 """
 
 from __future__ import annotations
@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from convcli.verifier.verdict import Outcome
 
 SHEETS = {
-    "Bench": "convcli.report.bench",
-    "FuzzOutcome": "convcli.report.fuzzing",
-    "SelfTest": "convcli.report.self_test",
+    "Bench": ("convcli.report.bench", "sheet"),
+    "FuzzOutcome": ("convcli.report.fuzzing", "sheet"),
+    "Reading": ("convcli.report.solving", "reading_sheet"),
+    "Repairs": ("convcli.report.solving", "repairs_sheet"),
+    "SelfTest": ("convcli.report.self_test", "sheet"),
+    "Ways": ("convcli.report.solving", "ways_sheet"),
 }
 
 
@@ -74,8 +77,8 @@ def drawn(record: Trial) -> Outcome | Sheet: ...
 
 def drawn(record: Record) -> Report | Outcome | Sheet:
     """The record itself, or the sheet that stands for it."""
-    module = SHEETS.get(type(record).__name__)
-    found: Any = import_module(module).sheet(record) if module else record
+    home = SHEETS.get(type(record).__name__)
+    found: Any = getattr(import_module(home[0]), home[1])(record) if home else record
     return found  # type: ignore[no-any-return]
 
 
