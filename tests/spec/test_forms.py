@@ -23,6 +23,7 @@ from convcli.spec.forms import (
     PROPER_TYPES,
     SYNONYMS,
     TRANSPOSED_ORDER,
+    every_form,
     form,
     nearest_field,
 )
