@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from convcli import kernels
     from convcli.errors import Problem, SpecError
     from convcli.records import summarize
+    from convcli.solver.solve import solve
     from convcli.spec.load import load, parse
     from convcli.timing.run import bench
     from convcli.verifier.explain.replay import replay
@@ -34,6 +35,7 @@ __all__ = [
     "load",
     "parse",
     "replay",
+    "solve",
     "summarize",
     "verify",
     "verify_kernel",
@@ -47,6 +49,7 @@ _HOMES = {
     "load": "convcli.spec.load",
     "parse": "convcli.spec.load",
     "replay": "convcli.verifier.explain.replay",
+    "solve": "convcli.solver.solve",
     "summarize": "convcli.records",
     "verify": "convcli.verifier.run",
     "verify_kernel": "convcli.verifier.own",

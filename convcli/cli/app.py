@@ -16,6 +16,7 @@ COMMANDS = {
     "params": "convcli.cli.calculator",
     "flops": "convcli.cli.calculator",
     "summary": "convcli.cli.calculator",
+    "solve": "convcli.cli.solve",
     "verify": "convcli.cli.verify",
     "bench": "convcli.cli.bench",
     "fuzz": "convcli.cli.fuzz",

@@ -10,12 +10,13 @@ from convcli.errors import SpecError
 
 if TYPE_CHECKING:
     from convcli.records import Report
+    from convcli.solver.records import Answer
     from convcli.timing.record import Bench
     from convcli.verifier.fuzz.results import FuzzOutcome
     from convcli.verifier.self_test import SelfTest
     from convcli.verifier.verdict import Outcome
 
-    Trial = Outcome | SelfTest | FuzzOutcome | Bench
+    Trial = Outcome | SelfTest | FuzzOutcome | Bench | Answer
     Record = Report | Trial
 
 FORMATS = ("text", "json", "csv", "markdown", "junit", "github")

@@ -71,7 +71,7 @@ def outcome_lines(outcome: Outcome, *, verbose: bool = False, quiet: bool = Fals
 
 
 def sheet_lines(sheet: Sheet, *, quiet: bool = False) -> Iterator[str]:
-    """The tables, each with its notes, what is bad, the last line."""
+    """The tables, each with its notes, what is not well, the last line."""
     from convcli.report.sheet import case_lines
 
     for table in () if quiet else sheet.tables:
@@ -80,7 +80,7 @@ def sheet_lines(sheet: Sheet, *, quiet: bool = False) -> Iterator[str]:
         if table.notes:
             yield from table.notes
             yield ""
-    for case in sheet.bad:
+    for case in sheet.told:
         yield from case_lines(case)
         yield ""
     if not quiet:

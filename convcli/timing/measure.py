@@ -16,15 +16,15 @@ from convcli.backends import OURS, Unsupported, backend
 from convcli.errors import SpecError
 from convcli.layers import Layer, Shape
 from convcli.timing.products import Product, products
+from convcli.timing.record import LIMIT
 from convcli.verifier.case import Case, Fill
-from convcli.verifier.done import Done, attempted
+from convcli.verifier.done import Done, attempted, out_of_memory
 from convcli.verifier.fills import ordinary
 from convcli.verifier.job import primitives
 
 if TYPE_CHECKING:
     from convcli.backends import Array
 
-LIMIT = "matrix product"
 SHORTEST = 1_000_000  # ns: what is over sooner is run several times for one reading
 BLOCK = 2**23  # numbers in a block of columns of the limit
 FEWEST, MOST = 3, 50  # readings of each side
@@ -77,12 +77,23 @@ def measure(layer: Layer, batch: Shape, x: Shape, how: How) -> Readings:
         try:
             calls[side.name] = _prepared(side, layer, arrays, how)
             calls[side.name]()  # what is done once only is done; what is not there says so
-        except (Unsupported, SpecError) as error:
+        except Exception as error:  # a library refuses in words and types of its own
+            if out_of_memory(error):
+                raise
             calls.pop(side.name, None)
-            missing[side.name] = str(error)
+            missing[side.name] = why(error)
     calls[LIMIT] = _multiplied(products(layer, x, prod(batch), grad=how.grad), how.dtype)
     clock = process_time_ns if how.threads == 1 else perf_counter_ns
     return Readings(interleaved(calls, clock, how.seconds), missing)
+
+
+def why(error: Exception) -> str:
+    """What it says, in one line; the type of what is no message of ours."""
+    if isinstance(error, SpecError):
+        problem = error.problems[0]
+        return problem.message + (f"; allowed: {problem.allowed}" if problem.allowed else "")
+    words = " ".join(str(error).split())
+    return words if isinstance(error, Unsupported) else f"{type(error).__name__}: {words}"[:300]
 
 
 def interleaved(
@@ -136,11 +147,12 @@ def _prepared(side: Side, layer: Layer, arrays: dict[str, Array], how: How) -> C
     if hasattr(found, "prepared"):
         ready: Callable[[], object] = found.prepared(layer, given, arrays.get("dy"))
         return ready
+    method = [side.method] if side.method else []
     if not how.grad:
-        return partial(found.forward, layer, given, *([side.method] if side.method else []))
+        return partial(found.forward, layer, given, *method)
     if not hasattr(found, "backward"):
         raise Unsupported("it has no gradients")
-    return partial(found.backward, layer, given, arrays["dy"])
+    return partial(found.backward, layer, given, arrays["dy"], *method)
 
 
 def _multiplied(needed: list[Product], dtype: str) -> Callable[[], object]:
