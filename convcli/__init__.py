@@ -12,10 +12,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from convcli._version import __version__
-from convcli.errors import Problem, SpecError
 
 if TYPE_CHECKING:
     from convcli import kernels
+    from convcli.errors import Problem, SpecError
     from convcli.records import summarize
     from convcli.solver.solve import solve
     from convcli.spec.load import load, parse
@@ -42,6 +42,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Problem": "convcli.errors",
+    "SpecError": "convcli.errors",
     "bench": "convcli.timing.run",
     "fuzz": "convcli.verifier.fuzz.run",
     "load": "convcli.spec.load",

@@ -7,6 +7,7 @@ same_upper and same_lower; benchdnn's for counting the products that fall inside
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import log10
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,14 @@ class Axis(msgspec.Struct, frozen=True):
                 repair=f"padding that adds {self.lacking(size)} more",
             )
         return (room - self.span) // self.stride + 1
+
+    def pooled(self, size: int, *, ceil: bool = False) -> int:
+        """`out`; with ceil rounded up, as long as the last window begins before the padding after the input (torch)."""
+        room = size + self.before + self.after
+        if room < self.span:
+            return self.out(size)
+        rounded = -(-(room - self.span) // self.stride) + 1 if ceil else self.out(size)
+        return rounded - 1 if ceil and (rounded - 1) * self.stride >= size + self.before else rounded
 
     def lacking(self, size: int) -> int:
         """Cells that the padded input needs for one output and does not have: span - size - before - after."""
@@ -162,6 +171,7 @@ class Axis(msgspec.Struct, frozen=True):
                 allowed=f"0 to {limit}" if limit is not None else "at least 0",
             )
 
+    @lru_cache(4096)  # noqa: B019 - axes are values; the layers of a big spec have few different ones
     def pairs(self, cells: int, positions: int) -> int:
         """The number of (p, t) with 0 <= p*stride - before + t*dilation < cells, p < positions, t < kernel.
 
@@ -205,6 +215,23 @@ class Reach(msgspec.Struct, frozen=True):
             jump,
             self.twice_start - (axis.span - 1 - 2 * axis.before) * jump,
         )
+
+    def nearest(self, factor: int) -> Reach:
+        """Every cell `factor` times: jump/factor; start - (1 - 1/factor)*jump/2"""
+        jump = _ratio(self.jump, factor)
+        return Reach(self.size, jump, self.twice_start - self.jump + jump)
+
+    def shifted(self, cells: int) -> Reach:
+        """The first field `cells` later."""
+        return Reach(self.size, self.jump, self.twice_start + 2 * cells * self.jump)
+
+    def union(self, other: Reach) -> Reach | None:
+        """The smallest field that holds both; None where they move at different speeds."""
+        if self.jump != other.jump:
+            return None
+        first = min(self.twice_start - self.size, other.twice_start - other.size)
+        end = max(self.twice_start + self.size, other.twice_start + other.size)
+        return Reach(_ratio(end - first, 2), self.jump, _ratio(first + end, 2))
 
 
 def _ratio(number: int | Fraction, divisor: int) -> int | Fraction:

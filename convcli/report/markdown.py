@@ -81,9 +81,12 @@ def _sheet(sheet: Sheet) -> Iterator[str]:
     yield f"## {escaped(sheet.title)}: {sheet.mark}"
     yield ""
     yield f"**{escaped(sheet.last_line)}**"
-    if sheet.bad:
-        titles = tuple(Column(title, right=False) for title in ("of", "failed", "found"))
-        rows = tuple(Row((case.group, printable(case.name), "; ".join(case.detail))) for case in sheet.bad)
+    if sheet.told:
+        titles = tuple(Column(title, right=False) for title in ("of", "case", "status", "found"))
+        rows = tuple(
+            Row((case.group, printable(case.name), verdicts.words(case.status), "; ".join(case.detail)))
+            for case in sheet.told
+        )
         yield ""
         yield from table_lines(Table("", titles, rows))
     for table in sheet.tables:

@@ -9,8 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, overload
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from convcli.report.table import Table
+from convcli.verifier.verdict import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,13 +32,17 @@ SHEETS = {
 
 
 class Case(msgspec.Struct, frozen=True):
-    """Something that was tested: a test case of JUnit, an annotation of GitHub when it is bad. detail: its lines."""
+    """Something that was tested: a test case of JUnit, an annotation of GitHub unless all is well. detail: its lines.
+
+    line: where it stands in the spec file that `group` then is.
+    """
 
     group: str
     name: str
-    bad: bool
+    status: Status = Status.PASSED
     detail: tuple[str, ...] = ()
     seconds: float = 0.0
+    line: int | UnsetType = UNSET
 
 
 class Sheet(msgspec.Struct, frozen=True):
@@ -56,9 +62,9 @@ class Sheet(msgspec.Struct, frozen=True):
         return {0: "passed", 1: "failed"}.get(self.exit_code, "incomplete")
 
     @property
-    def bad(self) -> tuple[Case, ...]:
+    def told(self) -> tuple[Case, ...]:
         """The cases to speak of."""
-        return tuple(case for case in self.cases if case.bad)
+        return tuple(case for case in self.cases if not case.status.good)
 
 
 @overload
@@ -77,6 +83,6 @@ def drawn(record: Record) -> Report | Outcome | Sheet:
 
 
 def case_lines(case: Case) -> Iterator[str]:
-    """FAILED  name, and its detail indented."""
-    yield f"FAILED  {case.name}"
+    """FAILED  name, or whatever became of it, and its detail indented."""
+    yield f"{case.status.upper()}  {case.name}"
     yield from (f"  {line}" for line in case.detail)

@@ -9,6 +9,7 @@ import msgspec
 from convcli.report.sheet import Case, Sheet
 from convcli.report.table import Column, Row, Table
 from convcli.report.units import counted, printable, shape
+from convcli.verifier.verdict import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,8 +65,8 @@ def ways_sheet(record: Ways) -> Sheet:
     near = [f"nearest: {shape(one.output)} by {' -> '.join(one.layers)}" for one in record.nearest]
     notes = (*record.facts, *([_command(record.ways[0])] if record.ways else []))
     cut = () if record.whole else ("the search was cut short: there may be other chains",)
-    case = Case("sizes", question, not record.ways, (f"no {_kind(record)} does it", *near, *cut))
-    good = tuple(Case("sizes", f"{number}: {_words(way)}", bad=False) for number, way in enumerate(record.ways, 1))
+    case = Case("sizes", question, Status.FAILED, (f"no {_kind(record)} does it", *near, *cut))
+    good = tuple(Case("sizes", f"{number}: {_words(way)}") for number, way in enumerate(record.ways, 1))
     tables = (Table("", WAYS, rows, (*notes, *cut)),) if rows else ()
     return Sheet(
         "solve",
@@ -83,7 +84,8 @@ def repairs_sheet(record: Repairs) -> Sheet:
     rows = tuple(Row((one.change, one.layer, one.input, one.output, one.note or None)) for one in record.repairs)
     legal = record.output is not None
     notes = tuple(printable(problem) for problem in record.problems)
-    case = Case("layer", printable(record.layer), not legal and not rows, (*notes, "no legal neighbour was found"))
+    status = Status.PASSED if legal or rows else Status.FAILED
+    case = Case("layer", printable(record.layer), status, (*notes, "no legal neighbour was found"))
     line = f"{printable(record.layer)} on {shape(record.input)}"
     if legal:
         line += f" is legal: {shape(record.output or ())}"
@@ -107,7 +109,7 @@ def reading_sheet(record: Reading) -> Sheet:
     return Sheet(
         "solve",
         (Table(record.means, FIXES, rows),),
-        (Case(record.about, printable(record.message), bad=False),),
+        (Case(record.about, printable(record.message)),),
         record.fixes,
         f"read: {read}" if read else "nothing was read from it",
         f"{record.about}: {counted(len(rows), 'thing')} to try",

@@ -51,6 +51,7 @@ class Expect(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, fro
     interpolation_macs: Annotated[Natural | None, Meta(description="a whole number")] = None
     modulation_macs: Annotated[Natural | None, Meta(description="a whole number")] = None
     coordinate_flops: Annotated[Natural | None, Meta(description="a whole number")] = None
+    elementwise_flops: Annotated[Natural | None, Meta(description="a whole number")] = None
     bias_adds: Annotated[Natural | None, Meta(description="a whole number")] = None
     flops: Annotated[Natural | None, Meta(description="a whole number")] = None
 
@@ -60,15 +61,26 @@ Expected = Annotated[
 ]
 
 
-class LayerFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
-    """What every layer may say."""
+From = Annotated[
+    str | tuple[str, ...] | None, Meta(description="the name of the layer whose output it takes, or a list of names")
+]
+
+
+class AnyFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """What every layer may say, of whatever type."""
 
     type: Annotated[str, Meta(description="a layer type, as in Conv2d")]
     name: Name = None
     input: Annotated[
         Sizes | None, Meta(description="a list of sizes: N, C, then the spatial axes, as in [1, 3, 224, 224]")
     ] = None
+    from_: From = msgspec.field(name="from", default=None)
     expect: Expected = None
+
+
+class LayerFields(AnyFields, frozen=True, kw_only=True):
+    """What every convolution may say."""
+
     in_channels: InChannels = None
     stride: PerAxis = 1
     padding: PaddingForm = 0
@@ -182,3 +194,29 @@ class Input(msgspec.Struct):
     """An input's shape that came by itself."""
 
     input: Sizes
+
+
+class Shared(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """A layer used again: all it says is where."""
+
+    shares: Annotated[str, Meta(description="the name of the layer whose parameters are used again")]
+    name: Name = None
+    input: Annotated[
+        Sizes | None, Meta(description="a list of sizes: N, C, then the spatial axes, as in [1, 3, 224, 224]")
+    ] = None
+    from_: From = msgspec.field(name="from", default=None)
+    expect: Expected = None
+
+
+class Block(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """Layers that belong together, once or several times one after the other.
+
+    Inside, `input` is what reaches the block; from outside, the block's name is its last layer.
+    """
+
+    layers: Annotated[tuple[Any, ...], Meta(min_length=1, description="a list of layers")]
+    name: Name = None
+    repeat: Annotated[Count, Meta(le=100_000, description="a whole number from 1 to 100,000")] = 1
+    from_: Annotated[str | None, Meta(description="the name of the layer whose output the block takes")] = (
+        msgspec.field(name="from", default=None)
+    )

@@ -11,6 +11,7 @@ from msgspec import UNSET
 
 from convcli.backends.known import difference_known
 from convcli.errors import SpecError
+from convcli.layers import is_convolution
 from convcli.verifier.case import Case
 from convcli.verifier.fault import EXPLAINED, Fault, Kind, kind_of
 from convcli.verifier.job import Job
@@ -41,7 +42,9 @@ class Place(msgspec.Struct, frozen=True):
 
 def chosen(plans: Sequence[Plan], only: Sequence[str]) -> list[Subject]:
     """The layers of the plans, or those whose names match. SpecError for a name that matches none."""
-    subjects = [Subject(step, plan.network.source) for plan in plans for step in plan.steps]
+    subjects = [
+        Subject(step, plan.network.source) for plan in plans for step in plan.steps if is_convolution(step.layer)
+    ]
     names = [subject.step.name for subject in subjects]
     for pattern in only:
         if not any(_matches(name, pattern) for name in names):
