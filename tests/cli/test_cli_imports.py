@@ -77,6 +77,10 @@ def loaded(*argv: str) -> set[str]:
         ("summary", YAML, "--format", "csv"),
         ("summary", YAML, "--format", "markdown"),
         ("summary", str(SAMPLES / "kinds" / "layers.jsonl"), "--format", "github"),
+        ("solve", "224", "112"),
+        ("solve", "224", "112", "--layers", "2", "--format", "json"),
+        ("solve", "Conv2d(6, 8, 3, groups=4)", "-i", "1,6,32,32"),
+        ("solve", "mat1 and mat2 shapes cannot be multiplied (4x25088 and 512x10)"),
     ],
     ids=lambda argv: " ".join(word.rpartition("/")[2] for word in argv),
 )
