@@ -91,6 +91,9 @@ def _sheet(sheet: Sheet) -> Iterator[str]:
         yield from table_lines(Table("", titles, rows))
     for table in sheet.tables:
         yield ""
+        if table.heading:
+            yield escaped(table.heading)
+            yield ""
         yield from table_lines(table)
         for note in table.notes:
             yield ""

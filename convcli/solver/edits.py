@@ -75,8 +75,10 @@ def edits(draft: Draft, problems: tuple[Problem, ...]) -> Iterator[Draft]:
         return
     if not all(_is_whole(draft.fields.get(name) or 1) for name in COUNTS):
         return
-    found = list(_axes_count(draft))
-    yield from found or [*_channels(draft), *_groups(draft), *_windows(draft)]
+    if len(draft.input) not in {draft.rank + 1, draft.rank + 2}:
+        yield from _axes_count(draft)
+    else:
+        yield from (*_channels(draft), *_groups(draft), *_windows(draft))
 
 
 def _words(draft: Draft, problems: tuple[Problem, ...]) -> Iterator[Draft]:
@@ -147,8 +149,6 @@ def _numbers(draft: Draft) -> Iterator[Draft]:
 def _axes_count(draft: Draft) -> Iterator[Draft]:
     """An input with too few or too many axes."""
     shape, rank = draft.input, draft.rank
-    if len(shape) in {rank + 1, rank + 2}:
-        return
     if len(shape) == rank:
         channels = draft.fields.get("in_channels", 1)
         note = "x[None, None]: the batch and the channel" if channels == 1 else "x[None]: the channels come first"

@@ -8,7 +8,15 @@ from typing import Any
 from convcli.axis import Axis
 
 FIRST = ("in_channels", "out_channels", "kernel_size")
-USUAL = {"stride": 1, "padding": 0, "dilation": 1, "output_padding": 0, "groups": 1, "bias": True}
+USUAL = {
+    "stride": 1,
+    "padding": 0,
+    "dilation": 1,
+    "output_padding": 0,
+    "groups": 1,
+    "bias": True,
+    "padding_mode": "zeros",
+}
 
 
 def spelling(fields: Mapping[str, Any]) -> str:
@@ -23,7 +31,7 @@ def spelling(fields: Mapping[str, Any]) -> str:
     return f"{fields['type']}({', '.join(words)})"
 
 
-def window_fields(axes: Sequence[Axis]) -> dict[str, Any]:
+def window_fields(axes: Sequence[Axis], *, transposed: bool) -> dict[str, Any]:
     """kernel_size, stride, padding, ... of axes whose automatic padding still is a word."""
     fields = {
         "kernel_size": [axis.kernel for axis in axes],
@@ -36,7 +44,7 @@ def window_fields(axes: Sequence[Axis]) -> dict[str, Any]:
     if axes[0].auto:
         found["padding"] = axes[0].auto
     elif any(axis.before != axis.after for axis in axes):
-        same = all(axis.is_same for axis in axes)
+        same = not transposed and all(axis.is_same for axis in axes)
         found["padding"] = "same" if same else [(axis.before, axis.after) for axis in axes]
     return found
 

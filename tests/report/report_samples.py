@@ -185,7 +185,6 @@ def self_tests() -> SelfTest:
 
 
 def benches() -> Bench:
-    """A layer that is there twice, one that the other side lacks, one whose process died, one too large."""
     from convcli.timing.record import LIMIT
     from convcli.timing.record import Bench, Timing, timed, total
 

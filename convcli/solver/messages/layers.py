@@ -181,6 +181,7 @@ def _state(found: re.Match[str]) -> Reading:
 
 READERS = (
     reader(rf"mat1 and mat2 shapes cannot be multiplied \({NUMBER}x{NUMBER} and {NUMBER}x{NUMBER}\)", _product),
+    reader(rf"size mismatch, m1: \[{NUMBER} x {NUMBER}\], m2: \[{NUMBER} x {NUMBER}\]", _product),
     reader(rf"a and b must have same reduction dim, but got {SHAPE} X {SHAPE}", _meta_product),
     reader(rf"Expected size for first two dimensions of batch2 tensor to be: {SHAPE} but got: {SHAPE}", _batched),
     plain(
