@@ -185,8 +185,8 @@ def self_tests() -> SelfTest:
 
 
 def benches() -> Bench:
-    from convcli.timing.record import LIMIT
-    from convcli.timing.record import Bench, Timing, timed, total
+    """A layer that is there twice, one that the other side lacks, one whose process died, one too large."""
+    from convcli.timing.record import LIMIT, Bench, Timing, timed, total
 
     blank = Timing(name="conv1", type="Conv2d", source="net.yaml", input=(1, 3, 8, 8), output=(1, 4, 6, 6), macs=3888)
     layers = (
