@@ -16,6 +16,8 @@ from convcli.errors import Problem, SpecError
 
 if TYPE_CHECKING:
     from convcli import kernels
+    from convcli.gate.check import check
+    from convcli.gate.sides import diff
     from convcli.records import summarize
     from convcli.spec.load import load, parse
     from convcli.timing.run import bench
@@ -29,6 +31,8 @@ __all__ = [
     "SpecError",
     "__version__",
     "bench",
+    "check",
+    "diff",
     "fuzz",
     "kernels",
     "load",
@@ -41,6 +45,8 @@ __all__ = [
 
 _HOMES = {
     "bench": "convcli.timing.run",
+    "check": "convcli.gate.check",
+    "diff": "convcli.gate.sides",
     "fuzz": "convcli.verifier.fuzz.run",
     "load": "convcli.spec.load",
     "parse": "convcli.spec.load",

@@ -117,8 +117,10 @@ def _outcome(outcome: Outcome) -> Iterator[str]:
 
 def _sheet(sheet: Sheet) -> Iterator[str]:
     yield command("notice", sheet.last_line, title=f"convcli {sheet.title}")
-    for case in sheet.bad:
-        yield command("error", "\n".join(case.detail) or case.name, title=f"{printable(case.name)}: failed")
+    for case in sheet.bad if sheet.verdict else sheet.cases:
+        title = f"{printable(case.name)}: {words(case.status)}" if case.bad else printable(case.name)
+        message = "\n".join(case.detail) or case.name
+        yield command("error" if case.bad else "notice", message, title=title, source=case.source, line=case.line)
 
 
 def _verdict(layer: LayerVerdict) -> str:

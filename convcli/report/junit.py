@@ -78,9 +78,11 @@ def _found(sheet: Sheet, case: Case) -> TestCase:
     made = _case(f"convcli {sheet.title}", case.group, case.name)
     made.time = case.seconds
     if case.bad:
-        result = Failure(legal(case.detail[0] if case.detail else case.name), "failed")
-        result.text = legal("\n".join(case.detail))
+        result = Failure(legal(case.detail[0] if case.detail else case.name), case.status)
+        result.text = legal("\n".join(filter(None, [*case.detail, case.place])))
         made.result = [result]
+    elif not sheet.verdict:
+        made.system_out = legal("\n".join(case.detail))
     return made
 
 

@@ -9,8 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, overload
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from convcli.report.table import Table
+from convcli.report.units import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,23 +23,39 @@ if TYPE_CHECKING:
 
 SHEETS = {
     "Bench": "convcli.report.bench",
+    "Diff": "convcli.report.diff",
+    "Gate": "convcli.report.gate",
     "FuzzOutcome": "convcli.report.fuzzing",
     "SelfTest": "convcli.report.self_test",
 }
 
 
 class Case(msgspec.Struct, frozen=True):
-    """Something that was tested: a test case of JUnit, an annotation of GitHub when it is bad. detail: its lines."""
+    """Something that was tested: a test case of JUnit, an annotation of GitHub when it is bad. detail: its lines.
+
+    source, line: where it stands, when that can be said.
+    """
 
     group: str
     name: str
     bad: bool
     detail: tuple[str, ...] = ()
     seconds: float = 0.0
+    status: str = "failed"
+    source: str = ""
+    line: int | UnsetType = UNSET
+
+    @property
+    def place(self) -> str:
+        """net.yaml:12"""
+        return ":".join(str(part) for part in (self.source, self.line or "") if part)
 
 
 class Sheet(msgspec.Struct, frozen=True):
-    """title: verify --self-test. rows: the records that are csv's rows. about: what it was made with, for the foot."""
+    """title: verify --self-test. rows: the records that are csv's rows. about: what it was made with, for the foot.
+
+    verdict: whether it passed is part of it; `diff` only tells.
+    """
 
     title: str
     tables: tuple[Table, ...]
@@ -46,6 +64,7 @@ class Sheet(msgspec.Struct, frozen=True):
     about: str
     last_line: str
     exit_code: int
+    verdict: bool = True
 
     @property
     def mark(self) -> str:
@@ -74,6 +93,6 @@ def drawn(record: Record) -> Report | Outcome | Sheet:
 
 
 def case_lines(case: Case) -> Iterator[str]:
-    """FAILED  name, and its detail indented."""
-    yield f"FAILED  {case.name}"
+    """FAILED  name  net.yaml:12, and its detail indented."""
+    yield "  ".join(filter(None, [case.status.upper(), case.name, printable(case.place)]))
     yield from (f"  {line}" for line in case.detail)

@@ -9,6 +9,7 @@ import msgspec
 
 from convcli.errors import Path, Problem, SpecError
 from convcli.plan import Entry
+from convcli.spec.amounts import budget_of
 from convcli.spec.checked import checked, shown
 from convcli.spec.fields import Block, Shared
 
@@ -91,6 +92,7 @@ class Reader:
             expect=msgspec.to_builtins(fields.expect) if fields.expect else None,
             sources=(fields.from_,) if isinstance(fields.from_, str) else fields.from_,
             shares=fields.shares,
+            budget=budget_of(fields),
         )
 
     def _like_its_owner(self, one: Entry, scope: Scope) -> Entry:
