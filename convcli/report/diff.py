@@ -132,16 +132,12 @@ def _called(end: End) -> str:
 def _case(change: NetworkChange, layer: LayerChange) -> Case:
     there = layer.before if layer.after is UNSET else layer.after
     line = UNSET if there is UNSET else there.line
-    source = (change.before if layer.after is UNSET else change.after).source
     lines = [_both(layer, "type"), _both(layer, "output")]
     lines += [_told(key, getattr(layer, key)) for key in SHOWN]
     return Case(
-        _called(change.after),
+        (change.before if layer.after is UNSET else change.after).source or "convcli diff",
         f"{_name(layer)} {_words(layer)}",
-        bad=False,
         detail=tuple(filter(None, lines)),
-        status=layer.status,
-        source=source,
         line=line,
     )
 

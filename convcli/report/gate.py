@@ -13,6 +13,7 @@ from convcli.report.diff import MOST, layer_table, signed
 from convcli.report.sheet import Case, Sheet
 from convcli.report.table import Cell, Column, Row, Signed, Table
 from convcli.report.units import counted, printable, shape
+from convcli.verifier.verdict import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +31,7 @@ COLUMNS = (
     Column("status", right=False),
 )
 WORST = ("passed", "unchecked", "failed")
+STATUSES = {"passed": Status.PASSED, "unchecked": Status.SKIPPED, "failed": Status.FAILED}
 
 
 def sheet(record: Gate) -> Sheet:
@@ -97,10 +99,8 @@ def _case(finding: Finding) -> Case:
     return Case(
         finding.source or finding.network or "convcli check",
         f"{what} {finding.key} ({finding.rule})",
-        finding.status != "passed",
+        STATUSES[finding.status],
         tuple(map(printable, filter(None, _lines(finding)))),
-        status=finding.status,
-        source=finding.source,
         line=finding.line,
     )
 

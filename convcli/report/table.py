@@ -242,14 +242,14 @@ def _table(record: NetworkRecord, command: str, *, several: bool) -> Table:
     return Table(
         heading(record) if several else "",
         tuple(fields[i].column for i in used),
-        tuple(msgspec.structs.replace(row, cells=tuple(row.cells[i] for i in used)) for row in rows),
+        tuple(msgspec.structs.replace(row, cells=tuple([row.cells[i] for i in used])) for row in rows),
         (sentence(record, command),),
     )
 
 
 def _rows(layer: LayerRecord, fields: tuple[Field, ...], depth: int = 0, *, extras: bool) -> Iterator[Row]:
     """The layer's own row, its kind's extra numbers, then its parts; a composite's extra numbers stand at its parts."""
-    yield Row(tuple(_known(field.of(layer)) for field in fields), "part" if depth else "layer", depth)
+    yield Row(tuple([_known(field.of(layer)) for field in fields]), "part" if depth else "layer", depth)
     if layer.parts:
         for part in layer.parts:
             yield from _rows(part, fields, depth + 1, extras=extras)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
-import msgspec
-
-from convcli.errors import Problem, SpecError
+from convcli.errors import SpecError
 
 AMOUNT = re.compile(r"(\d{1,19})(?:\.(\d{1,9}))?\s*([kKMGTP]?)(i?)([Bb]?)", re.ASCII)
 PERCENT = re.compile(r"([+-])[ ]?(\d{1,6})(?:\.(\d{1,6}))?[ ]?%", re.ASCII)
@@ -51,19 +48,3 @@ def limit(value: int | str, baseline: int | None = None) -> int | None:
     if part is None:
         return amount(value)
     return None if baseline is None else baseline * part[0] // part[1]
-
-
-def budget_of(fields: Any) -> dict[str, int | str] | None:
-    """The `budget` of a spec or of one of its layers, as it was written. Raises SpecError for what are no amounts."""
-    if fields.budget is None:
-        return None
-    written: dict[str, int | str] = msgspec.to_builtins(fields.budget)
-    problems: list[Problem] = []
-    for name, value in written.items():
-        try:
-            limit(value)
-        except SpecError as error:
-            problems.extend(error.at("budget", name).problems)
-    if problems:
-        raise SpecError(problems=tuple(problems))
-    return written

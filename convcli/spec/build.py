@@ -10,11 +10,9 @@ import msgspec
 from convcli.errors import Problem, SpecError
 from convcli.layers import Layer, Shape
 from convcli.plan import Entry, Network, steps_of
-from convcli.spec import benchdnn, printed
 from convcli.spec import spelling as torch_spelling
-from convcli.spec.amounts import budget_of
 from convcli.spec.checked import checked, shown
-from convcli.spec.entries import Reader, Scope
+from convcli.spec.entries import Reader, Scope, budget_of
 from convcli.spec.fields import AnyFields, Document, Input
 from convcli.spec.forms import form
 
@@ -76,6 +74,8 @@ def lines_network(items: Iterable[tuple[int, object]], source: str) -> Network:
 
 def printed_network(text: str, source: str) -> Network:
     """The network of a pasted `print(model)`."""
+    from convcli.spec import printed
+
     problems: list[Problem] = []
     entries: list[Entry] = []
     for line in printed.layers(text):
@@ -96,6 +96,8 @@ def printed_network(text: str, source: str) -> Network:
 
 def spelled_network(texts: Sequence[str]) -> Network:
     """The network of command-line arguments: layers in PyTorch's spelling or benchdnn's, one after the other."""
+    from convcli.spec import benchdnn
+
     problems: list[Problem] = []
     entries: list[Entry] = []
     for text in texts:
@@ -171,6 +173,8 @@ def _layer_of(make: Callable[[Any, int], Layer], fields: Any, rank: int | None) 
 
 
 def _described_entry(text: str) -> Entry:
+    from convcli.spec import benchdnn
+
     described = benchdnn.described(text)
     rank = len(described.layer.axes)
     return Entry(described.name or text, f"Conv{rank}d", lambda told: described.layer, described.input)  # noqa: ARG005

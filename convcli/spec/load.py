@@ -14,7 +14,7 @@ import msgspec
 from convcli.errors import Problem, SpecError
 from convcli.layers import Layer
 from convcli.plan import Network
-from convcli.spec import benchdnn, printed, text
+from convcli.spec import text
 from convcli.spec.build import lines_network, network, printed_network, spelled_entry, spelled_network
 
 STDIN = "-"
@@ -35,8 +35,11 @@ def loads(data: bytes, source: str = "<text>") -> Network:
     ending = Path(source).suffix.lower()
     if ending == ".jsonl" or (ending not in {".json", ".yaml", ".yml"} and _is_lines(data)):
         return lines_network(text.decode_lines(data.splitlines(keepends=True), source), source)
-    if ending not in {".json", ".yaml", ".yml"} and printed.is_printed(start := data.decode("utf-8", "replace")):
-        return printed_network(start, source)
+    if ending not in {".json", ".yaml", ".yml"}:
+        from convcli.spec import printed
+
+        if printed.is_printed(start := data.decode("utf-8", "replace")):
+            return printed_network(start, source)
     form = "json" if ending == ".json" else ""
     document = text.decode(data, source, form)
     try:
@@ -49,6 +52,8 @@ def loads(data: bytes, source: str = "<text>") -> Network:
 
 def parse(spelling: str) -> Layer:
     """The layer of one line in PyTorch's spelling or benchdnn's: parsed, never evaluated. Raises SpecError."""
+    from convcli.spec import benchdnn
+
     if benchdnn.is_descriptor(spelling):
         return benchdnn.described(spelling).layer
     entry = spelled_entry(spelling, 1)
@@ -84,6 +89,8 @@ def is_spelled(argument: str) -> bool:
     """Whether an argument is a layer, not the name of a file."""
     if argument == STDIN or Path(argument).suffix.lower() in {".yaml", ".yml", ".json", ".jsonl"}:
         return False
+    from convcli.spec import benchdnn
+
     return "(" in argument or benchdnn.is_descriptor(argument)
 
 

@@ -34,7 +34,7 @@ OWN = {"convcli.kernels", "convcli.verifier.run", "convcli.backends", "convcli.r
 PROBE = """
 import sys
 sys.argv = ["convcli", *sys.argv[1:]]
-from convcli.cli.app import main
+from convcli.__main__ import main
 try:
     main()
 except SystemExit as end:

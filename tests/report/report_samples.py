@@ -185,15 +185,15 @@ def self_tests() -> SelfTest:
 
 
 def benches() -> Bench:
-    """A layer that is there twice, one that the other side lacks, one whose process died."""
-    from convcli.timing.measure import LIMIT
-    from convcli.timing.record import Bench, Timing, timed, total
+    """A layer that is there twice, one that the other side lacks, one whose process died, one too large."""
+    from convcli.timing.record import LIMIT, Bench, Timing, timed, total
 
     blank = Timing(name="conv1", type="Conv2d", source="net.yaml", input=(1, 3, 8, 8), output=(1, 4, 6, 6), macs=3888)
     layers = (
         timed(msgspec.structs.replace(blank, count=2), {"numpy": [3e6], "torch": [2e6], LIMIT: [1.5e6]}, {}),
         timed(msgspec.structs.replace(blank, name="a|b"), {"numpy": [1e6], LIMIT: [5e5]}, {"torch": "it lacks it"}),
-        msgspec.structs.replace(blank, name="dead", status="crashed", reason="the process died: SIGSEGV"),
+        msgspec.structs.replace(blank, name="dead", status="crashed", reason="the process died: SIGSEGV", line=7),
+        msgspec.structs.replace(blank, name="big", status="skipped", reason="needs about 9.0 GB", line=8),
     )
     return Bench(
         convcli="0.0.0",
