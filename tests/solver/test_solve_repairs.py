@@ -39,7 +39,7 @@ def illegal(draw: st.DrawFn) -> Neighbour:
     return draw(st.sampled_from(found))
 
 
-@settings(max_examples=150)
+@settings(max_examples=90)
 @given(illegal())
 def test_everything_that_is_proposed_is_legal(asked: Neighbour) -> None:
     """And something is proposed for every layer one step beyond the legal ones."""
@@ -182,7 +182,7 @@ TYPES = [
 TYPES += ["MaxPool2d", "AvgPool1d", "Linear", "BatchNorm2d", "GroupNorm", "LayerNorm", "Reshape", "Add", "ReLU"]
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(
     st.sampled_from(TYPES),
     st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=7),
