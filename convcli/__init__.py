@@ -16,6 +16,8 @@ from convcli._version import __version__
 if TYPE_CHECKING:
     from convcli import kernels
     from convcli.errors import Problem, SpecError
+    from convcli.gate.check import check
+    from convcli.gate.sides import diff
     from convcli.records import summarize
     from convcli.solver.solve import solve
     from convcli.spec.load import load, parse
@@ -30,6 +32,8 @@ __all__ = [
     "SpecError",
     "__version__",
     "bench",
+    "check",
+    "diff",
     "fuzz",
     "kernels",
     "load",
@@ -45,6 +49,8 @@ _HOMES = {
     "Problem": "convcli.errors",
     "SpecError": "convcli.errors",
     "bench": "convcli.timing.run",
+    "check": "convcli.gate.check",
+    "diff": "convcli.gate.sides",
     "fuzz": "convcli.verifier.fuzz.run",
     "load": "convcli.spec.load",
     "parse": "convcli.spec.load",

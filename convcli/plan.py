@@ -19,7 +19,7 @@ NOTHING: Field = (Reach(0, 0, 0),)  # the field of what no input reaches: a lear
 
 
 class Entry(msgspec.Struct):
-    """One layer of a spec as its reader hands it on: what it is, what feeds it, what it is expected to be.
+    """One layer of a spec as its reader hands it on: what it is, what feeds it, what it is expected to be and may cost.
 
     layer: takes the number of spatial axes of the input, which only the types that name no rank look at; `*` stands for
     it in their `type`. None is a layer that could not be read: what it would feed is lost.
@@ -36,6 +36,7 @@ class Entry(msgspec.Struct):
     line: int | None = None
     sources: tuple[str, ...] | None = None
     shares: str = ""
+    budget: dict[str, Any] | None = None
 
 
 class Network(msgspec.Struct):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from math import prod
+from time import perf_counter
 from typing import Any
 
 import msgspec
@@ -82,6 +84,19 @@ def test_the_sides_take_turns() -> None:
     runs = [name for i, name in enumerate(order) if i == 0 or order[i - 1] != name]
     assert runs == ["a", "b"] * (1 + FEWEST)
     assert {name: len(times) for name, times in readings.items()} == {"a": FEWEST, "b": FEWEST}
+
+
+def test_on_more_threads_each_side_is_woken_before_it_is_read() -> None:
+    order: list[str] = []
+    calls = {name: lambda name=name: order.append(name) for name in "ab"}
+    ticks = iter(range(0, 10**9, 2_000_000))
+    start = perf_counter()
+    interleaved(calls, lambda: next(ticks), 1e-9, pause=0.01)
+    assert perf_counter() - start >= 2 * FEWEST * 0.01
+    after = order[-2 * order.count("a") :]
+    runs = [len(list(run)) for _, run in groupby(after)]
+    assert len(runs[-2 * FEWEST :]) == 2 * FEWEST
+    assert min(runs[-2 * FEWEST :]) >= 2  # the one that wakes, those that are read
 
 
 @given(st.lists(st.tuples(st.floats(1, 1e6), st.floats(1, 1e6), st.floats(1, 1e6), st.integers(1, 9)), min_size=1))

@@ -16,6 +16,8 @@ COMMANDS = {
     "params": "convcli.cli.calculator",
     "flops": "convcli.cli.calculator",
     "summary": "convcli.cli.calculator",
+    "check": "convcli.cli.check",
+    "diff": "convcli.cli.diff",
     "solve": "convcli.cli.solve",
     "verify": "convcli.cli.verify",
     "bench": "convcli.cli.bench",

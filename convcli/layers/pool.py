@@ -15,7 +15,7 @@ class Pool(Companion, frozen=True, kw_only=True):
     """y[c, p] = max or mean over t of x[c, stride*p + dilation*t - before]
 
     ceil_mode: the last window may reach past the padded input, but not begin past the padding before it (torch's rule).
-    count_include_pad: whether a mean counts padding zeros as cells.
+    count_include_pad: whether a mean counts padding zeros as cells. divisor_override: what a mean divides by instead.
     """
 
     kind: ClassVar[str] = "pool"
@@ -23,6 +23,7 @@ class Pool(Companion, frozen=True, kw_only=True):
     function: str = "max"
     ceil_mode: bool = False
     count_include_pad: bool = True
+    divisor_override: int | None = None
 
     def split(self, shape: Shape) -> tuple[Shape, Shape]:
         """((N,) or (), (C, *space))"""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import prod
 from typing import ClassVar
 
+import msgspec
+
 from convcli.errors import SpecError
 from convcli.layers.base import Counts, Field, Shape, split_batch
 from convcli.layers.companion import Blind, Companion, dimension
@@ -117,6 +119,7 @@ class Upsample(Companion, frozen=True, kw_only=True):
     size: tuple[int, ...] | int | None = None
     scale_factor: tuple[float, ...] | float | None = None
     mode: str = "nearest"
+    align_corners: bool | None = None
     dims: int = 0
 
     @property
@@ -140,7 +143,7 @@ class Upsample(Companion, frozen=True, kw_only=True):
                 raise SpecError(
                     f"{field}={values} does not fit {rank} axes", field=field, allowed="one positive number per axis"
                 )
-        return Upsample(size=size, scale_factor=scale, mode=self.mode, dims=rank, inputs=self.inputs)
+        return msgspec.structs.replace(self, size=size, scale_factor=scale, dims=rank)
 
     def output(self, x: Shape) -> Shape:
         """(C, *floor(size * scale_factor))"""
@@ -197,6 +200,7 @@ class Pad(Companion, frozen=True, kw_only=True):
     kind: ClassVar[str] = "pad"
     padding: tuple[int, ...]
     mode: str = "zeros"
+    value: float = 0.0
 
     def output(self, x: Shape) -> Shape:
         """Each axis longer by its two numbers."""

@@ -33,16 +33,26 @@ def sheet(record: Bench) -> Sheet:
 
 
 def _columns(record: Bench) -> tuple[Column, ...]:
-    first, *others = record.sides
+    first, *others = short = [_short(side) for side in record.sides]
     return (
         Column("layer", right=False, folds=28),
         Column("type", right=False, rank=8),
         Column("input", right=False, rank=6),
         Column("times", rank=5),
-        *(Column(f"{side} ms", rank=1 + (side != first)) for side in record.sides),
+        *(Column(f"{side} ms", rank=1 + (side != first)) for side in short),
         *(Column(f"{first}/{side}") for side in others),
-        *(Column(f"{side} of limit", rank=3) for side in record.sides),
+        *(Column(f"{side} of limit", rank=3) for side in short),
     )
+
+
+def _short(side: str) -> str:
+    """im2col for "numpy im2col": the columns are many."""
+    return side.removeprefix("numpy ")
+
+
+def _digits(ratio: float) -> str:
+    """1.13, 0.0004: a hundredth is what interleaved medians tell, of loops a digit."""
+    return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.1g}"
 
 
 def _row(record: Bench, layer: Timing) -> Row:
@@ -54,7 +64,7 @@ def _row(record: Bench, layer: Timing) -> Row:
 
 def _numbers(record: Bench, found: Timing | Sum) -> list[Cell]:
     times = [f"{found.seconds[side] * 1e3:.3f}" if side in found.seconds else None for side in record.sides]
-    ratios = [f"{found.ratios[side]:.2f}" if side in found.ratios else None for side in record.sides[1:]]
+    ratios = [_digits(found.ratios[side]) if side in found.ratios else None for side in record.sides[1:]]
     return [*times, *ratios, *(f"{found.of_limit[s]:.0%}" if s in found.of_limit else None for s in record.sides)]
 
 
@@ -76,8 +86,8 @@ def _last_line(record: Bench) -> str:
     """52 of 53 layers measured in 24.3 s: numpy takes 1.13 of torch's time, 0.72 of onnxruntime's"""
     measured, every = record.totals.layers, sum(layer.count for layer in record.layers)
     many = counted(every, "layer") if measured == every else f"{measured:,} of {counted(every, 'layer')}"
-    ratios = [f"{ratio:.2f} of {side}'s" for side, ratio in record.totals.ratios.items()]
+    ratios = [f"{_digits(ratio)} of {_short(side)}'s" for side, ratio in record.totals.ratios.items()]
     line = f"{many} measured in {record.seconds:.1f} s"
     if ratios:
-        line += f": {record.sides[0]} takes {', '.join([f'{ratios[0]} time', *ratios[1:]])}"
+        line += f": {_short(record.sides[0])} takes {', '.join([f'{ratios[0]} time', *ratios[1:]])}"
     return f"interrupted: {line}" if record.interrupted else line

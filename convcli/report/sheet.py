@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from convcli.report.table import Table
+from convcli.report.units import printable
 from convcli.verifier.verdict import Status
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 
 SHEETS = {
     "Bench": ("convcli.report.bench", "sheet"),
+    "Diff": ("convcli.report.diff", "sheet"),
     "FuzzOutcome": ("convcli.report.fuzzing", "sheet"),
+    "Gate": ("convcli.report.gate", "sheet"),
     "Reading": ("convcli.report.solving", "reading_sheet"),
     "Repairs": ("convcli.report.solving", "repairs_sheet"),
     "SelfTest": ("convcli.report.self_test", "sheet"),
@@ -44,9 +47,17 @@ class Case(msgspec.Struct, frozen=True):
     seconds: float = 0.0
     line: int | UnsetType = UNSET
 
+    @property
+    def place(self) -> str:
+        """net.yaml:12, when that is known."""
+        return "" if self.line is UNSET else f"{self.group}:{self.line}"
+
 
 class Sheet(msgspec.Struct, frozen=True):
-    """title: verify --self-test. rows: the records that are csv's rows. about: what it was made with, for the foot."""
+    """title: verify --self-test. rows: the records that are csv's rows. about: what it was made with, for the foot.
+
+    verdict: whether it passed is part of it; `diff` only tells.
+    """
 
     title: str
     tables: tuple[Table, ...]
@@ -55,6 +66,7 @@ class Sheet(msgspec.Struct, frozen=True):
     about: str
     last_line: str
     exit_code: int
+    verdict: bool = True
 
     @property
     def mark(self) -> str:
@@ -83,6 +95,6 @@ def drawn(record: Record) -> Report | Outcome | Sheet:
 
 
 def case_lines(case: Case) -> Iterator[str]:
-    """FAILED  name, or whatever became of it, and its detail indented."""
-    yield f"{case.status.upper()}  {case.name}"
+    """FAILED  name  net.yaml:12, or whatever became of it, and its detail indented."""
+    yield "  ".join(filter(None, [case.status.upper(), case.name, printable(case.place)]))
     yield from (f"  {line}" for line in case.detail)

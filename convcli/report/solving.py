@@ -93,7 +93,7 @@ def repairs_sheet(record: Repairs) -> Sheet:
         line += f" is illegal: {counted(len(rows), 'legal neighbour')}"
     return Sheet(
         "solve",
-        (Table("", REPAIRS, rows, notes),) if rows else (),
+        (Table("; ".join(notes), REPAIRS, rows),) if rows else (),
         (case,),
         record.repairs,
         "the planner takes it as it is" if legal else "the planner takes each of them, and makes the output beside it",
@@ -108,7 +108,7 @@ def reading_sheet(record: Reading) -> Sheet:
     read = ", ".join(f"{name} {_value(value)}" for name, value in record.read.items())
     return Sheet(
         "solve",
-        (Table("", FIXES, rows, (record.means,)),) if rows else (),
+        (Table(record.means, FIXES, rows),),
         (Case(record.about, printable(record.message)),),
         record.fixes,
         f"read: {read}" if read else "nothing was read from it",

@@ -16,7 +16,21 @@ from convcli.report.units import counted, printable, scaled, shape
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-Cell = int | str | tuple[int | float, ...] | None
+
+class Pair(msgspec.Struct, frozen=True):
+    """A number before and after."""
+
+    before: int
+    after: int
+
+
+class Signed(msgspec.Struct, frozen=True):
+    """A difference."""
+
+    number: int
+
+
+Cell = int | str | tuple[int | float, ...] | Pair | Signed | None
 EXTRAS = ("macs_kept", "macs_zero_insert", "interpolation_macs", "modulation_macs", "coordinate_flops")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from convcli.records import Report
-from convcli.report.table import Cell, Page, Row, Table, page
+from convcli.report.table import Cell, Page, Pair, Row, Signed, Table, page
 from convcli.report.units import digits, shape, width
 
 if TYPE_CHECKING:
@@ -123,6 +123,11 @@ def cell_text(cell: Cell, *, separators: bool) -> str:
     """A number's digits, a shape as 1x64x112x112, text as it is."""
     if isinstance(cell, int):
         return digits(cell, separators=separators)
+    if isinstance(cell, Pair):
+        ends = (digits(end, separators=separators) for end in (cell.before, cell.after))
+        return " -> ".join(ends) if cell.before != cell.after else next(ends)
+    if isinstance(cell, Signed):
+        return ("+" if cell.number > 0 else "") + digits(cell.number, separators=separators)
     return shape(cell) if isinstance(cell, tuple) else cell or ""
 
 

@@ -77,7 +77,8 @@ def _repair(start: Draft, draft: Draft, output: Sizes) -> Repair:
 
 
 def _mark(draft: Draft) -> str:
-    return f"{sorted(draft.fields.items(), key=lambda item: item[0])} {draft.input}"
+    """Two drafts of one spelling are one."""
+    return f"{spelling(dict(sorted(draft.fields.items())))} {draft.input}"
 
 
 def _told(problem: Problem) -> str:

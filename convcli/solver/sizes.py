@@ -17,6 +17,7 @@ from convcli.solver.spelling import spelling, window_fields
 
 Axes = tuple[Axis, ...]
 Key = tuple[int, ...]
+MOST_MIXED = 24  # ways of one axis that are combined with those of others
 LONGEST = 64  # strides of one window that are all looked at; of more, the smallest and those the sizes suggest
 
 
@@ -27,7 +28,7 @@ def ways_of(space: Space, pairs: Pairs, channels: tuple[int, int], limit: int) -
     """
     found, first = _alike(space, pairs, limit)
     if not found and len(set(pairs)) > 1:
-        per_axis = [_alike(space, (pair,), limit) for pair in pairs]
+        per_axis = [_alike(space, (pair,), min(limit, MOST_MIXED)) for pair in pairs]
         found = 1
         for count, _ in per_axis:
             found *= count
@@ -92,7 +93,12 @@ def _way(space: Space, axes: Axes, pairs: Pairs, channels: tuple[int, int]) -> W
 def move(space: Space, axes: Axes, sizes: tuple[int, ...], channels: tuple[int, int]) -> Move:
     """The layer that these axes are, on these sizes."""
     type_ = f"ConvTranspose{len(axes)}d" if space.transposed else f"Conv{len(axes)}d"
-    fields = {"type": type_, "in_channels": channels[0], "out_channels": channels[1], **window_fields(axes)}
+    fields = {
+        "type": type_,
+        "in_channels": channels[0],
+        "out_channels": channels[1],
+        **window_fields(axes, transposed=space.transposed),
+    }
     settled = [
         axis.transposed_settled(size) if space.transposed else axis.settled(size)
         for axis, size in zip(axes, sizes, strict=True)

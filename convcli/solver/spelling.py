@@ -6,24 +6,33 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from convcli.axis import Axis
+from convcli.spec.forms import form
 
-FIRST = ("in_channels", "out_channels", "kernel_size")
-USUAL = {"stride": 1, "padding": 0, "dilation": 1, "output_padding": 0, "groups": 1, "bias": True}
+USUAL = {
+    "stride": 1,
+    "padding": 0,
+    "dilation": 1,
+    "output_padding": 0,
+    "groups": 1,
+    "bias": True,
+    "padding_mode": "zeros",
+}
 
 
 def spelling(fields: Mapping[str, Any]) -> str:
     """Conv2d(3, 64, 7, stride=2, padding=3): the first three by position as long as none is missing."""
     words, positional = [], True
-    for name in FIRST:
+    first = form(fields["type"]).order[:3]
+    for name in first:
         positional = positional and name in fields
         if name in fields:
             words.append(_written(fields[name]) if positional else f"{name}={_written(fields[name])}")
-    rest = ((name, value) for name, value in fields.items() if name not in {"type", *FIRST})
+    rest = ((name, value) for name, value in fields.items() if name not in {"type", *first})
     words += [f"{name}={_written(value)}" for name, value in rest if not _is_usual(name, value)]
     return f"{fields['type']}({', '.join(words)})"
 
 
-def window_fields(axes: Sequence[Axis]) -> dict[str, Any]:
+def window_fields(axes: Sequence[Axis], *, transposed: bool) -> dict[str, Any]:
     """kernel_size, stride, padding, ... of axes whose automatic padding still is a word."""
     fields = {
         "kernel_size": [axis.kernel for axis in axes],
@@ -36,7 +45,7 @@ def window_fields(axes: Sequence[Axis]) -> dict[str, Any]:
     if axes[0].auto:
         found["padding"] = axes[0].auto
     elif any(axis.before != axis.after for axis in axes):
-        same = all(axis.is_same for axis in axes)
+        same = not transposed and all(axis.is_same for axis in axes)
         found["padding"] = "same" if same else [(axis.before, axis.after) for axis in axes]
     return found
 

@@ -12,7 +12,7 @@ from convcli.layers import Layer, Shape
 from convcli.plan import Entry, Network, steps_of
 from convcli.spec import spelling as torch_spelling
 from convcli.spec.checked import checked, shown
-from convcli.spec.entries import Reader, Scope
+from convcli.spec.entries import Reader, Scope, budget_of
 from convcli.spec.fields import AnyFields, Document, Input
 from convcli.spec.forms import form
 
@@ -35,7 +35,10 @@ def network(
         top = Document(layers=tuple(raw) if isinstance(raw, list) else ())
     prefix = () if bare else ("layers",)
     found = _entries(top.layers, prefix, problems)
-    problems.extend(_budget_problems(top))
+    try:
+        budget = budget_of(top)
+    except SpecError as error:
+        problems.extend(error.problems)
     if problems:
         raise SpecError(problems=_with_the_plans(problems, found, top))
     at, by_layer = len(prefix), lines(len(top.layers))
@@ -47,7 +50,7 @@ def network(
         source=source,
         input=top.input,
         channels_last=top.input_layout == "channels_last",
-        budget=msgspec.to_builtins(top.budget) if top.budget else None,
+        budget=budget,
     )
 
 
@@ -135,6 +138,7 @@ def entry(raw: object, number: int) -> Entry:
         input=fields.input,
         expect=msgspec.to_builtins(fields.expect) if fields.expect else None,
         sources=(fields.from_,) if isinstance(fields.from_, str) else fields.from_,
+        budget=budget_of(fields),
     )
 
 
@@ -209,20 +213,6 @@ def _repeated(entries: list[Entry]) -> list[Problem]:
                     line=one.line or 0,
                 )
             )
-    return problems
-
-
-def _budget_problems(top: Document) -> list[Problem]:
-    if top.budget is None:
-        return []
-    from convcli.spec.amounts import amount
-
-    problems: list[Problem] = []
-    for name, value in msgspec.to_builtins(top.budget).items():
-        try:
-            amount(value)
-        except SpecError as error:
-            problems.extend(error.at("budget", name).problems)
     return problems
 
 

@@ -26,7 +26,7 @@ def load(source: str | PathLike[str]) -> Network:
     Raises SpecError with everything that is wrong, each problem with its file, line and column.
     """
     name = str(source)
-    data = _bytes(name)
+    data = contents(name)
     return loads(data, "<stdin>" if name == STDIN else name)
 
 
@@ -71,8 +71,8 @@ def networks(arguments: Sequence[str], problems: list[Problem]) -> list[Network]
 
     What is wrong with any of them goes to `problems`.
     """
-    spelled = [argument for argument in arguments if _is_spelled(argument)]
-    files = [argument for argument in arguments if not _is_spelled(argument)]
+    spelled = [argument for argument in arguments if is_spelled(argument)]
+    files = [argument for argument in arguments if not is_spelled(argument)]
     readers: list[Callable[[], Network]] = [partial(load, file) for file in files]
     if spelled:
         readers.insert(0, partial(spelled_network, spelled))
@@ -85,7 +85,8 @@ def networks(arguments: Sequence[str], problems: list[Problem]) -> list[Network]
     return found
 
 
-def _is_spelled(argument: str) -> bool:
+def is_spelled(argument: str) -> bool:
+    """Whether an argument is a layer, not the name of a file."""
     if argument == STDIN or Path(argument).suffix.lower() in {".yaml", ".yml", ".json", ".jsonl"}:
         return False
     from convcli.spec import benchdnn
@@ -105,7 +106,8 @@ def _is_lines(data: bytes) -> bool:
     return True
 
 
-def _bytes(name: str) -> bytes:
+def contents(name: str) -> bytes:
+    """The bytes of a file, or of standard input. Raises SpecError."""
     if name == STDIN:
         return sys.stdin.buffer.read()
     try:

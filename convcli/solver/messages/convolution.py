@@ -15,10 +15,10 @@ RANKS = {"conv1d": 1, "conv2d": 2, "conv3d": 3, "conv_transpose1d": 1, "conv_tra
 
 
 def _channels(found: re.Match[str]) -> Reading:
-    groups, weight, shape = int(found[1]), numbers(found[2]), numbers(found[3])
+    groups, weight, shape = max(int(found[1]), 1), numbers(found[2]), numbers(found[3])
     wanted, got = int(found[4]), int(found[5])
     rank = max(len(weight) - 2, 1)
-    fixes = [*_input_fixes(shape, wanted, got), *_layer_fixes(groups, weight, got, rank)]
+    fixes = [*input_fixes(shape, wanted, got), *_layer_fixes(groups, weight, got, rank)]
     takes = counted(wanted, "input channel")
     means = f"The weight {x(weight)} of this convolution takes {takes}, and the input {x(shape)} has {got}."
     return told(
@@ -50,7 +50,8 @@ def _layer_fixes(groups: int, weight: Sizes, got: int, rank: int) -> Iterator[Fi
         yield Fix(f"give it channels that divide into {groups} groups", when="the groups are right")
 
 
-def _input_fixes(shape: Sizes, wanted: int, got: int) -> Iterator[Fix]:
+def input_fixes(shape: Sizes, wanted: int, got: int) -> Iterator[Fix]:
+    """What may be done to an input whose channels are not those that a layer takes."""
     axes, rest = len(shape), ", -1" * max(len(shape) - 2, 0)
     if axes > 2 and shape[-1] == wanted != got:
         yield Fix(
@@ -74,30 +75,6 @@ def _input_fixes(shape: Sizes, wanted: int, got: int) -> Iterator[Fix]:
             f"out_channels={wanted}",
             when="this layer is right",
         )
-
-
-def _transposed_channels(found: re.Match[str]) -> Reading:
-    weight, shape, wanted, got = numbers(found[1]), numbers(found[2]), int(found[3]), int(found[4])
-    rank = max(len(weight) - 2, 1)
-    code = f"ConvTranspose{rank}d({got}, {weight[1] if len(weight) > 1 else 1}, {said(weight[2:] or (1,))})"
-    layer = Fix(
-        f"make the layer for {counted(got, 'channel')}",
-        code,
-        when="the input is right; groups multiply its second number",
-    )
-    takes = counted(wanted, "input channel")
-    means = f"The weight {x(weight)} of this transposed layer takes {takes}, and the input {x(shape)} has {got}."
-    fixes = [*_input_fixes(shape, wanted, got), layer]
-    return told(
-        found,
-        "transposed convolution: input channels",
-        means,
-        fixes,
-        weight=weight,
-        input=shape,
-        expected=wanted,
-        got=got,
-    )
 
 
 def _axes(found: re.Match[str]) -> Reading:
@@ -207,80 +184,11 @@ def _bias(found: re.Match[str]) -> Reading:
     return told(found, "convolution: bias", means, fixes, weight=weight, expected=wanted, got=got)
 
 
-def _reflect(found: re.Match[str]) -> Reading:
-    padding, place, shape = numbers(found[1]), int(found[2]), numbers(found[3])
-    size = shape[place] if 0 <= place < len(shape) else 0
-    means = (
-        f"Reflection repeats no edge, so it pads {size} cells by {size - 1} at the most,"
-        f" not by {max(padding, default=0)} (axis {place} of {x(shape)})."
-    )
-    fixes = [
-        Fix(f"pad by {size - 1} at the most", f"padding={max(size - 1, 0)}"),
-        Fix("repeat the edge", "padding_mode='replicate'", when="it pads by any number"),
-        Fix(f"feed at least {max(padding, default=0) + 1} cells", when="the input got smaller than it should"),
-    ]
-    return told(found, "padding: more than reflection has", means, fixes, padding=padding, axis=place, input=shape)
-
-
-def _output_padding(found: re.Match[str]) -> Reading:
-    pairs = re.findall(r"(output_padding|stride|dilation)_?(?:\w+)?: ?(-?\d{1,18})", found[0])
-    read = {
-        name: tuple(int(value) for key, value in pairs if key == name)
-        for name in ("output_padding", "stride", "dilation")
-    }
-    limits = [max(ends) for ends in zip(read["stride"], read["dilation"], strict=False)] or [1]
-    fits = [min(extra, limit - 1) for extra, limit in zip(read["output_padding"], limits, strict=False)] or [0]
-    strides = [
-        max(extra + 1, stride) for extra, stride in zip(read["output_padding"], read["stride"], strict=False)
-    ] or [1]
-    means = (
-        f"output_padding {said(read['output_padding'] or (0,))} must stay below max(stride, dilation) = {said(limits)}:"
-        " beyond it lie cells that no tap ever reaches."
-    )
-    fixes = [
-        Fix("take less", f"output_padding={said(fits)}", when="the stride is right"),
-        Fix("take a longer stride", f"stride={said(strides)}", when="the output should be larger"),
-        Fix("ask for the way from size to size", "convcli solve 112 224", when="with your sizes"),
-    ]
-    return told(found, "transposed convolution: output_padding", means, fixes, **read)
-
-
-def _too_small(found: re.Match[str]) -> Reading:
-    size, made = numbers(found[1]), numbers(found[2])
-    lack = [-(-max(1 - one, 0) // 2) for one in made]
-    means = (
-        f"From {x(size)} cells this layer would make {x(made)}: the padding of a transposed layer crops,"
-        " and nothing is left."
-    )
-    fixes = [
-        Fix(f"pad by {said(lack or [1])} less", f"padding -= {said(lack or [1])}", when="a transposed layer"),
-        Fix("take a larger kernel, or feed more cells", when="the padding is right"),
-    ]
-    return told(found, "transposed convolution: no output left", means, fixes, input=size, output=made)
-
-
-def _output_size(found: re.Match[str]) -> Reading:
-    asked, least, most, size = (numbers(found[place]) for place in (1, 2, 3, 4))
-    means = f"From {x(size)} this layer makes {x(least)} to {x(most)}, by output_padding; {x(asked)} is beyond that."
-    fixes = [
-        Fix("ask for a size in that range", f"output_size={most}"),
-        Fix("find a layer that does it", f"convcli solve {x(size)} {x(asked)} --transposed"),
-    ]
-    return told(
-        found, "transposed convolution: output_size", means, fixes, asked=asked, least=least, most=most, input=size
-    )
-
-
 READERS = (
     reader(
         rf"Given groups=(\d{{1,18}}), weight of size {SHAPE}, expected input ?{SHAPE} to have {NUMBER} channels,"
         rf" but got {NUMBER} channels",
         _channels,
-    ),
-    reader(
-        rf"Given transposed=\w+, weight of size {SHAPE}, expected input ?{SHAPE} to have {NUMBER} channels,"
-        rf" but got {NUMBER} channels",
-        _transposed_channels,
     ),
     reader(
         rf"Expected (\d)D \(unbatched\) or (\d)D \(batched\) input to (\w{{1,40}}), but got input of size: {SHAPE}",
@@ -318,72 +226,10 @@ READERS = (
         "The dilation is 0 or negative: 1 is the ordinary convolution.",
         Fix("take at least 1", "dilation=1"),
     ),
-    plain(
-        r"negative padding is not supported",
-        "convolution: padding",
-        "The padding is negative; PyTorch's convolutions do not crop.",
-        Fix("take at least 0", "padding=0"),
-        Fix("crop before the layer", "x[..., 1:-1, 1:-1]", "cropping is meant"),
-    ),
-    plain(
-        r"padding=.same. is not supported for strided convolutions",
-        "convolution: 'same' with a stride",
-        "padding='same' keeps the size, and a stride larger than 1 does not.",
-        Fix("pad by half the kernel", "padding=(kernel_size - 1) // 2", "odd kernels: makes ceil(in/stride)"),
-        Fix("keep the size", "stride=1", "it should stay"),
-        Fix("pad with F.pad as TensorFlow does", "convcli shape \"... padding='same_upper'\"", "its SAME is meant"),
-    ),
-    plain(
-        r"Invalid padding string '?(\w{1,40})'?",
-        "convolution: padding",
-        "{1!r} is no padding: PyTorch has numbers, 'same' and 'valid'.",
-        Fix("pad by kernel_size - 1", "padding=kernel_size - 1", "'full' is meant, as in scipy"),
-        Fix("keep the size", "padding='same'", "the stride is 1"),
-        Fix("do not pad", "padding='valid'"),
-    ),
     reader(
         rf"weight of size {SHAPE}, expected bias to be 1-dimensional with {NUMBER} elements,"
         rf" but got bias of size {SHAPE}",
         _bias,
-    ),
-    reader(
-        rf"Padding size should be less than the corresponding input dimension, but got: padding \(([\d, -]{{1,80}})\)"
-        rf" at dimension {NUMBER} of input {SHAPE}",
-        _reflect,
-    ),
-    plain(
-        r"Padding value causes wrapping around more than once",
-        "padding: more than once around",
-        "Circular padding takes cells from the other end, and has no more of them than the input has cells.",
-        Fix("pad by at most the input's size", "padding=size"),
-        Fix("repeat the edge", "padding_mode='replicate'", "it pads by any number"),
-    ),
-    plain(
-        r"padding_mode must be one of .{1,100}? but got padding_mode='(\w{1,40})'",
-        "padding: mode",
-        "{1!r} is no padding mode.",
-        Fix("take one of them", "padding_mode='circular'", "'wrap' is meant, as numpy says it"),
-        Fix("take one of them", "padding_mode='replicate'", "'edge' is meant, as numpy says it"),
-    ),
-    plain(
-        r"Only .zeros. padding mode is supported for (ConvTranspose\dd)",
-        "padding: mode",
-        "{1} crops where other layers pad, so it has no padding modes.",
-        Fix("leave it out", "padding_mode='zeros'"),
-        Fix("enlarge first, then convolve with that mode", "Upsample, Conv2d", "the mode matters"),
-    ),
-    reader(
-        r"output padding must be smaller than either stride or dilation, but got ((?:\w{1,40}: ?-?\d{1,18},? ?){1,9})",
-        _output_padding,
-    ),
-    reader(
-        r"Given input size per channel: \(([\d x]{1,80})\)\. ?Calculated output size per channel: \(([-\d x]{1,80})\)",
-        _too_small,
-    ),
-    reader(
-        rf"requested an output size of [\[(]([\d, ]{{1,80}})[)\]], but valid sizes range from {SHAPE} to {SHAPE}"
-        rf" \(for an input of {SHAPE}",
-        _output_size,
     ),
     plain(
         r"Invalid channel dimensions",

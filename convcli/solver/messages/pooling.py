@@ -61,7 +61,7 @@ READERS = (
     reader(rf"max_pool1d\(\) Invalid computed output size: {NUMBER}", _nothing_1d),
     reader(r"input image \(([TWHD: \d]{1,80})\) smaller than kernel size \(([kTWHD: \d]{1,80})\)", _window),
     reader(
-        r"pad(?:ding)? should be (?:at most|smaller than or equal to) half of (?:effective )?kernel size,"
+        r"pad(?:ding)? should be (?:at most|smaller than(?: or equal to)?) half of (?:effective )?kernel size,"
         r" but got ([\w ,=]{1,200})",
         _half,
     ),
