@@ -9,6 +9,12 @@ from convcli.layers.transposed import ConvTranspose
 
 KINDS: tuple[type[Layer], ...] = (Conv, ConvTranspose, Separable, DeformConv, DeformConvPack)
 
+
+def is_convolution(layer: Layer) -> bool:
+    """Whether the layer is one of KINDS; the others are companions."""
+    return isinstance(layer, KINDS)
+
+
 __all__ = [
     "KINDS",
     "Composite",
@@ -22,5 +28,6 @@ __all__ = [
     "Part",
     "Separable",
     "Shape",
+    "is_convolution",
     "split_batch",
 ]

@@ -6,6 +6,7 @@ with the batch axis or without, and settle the batch at the door.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import prod
 from typing import ClassVar
 
@@ -16,6 +17,7 @@ from convcli.errors import SpecError
 
 Shape = tuple[int, ...]
 Field = tuple[Reach, ...]
+MANY = 2**31  # inputs of a join that takes any number
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -23,6 +25,7 @@ class Counts(msgspec.Struct, frozen=True):
 
     macs: the textbook's and torch's dense number. macs_nonpad: products whose input cell exists. bias_adds: one per
     output element of a layer with bias. sums: output elements that add products up, for the strict convention.
+    elementwise_flops: what a companion works out besides products, one operation per element and function.
     """
 
     macs: int
@@ -34,6 +37,7 @@ class Counts(msgspec.Struct, frozen=True):
     interpolation_macs: int | None = None
     modulation_macs: int | None = None
     coordinate_flops: int | None = None
+    elementwise_flops: int | None = None
 
     def flops(self, convention: str = "dense") -> int:
         """dense: 2 * macs. strict: (2*terms - 1 + bias) per output, a transposed layer's terms being those it keeps."""
@@ -64,8 +68,16 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     """A layer of some kind. Fields may wait for the input (None, automatic padding) until `settled` fills them in."""
 
     kind: ClassVar[str]
+    arity: ClassVar[tuple[int, int]] = (1, 1)  # the fewest and the most inputs that it takes
+    spatial: ClassVar[bool] = True  # whether x is (channels, *space), apart from the batch; else it is the whole shape
+    known: ClassVar[bool] = True  # whether anybody knows what it costs
     axes: tuple[Axis, ...]
     in_channels: int | None = None
+
+    @property
+    def rank(self) -> int:
+        """The number of spatial axes."""
+        return len(self.axes)
 
     def settled(self, x: Shape) -> Layer:
         """The same layer with every field a number for an input x; SpecError when it cannot take x."""
@@ -95,39 +107,57 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
         del x
         return {}
 
-    def reach(self, x: Shape, field: Field) -> Field:
-        """The receptive field of the output, given the one of x."""
+    def reach(self, x: Shape, field: Field) -> Field | None:
+        """The receptive field of the output, given the one of x; None where nobody can tell."""
         del x
-        return tuple(reach.through(axis) for reach, axis in zip(field, self.axes, strict=True))
+        return _through(self.axes, field)
 
     # What anybody asks, of any layer, in PyTorch's shapes.
 
-    def output_shape(self, shape: Shape) -> Shape:
+    def output_shape(self, *shapes: Shape) -> Shape:
         """The output's shape for an input (N, C, *space) or (C, *space): with the batch axis just as the input.
 
-        Raises SpecError when the layer cannot take this input.
+        A join takes the shapes of all its inputs. Raises SpecError when the layer cannot take them.
         """
-        batch, x = split_batch(shape, len(self.axes))
-        return (*batch, *self.settled(x).output(x))
+        batch, x, layer = self.on(shapes)
+        return (*batch, *layer.output(x))
 
-    def params(self, shape: Shape) -> int:
+    def params(self, *shapes: Shape) -> int:
         """The number of parameters, counted from the tensors the layer owns. Raises SpecError like `output_shape`."""
-        _, x = split_batch(shape, len(self.axes))
-        return sum(map(prod, self.settled(x).tensors(x).values()))
+        _, x, layer = self.on(shapes)
+        return sum(map(prod, layer.tensors(x).values()))
 
-    def macs(self, shape: Shape) -> int:
+    def macs(self, *shapes: Shape) -> int:
         """Multiply-accumulates of one forward pass, products with padding zeros included (torch's number)."""
-        return self._counts(shape).macs
+        return self._counts(shapes).macs
 
-    def macs_nonpad(self, shape: Shape) -> int:
+    def macs_nonpad(self, *shapes: Shape) -> int:
         """Multiply-accumulates of one forward pass whose input cell exists (benchdnn's definition)."""
-        return self._counts(shape).macs_nonpad
+        return self._counts(shapes).macs_nonpad
 
-    def _counts(self, shape: Shape) -> Counts:
-        batch, x = split_batch(shape, len(self.axes))
-        layer = self.settled(x)
+    def _counts(self, shapes: tuple[Shape, ...]) -> Counts:
+        batch, x, layer = self.on(shapes)
         layer.output(x)  # refuses what does not fit
         return layer.counts(x, prod(batch))
+
+    def on(self, shapes: tuple[Shape, ...], *, channels_last: bool = False) -> tuple[Shape, Shape, Layer]:
+        """(batch, x, the layer settled on x) for the shapes of its inputs, as PyTorch has them."""
+        fewest, most = self.arity
+        if not fewest <= len(shapes) <= most:
+            raise _wrong_arity(len(shapes), fewest, most)
+        batch, x = self.split(shapes[0] if shapes else ())
+        if channels_last and self.spatial:
+            x = (x[-1], *x[:-1])
+        return batch, x, self.joined(shapes).settled(x)
+
+    def split(self, shape: Shape) -> tuple[Shape, Shape]:
+        """((N,) or (), (C, *space)) of PyTorch's shape."""
+        return split_batch(shape, self.rank)
+
+    def joined(self, shapes: tuple[Shape, ...]) -> Layer:
+        """The same layer, told the shapes of all its inputs: a join needs them."""
+        del shapes
+        return self
 
     def settled_in_channels(self, x: Shape) -> int:
         """The input's channels; SpecError when they contradict the layer's own."""
@@ -138,6 +168,18 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
                 allowed=f"{x[0]}, or leave it out",
             )
         return x[0]
+
+
+@lru_cache(4096)  # the layers of a big spec have few different windows
+def _through(axes: tuple[Axis, ...], field: Field) -> Field:
+    return tuple([reach.through(axis) for reach, axis in zip(field, axes, strict=True)])
+
+
+def _wrong_arity(count: int, fewest: int, most: int) -> SpecError:
+    needed = f"{fewest}" if fewest == most else f"at least {fewest}" if most == MANY else f"{fewest} to {most}"
+    return SpecError(
+        f"this layer takes {needed} input(s), not {count}", field="from", allowed=f"the names of {needed} layer(s)"
+    )
 
 
 def split_batch(shape: Shape, rank: int) -> tuple[Shape, Shape]:

@@ -91,7 +91,7 @@ class DeformConvPack(Composite, frozen=True, kw_only=True):
         predictor = Conv(axes=self.axes, out_channels=channels).settled(x)
         return Part("offset_conv", predictor, x), Part("deform_conv", deform, x)
 
-    def reach(self, x: Shape, field: Field) -> Field:
+    def reach(self, x: Shape, field: Field) -> Field | None:
         """The deformable part's at zero offsets; the predictor sees the same cells."""
         *_, deform = self.parts(x)
         return deform.layer.reach(x, field)

@@ -75,7 +75,10 @@ def _found(sheet: Sheet, case: Case) -> TestCase:
     made = _case(f"convcli {sheet.title}", case.group, case.name)
     made.time = case.seconds
     if not case.status.good:
-        made.result = [_result(case.status, case.detail or (case.name,))]
+        more = (case.place,) if case.place else ()
+        made.result = [_result(case.status, case.detail or (case.name,), more)]
+    elif not sheet.verdict:
+        made.system_out = legal("\n".join(case.detail))
     return made
 
 

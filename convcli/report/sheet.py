@@ -1,6 +1,6 @@
 """Reports that are neither a calculator's nor of layers verified: tables, what was found case by case, a last line.
 
-Each such record has a module with `sheet(record)`; text, markdown, csv, JUnit and GitHub all draw the sheet.
+Each such record has a function that makes its sheet; text, markdown, csv, JUnit and GitHub all draw the sheet.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from convcli.report.table import Table
+from convcli.report.units import printable
 from convcli.verifier.verdict import Status
 
 if TYPE_CHECKING:
@@ -22,9 +23,14 @@ if TYPE_CHECKING:
     from convcli.verifier.verdict import Outcome
 
 SHEETS = {
-    "Bench": "convcli.report.bench",
-    "FuzzOutcome": "convcli.report.fuzzing",
-    "SelfTest": "convcli.report.self_test",
+    "Bench": ("convcli.report.bench", "sheet"),
+    "Diff": ("convcli.report.diff", "sheet"),
+    "FuzzOutcome": ("convcli.report.fuzzing", "sheet"),
+    "Gate": ("convcli.report.gate", "sheet"),
+    "Reading": ("convcli.report.solving", "reading_sheet"),
+    "Repairs": ("convcli.report.solving", "repairs_sheet"),
+    "SelfTest": ("convcli.report.self_test", "sheet"),
+    "Ways": ("convcli.report.solving", "ways_sheet"),
 }
 
 
@@ -41,9 +47,17 @@ class Case(msgspec.Struct, frozen=True):
     seconds: float = 0.0
     line: int | UnsetType = UNSET
 
+    @property
+    def place(self) -> str:
+        """net.yaml:12, when that is known."""
+        return "" if self.line is UNSET else f"{self.group}:{self.line}"
+
 
 class Sheet(msgspec.Struct, frozen=True):
-    """title: verify --self-test. rows: the records that are csv's rows. about: what it was made with, for the foot."""
+    """title: verify --self-test. rows: the records that are csv's rows. about: what it was made with, for the foot.
+
+    verdict: whether it passed is part of it; `diff` only tells.
+    """
 
     title: str
     tables: tuple[Table, ...]
@@ -52,6 +66,7 @@ class Sheet(msgspec.Struct, frozen=True):
     about: str
     last_line: str
     exit_code: int
+    verdict: bool = True
 
     @property
     def mark(self) -> str:
@@ -74,12 +89,12 @@ def drawn(record: Trial) -> Outcome | Sheet: ...
 
 def drawn(record: Record) -> Report | Outcome | Sheet:
     """The record itself, or the sheet that stands for it."""
-    module = SHEETS.get(type(record).__name__)
-    found: Any = import_module(module).sheet(record) if module else record
+    home = SHEETS.get(type(record).__name__)
+    found: Any = getattr(import_module(home[0]), home[1])(record) if home else record
     return found  # type: ignore[no-any-return]
 
 
 def case_lines(case: Case) -> Iterator[str]:
-    """FAILED  name, or whatever became of it, and its detail indented."""
-    yield f"{case.status.upper()}  {case.name}"
+    """FAILED  name  net.yaml:12, or whatever became of it, and its detail indented."""
+    yield "  ".join(filter(None, [case.status.upper(), case.name, printable(case.place)]))
     yield from (f"  {line}" for line in case.detail)

@@ -10,11 +10,10 @@ import msgspec
 from convcli.errors import Problem, SpecError
 from convcli.layers import Layer, Shape
 from convcli.plan import Entry, Network, steps_of
-from convcli.spec import benchdnn, printed
 from convcli.spec import spelling as torch_spelling
-from convcli.spec.amounts import amount
 from convcli.spec.checked import checked, shown
-from convcli.spec.fields import Document, Input, LayerFields
+from convcli.spec.entries import Reader, Scope, budget_of
+from convcli.spec.fields import AnyFields, Document, Input
 from convcli.spec.forms import form
 
 
@@ -36,18 +35,22 @@ def network(
         top = Document(layers=tuple(raw) if isinstance(raw, list) else ())
     prefix = () if bare else ("layers",)
     found = _entries(top.layers, prefix, problems)
-    problems.extend(_budget_problems(top))
+    try:
+        budget = budget_of(top)
+    except SpecError as error:
+        problems.extend(error.problems)
     if problems:
         raise SpecError(problems=_with_the_plans(problems, found, top))
-    for one, line in zip(found, lines(len(found)), strict=True):
-        one.line = line or None
+    at, by_layer = len(prefix), lines(len(top.layers))
+    for one in found:
+        one.line = by_layer[int(one.path[at])] or None  # a block's layers have the line of the block
     return Network(
         found,
         name=top.name or "",
         source=source,
         input=top.input,
         channels_last=top.input_layout == "channels_last",
-        budget=msgspec.to_builtins(top.budget) if top.budget else None,
+        budget=budget,
     )
 
 
@@ -71,6 +74,8 @@ def lines_network(items: Iterable[tuple[int, object]], source: str) -> Network:
 
 def printed_network(text: str, source: str) -> Network:
     """The network of a pasted `print(model)`."""
+    from convcli.spec import printed
+
     problems: list[Problem] = []
     entries: list[Entry] = []
     for line in printed.layers(text):
@@ -91,6 +96,8 @@ def printed_network(text: str, source: str) -> Network:
 
 def spelled_network(texts: Sequence[str]) -> Network:
     """The network of command-line arguments: layers in PyTorch's spelling or benchdnn's, one after the other."""
+    from convcli.spec import benchdnn
+
     problems: list[Problem] = []
     entries: list[Entry] = []
     for text in texts:
@@ -123,13 +130,15 @@ def entry(raw: object, number: int) -> Entry:
             allowed="a layer type, as in Conv2d",
         )
     shape = form(type_)
-    fields: LayerFields = checked({**shape.preset, **raw} if shape.preset else raw, shape.fields)
+    fields: AnyFields = checked({**shape.preset, **raw} if shape.preset else raw, shape.fields)
     return Entry(
         name=fields.name or f"{shape.type.replace('*d', '').lower()}_{number}",
         type=shape.type,
         layer=_layer_of(shape.layer, fields, shape.rank),
         input=fields.input,
         expect=msgspec.to_builtins(fields.expect) if fields.expect else None,
+        sources=(fields.from_,) if isinstance(fields.from_, str) else fields.from_,
+        budget=budget_of(fields),
     )
 
 
@@ -164,23 +173,18 @@ def _layer_of(make: Callable[[Any, int], Layer], fields: Any, rank: int | None) 
 
 
 def _described_entry(text: str) -> Entry:
+    from convcli.spec import benchdnn
+
     described = benchdnn.described(text)
     rank = len(described.layer.axes)
     return Entry(described.name or text, f"Conv{rank}d", lambda told: described.layer, described.input)  # noqa: ARG005
 
 
-def _entries(layers: Iterable[object], prefix: tuple[str, ...], problems: list[Problem]) -> list[Entry]:
-    found: list[Entry] = []
-    for index, raw in enumerate(layers):
-        try:
-            one = entry(raw, index + 1)
-        except SpecError as error:
-            problems.extend(error.at(*prefix, index).problems)
-            one = Entry(f"layers[{index}]", "", None)
-        one.path = (*prefix, index)
-        found.append(one)
-    problems.extend(_repeated(found))
-    return found
+def _entries(layers: Sequence[object], prefix: tuple[str, ...], problems: list[Problem]) -> list[Entry]:
+    reader = Reader(entry, problems)
+    reader.layers(layers, prefix, Scope())
+    problems.extend(_repeated(reader.entries))
+    return reader.entries
 
 
 def _with_the_plans(problems: list[Problem], found: list[Entry], top: Document) -> tuple[Problem, ...]:
@@ -209,16 +213,6 @@ def _repeated(entries: list[Entry]) -> list[Problem]:
                     line=one.line or 0,
                 )
             )
-    return problems
-
-
-def _budget_problems(top: Document) -> list[Problem]:
-    problems: list[Problem] = []
-    for name, value in (msgspec.to_builtins(top.budget) if top.budget else {}).items():
-        try:
-            amount(value)
-        except SpecError as error:
-            problems.extend(error.at("budget", name).problems)
     return problems
 
 

@@ -42,6 +42,7 @@ def _problems(data: object, struct: type[T]) -> list[Problem]:
         return [Problem(f"{shown(data)} is not a mapping", allowed="a mapping of fields")]
     hints, fields = _described(struct)
     known = tuple(field.encode_name for field in fields)
+    names = {field.encode_name: field.name for field in fields}
     found: list[Problem] = []
     for field in fields:
         if field.required and field.encode_name not in data:
@@ -51,7 +52,7 @@ def _problems(data: object, struct: type[T]) -> list[Problem]:
             near = nearest_field(str(name), known)
             found.append(Problem(f"the field {shown(name)} is not known", (name,), ", ".join(known), near, at_key=True))
         else:
-            found.extend(_value_problems(name, value, hints[name]))
+            found.extend(_value_problems(name, value, hints[names[name]]))
     return found or [Problem("the fields do not fit together")]
 
 

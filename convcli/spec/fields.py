@@ -51,6 +51,7 @@ class Expect(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, fro
     interpolation_macs: Annotated[Natural | None, Meta(description="a whole number")] = None
     modulation_macs: Annotated[Natural | None, Meta(description="a whole number")] = None
     coordinate_flops: Annotated[Natural | None, Meta(description="a whole number")] = None
+    elementwise_flops: Annotated[Natural | None, Meta(description="a whole number")] = None
     bias_adds: Annotated[Natural | None, Meta(description="a whole number")] = None
     flops: Annotated[Natural | None, Meta(description="a whole number")] = None
 
@@ -60,15 +61,48 @@ Expected = Annotated[
 ]
 
 
-class LayerFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
-    """What every layer may say."""
+Amount = Annotated[
+    int | str,
+    Meta(description="an amount, as in 10_000, 120M or 4MB, or a change from the baseline, as in +2%"),
+]
+
+
+class Budget(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
+    """What a layer, or a whole network, may cost at the most; `activation_bytes` are those of the outputs."""
+
+    params: Amount | None = None
+    macs: Amount | None = None
+    flops: Amount | None = None
+    activation_bytes: Amount | None = None
+    weight_bytes: Amount | None = None
+
+
+Budgeted = Annotated[
+    Budget | None, Meta(description="a mapping, as in {params: 10_000, macs: 120M, activation_bytes: 4MB}")
+]
+
+
+From = Annotated[
+    str | tuple[str, ...] | None, Meta(description="the name of the layer whose output it takes, or a list of names")
+]
+
+
+class AnyFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """What every layer may say, of whatever type."""
 
     type: Annotated[str, Meta(description="a layer type, as in Conv2d")]
     name: Name = None
     input: Annotated[
         Sizes | None, Meta(description="a list of sizes: N, C, then the spatial axes, as in [1, 3, 224, 224]")
     ] = None
+    from_: From = msgspec.field(name="from", default=None)
     expect: Expected = None
+    budget: Budgeted = None
+
+
+class LayerFields(AnyFields, frozen=True, kw_only=True):
+    """What every convolution may say."""
+
     in_channels: InChannels = None
     stride: PerAxis = 1
     padding: PaddingForm = 0
@@ -146,19 +180,6 @@ class DeformFields(LayerFields, frozen=True, kw_only=True):
     modulated: YesNo = False
 
 
-Amount = Annotated[int | str, Meta(description="a number, which may have underscores and an ending: 10_000, 120M, 4MB")]
-
-
-class Budget(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
-    """What a network may cost at the most."""
-
-    params: Amount | None = None
-    macs: Amount | None = None
-    flops: Amount | None = None
-    activation_bytes: Amount | None = None
-    weight_bytes: Amount | None = None
-
-
 class Document(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     """A spec file."""
 
@@ -173,12 +194,37 @@ class Document(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=
     input_layout: Annotated[
         Literal["channels_first", "channels_last"], Meta(description="channels_first or channels_last")
     ] = "channels_first"
-    budget: Annotated[
-        Budget | None, Meta(description="a mapping, as in {params: 10_000, macs: 120M, activation_bytes: 4MB}")
-    ] = None
+    budget: Budgeted = None
 
 
 class Input(msgspec.Struct):
     """An input's shape that came by itself."""
 
     input: Sizes
+
+
+class Shared(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """A layer used again: all it says is where."""
+
+    shares: Annotated[str, Meta(description="the name of the layer whose parameters are used again")]
+    name: Name = None
+    input: Annotated[
+        Sizes | None, Meta(description="a list of sizes: N, C, then the spatial axes, as in [1, 3, 224, 224]")
+    ] = None
+    from_: From = msgspec.field(name="from", default=None)
+    expect: Expected = None
+    budget: Budgeted = None
+
+
+class Block(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """Layers that belong together, once or several times one after the other.
+
+    Inside, `input` is what reaches the block; from outside, the block's name is its last layer.
+    """
+
+    layers: Annotated[tuple[Any, ...], Meta(min_length=1, description="a list of layers")]
+    name: Name = None
+    repeat: Annotated[Count, Meta(le=100_000, description="a whole number from 1 to 100,000")] = 1
+    from_: Annotated[str | None, Meta(description="the name of the layer whose output the block takes")] = (
+        msgspec.field(name="from", default=None)
+    )

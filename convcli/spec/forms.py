@@ -12,25 +12,12 @@ from convcli.axis import Axis, Padding, axes, per_axis
 from convcli.errors import SpecError
 from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Layer, Separable
 from convcli.spec import fields as f
+from convcli.spec.form import FieldsType, Form, key
 
 COMMON_ORDER = ("in_channels", "out_channels", "kernel_size", "stride", "padding")
 CONV_ORDER = (*COMMON_ORDER, "dilation", "groups", "bias", "padding_mode")
 TRANSPOSED_ORDER = (*COMMON_ORDER, "output_padding", "groups", "bias", "dilation", "padding_mode")
 DEFORM_ORDER = (*COMMON_ORDER, "dilation", "groups", "bias")
-
-
-FieldsType = type[f.LayerFields]
-
-
-class Form(msgspec.Struct, frozen=True):
-    """One way to write a layer. `type` is its proper name, in which `*` stands for a rank that the input tells."""
-
-    type: str
-    rank: int | None
-    fields: FieldsType
-    layer: Callable[[Any, int], Layer]
-    order: tuple[str, ...] = COMMON_ORDER
-    preset: dict[str, Any] = {}
 
 
 def _axes(fields: Any, rank: int) -> tuple[Axis, ...]:  # any of the structs that have a kernel
@@ -118,11 +105,6 @@ _DEFORM_ALIASES: dict[str, tuple[str, ...]] = {
 }
 
 
-def key(type_: str) -> str:
-    """A type's name without regard to case, `-`, `_` and blanks."""
-    return type_.lower().replace("-", "").replace("_", "").replace(" ", "")
-
-
 def _by_key() -> dict[str, Form]:
     table = {key(form.type.replace("*d", "")): form for form in FORMS} | {
         key(name): form for name, form in _EXTRA.items()
@@ -155,24 +137,32 @@ SYNONYMS = {
 }
 
 
+@lru_cache(256)
 def form(type_: str) -> Form:
     """The form that `type_` names. Raises SpecError with the nearest known type."""
-    found = BY_KEY.get(key(type_))
+    found = BY_KEY.get(key(type_)) or every_form().get(key(type_))
     if found is not None:
         return found
-    raise SpecError(
-        f"the type {type_!r} is not known", field="type", allowed=", ".join(PROPER_TYPES), repair=_nearest_type(type_)
-    )
+    allowed = f"{', '.join(PROPER_TYPES)}; Linear, BatchNorm2d, MaxPool2d, ReLU, Add, Concat and PyTorch's others"
+    raise SpecError(f"the type {type_!r} is not known", field="type", allowed=allowed, repair=_nearest_type(type_))
 
 
 PROPER_TYPES = tuple(dict.fromkeys(form.type for form in FORMS if form.rank))
 
 
+def every_form() -> dict[str, Form]:
+    """Convolutions and the layers between them, by the keys of all their names."""
+    from convcli.spec import companions  # a spec of convolutions alone does without
+
+    return {**BY_KEY, **companions.BY_KEY}
+
+
 def _nearest_type(type_: str) -> str:
     from difflib import get_close_matches  # a slow import that only errors need
 
-    near = get_close_matches(key(type_), BY_KEY, n=1, cutoff=0.5)
-    return BY_KEY[near[0]].type.replace("*d", "") if near else ""
+    forms = every_form()
+    near = get_close_matches(key(type_), forms, n=1, cutoff=0.5)
+    return forms[near[0]].type.replace("*d", "") if near else ""
 
 
 def nearest_field(name: str, known: tuple[str, ...]) -> str:

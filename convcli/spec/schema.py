@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from convcli.spec.fields import Document, LayerFields
-from convcli.spec.forms import BY_KEY, PROPER_TYPES
+from convcli.spec.fields import AnyFields, Block, Document, Shared
+from convcli.spec.forms import every_form
 
 SPELLING = r"^\s*([A-Za-z_]\w*\.)*[A-Za-z_]\w*\s*\(.*\)\s*$"
 
@@ -15,11 +15,13 @@ SPELLING = r"^\s*([A-Za-z_]\w*\.)*[A-Za-z_]\w*\s*\(.*\)\s*$"
 def schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of the YAML and JSON forms: a mapping with `layers`, or a bare list of layers."""
     structs = _structs()
-    (document, *_), components = msgspec.json.schema_components([Document, *structs], ref_template="#/$defs/{name}")
+    described = [Document, Block, Shared, *structs]
+    (document, *_), components = msgspec.json.schema_components(described, ref_template="#/$defs/{name}")
     defs = {name: _without_titles(definition) for name, definition in components.items()}
     defs["Layer"] = _layer(structs)
     layers = {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Layer"}}
-    defs["Document"]["properties"]["layers"] |= layers
+    for holder in ("Document", "Block"):
+        defs[holder]["properties"]["layers"] |= layers
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "convcli spec",
@@ -29,29 +31,31 @@ def schema() -> dict[str, Any]:
     }
 
 
-def _structs() -> list[type[LayerFields]]:
-    return list(dict.fromkeys(form.fields for form in BY_KEY.values()))
+def _structs() -> list[type[AnyFields]]:
+    return list(dict.fromkeys(form.fields for form in every_form().values()))
 
 
-def _layer(structs: list[type[LayerFields]]) -> dict[str, Any]:
+def _layer(structs: list[type[AnyFields]]) -> dict[str, Any]:
     """A text as PyTorch spells a layer, or a mapping whose type decides which fields it has."""
     cases = [
         {"if": {"properties": {"type": {"pattern": _pattern(struct)}}}, "then": {"$ref": f"#/$defs/{struct.__name__}"}}
         for struct in structs
     ]
-    known = {"anyOf": [{"enum": list(PROPER_TYPES)}, *({"pattern": _pattern(struct)} for struct in structs)]}
+    proper = list(dict.fromkeys(form.type for form in every_form().values() if form.rank is not None))
+    known = {"anyOf": [{"enum": proper}, *({"pattern": _pattern(struct)} for struct in structs)]}
     mapping = {
         "type": "object",
         "required": ["type"],
         "properties": {"type": {"type": "string"} | known},
         "allOf": cases,
     }
-    return {"anyOf": [{"type": "string", "pattern": SPELLING}, mapping]}
+    others = [{"$ref": f"#/$defs/{name}"} for name in ("Block", "Shared")]
+    return {"anyOf": [{"type": "string", "pattern": SPELLING}, mapping, *others]}
 
 
-def _pattern(struct: type[LayerFields]) -> str:
+def _pattern(struct: type[AnyFields]) -> str:
     """Every name of the struct's types, without regard to case, `-`, `_` and blanks."""
-    keys = [key for key, form in BY_KEY.items() if form.fields is struct]
+    keys = [key for key, form in every_form().items() if form.fields is struct]
     return "^[-_ ]*(" + "|".join("".join(map(_letter, key)) for key in keys) + ")$"
 
 

@@ -16,6 +16,7 @@ from convcli.backends import OURS, Unsupported, backend
 from convcli.errors import SpecError
 from convcli.layers import Layer, Shape
 from convcli.timing.products import Product, products
+from convcli.timing.record import LIMIT
 from convcli.verifier.case import Case, Fill
 from convcli.verifier.done import Done, attempted, out_of_memory
 from convcli.verifier.fills import ordinary
@@ -24,7 +25,6 @@ from convcli.verifier.job import primitives
 if TYPE_CHECKING:
     from convcli.backends import Array
 
-LIMIT = "matrix product"
 SHORTEST = 1_000_000  # ns: what is over sooner is run several times for one reading
 BLOCK = 2**23  # numbers in a block of columns of the limit
 FEWEST, MOST = 3, 50  # readings of each side

@@ -58,7 +58,9 @@ def bench(  # noqa: PLR0913 - each is one option of the command
     how = How(_sides(methods, against, grad=grad), dtype, whole("threads", threads, least=1), seconds, grad)
     limit = memory_limit() if max_memory is None else whole("max_memory", max_memory, least=1)
     given = (networks,) if isinstance(networks, Network | Plan) else tuple(networks)
-    waiting = list(_different(chosen([plan(one) if isinstance(one, Network) else one for one in given], only)))
+    waiting = list(
+        _different(chosen([plan(one) if isinstance(one, Network) else one for one in given], only, convolutions=True))
+    )
     for name in against:
         require(name)
     found: list[Timing] = []

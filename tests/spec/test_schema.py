@@ -11,6 +11,7 @@ from hypothesis import given
 from jsonschema import Draft202012Validator
 
 from convcli import SpecError
+from convcli.spec import companions
 from convcli.spec.forms import BY_KEY, FORMS, form
 from convcli.spec.schema import schema
 from convcli.spec.text import decode, decode_lines
@@ -119,4 +120,6 @@ def test_layers_that_fit_and_layers_that_do_not(layer: Any, fits: bool) -> None:
 def test_types_are_offered_to_an_editor() -> None:
     """An enum that it can complete: the proper names."""
     offered = SPEC["$defs"]["Layer"]["anyOf"][1]["properties"]["type"]["anyOf"][0]["enum"]
-    assert offered == [each.type for each in FORMS if each.rank]
+    proper = [each.type for each in FORMS if each.rank]
+    assert offered[: len(proper)] == proper
+    assert offered[len(proper) :] == [each.type for each in companions.FORMS]

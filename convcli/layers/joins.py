@@ -1,0 +1,50 @@
+"""Layers of several inputs: element by element, or one behind the other."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import ClassVar
+
+from convcli.errors import SpecError
+from convcli.layers.base import MANY, Counts, Shape
+from convcli.layers.companion import Companion, dimension
+from convcli.layers.linear import broadcast
+
+
+class Arithmetic(Companion, frozen=True, kw_only=True):
+    """y = x1 + x2 + ..., or their product, difference, quotient, largest; shapes broadcast."""
+
+    kind: ClassVar[str] = "arithmetic"
+    arity: ClassVar[tuple[int, int]] = (2, MANY)
+    function: str = "add"
+
+    def output(self, x: Shape) -> Shape:
+        """What all inputs fill."""
+        del x
+        return broadcast(self.inputs)
+
+    def counts(self, x: Shape, batch: int) -> Counts:
+        """One operation per element for every input but the first."""
+        return Counts(0, 0, 0, 0, elementwise_flops=batch * prod(self.output(x)) * (len(self.inputs) - 1))
+
+
+class Concat(Companion, frozen=True, kw_only=True):
+    """The inputs one behind the other along `dim`."""
+
+    kind: ClassVar[str] = "concat"
+    arity: ClassVar[tuple[int, int]] = (1, MANY)
+    dim: int = 1
+
+    def output(self, x: Shape) -> Shape:
+        """The sizes add up along `dim` and are equal elsewhere."""
+        at = dimension("dim", self.dim, len(x))
+        for other in self.inputs:
+            if len(other) != len(x) or any(
+                a != b for place, (a, b) in enumerate(zip(x, other, strict=True)) if place != at
+            ):
+                raise SpecError(
+                    f"{list(other)} does not fit behind {list(x)} along axis {at}",
+                    field="from",
+                    allowed=f"shapes that are equal but for axis {at}",
+                )
+        return (*x[:at], sum(shape[at] for shape in self.inputs), *x[at + 1 :])

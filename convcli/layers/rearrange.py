@@ -1,0 +1,222 @@
+"""Layers that only move elements, or read some of them again: nothing to multiply."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import ClassVar
+
+import msgspec
+
+from convcli.errors import SpecError
+from convcli.layers.base import Counts, Field, Shape, split_batch
+from convcli.layers.companion import Blind, Companion, dimension
+
+INTERPOLATION = {"nearest": 0, "nearest-exact": 0, "linear": 2, "bilinear": 4, "bicubic": 16, "trilinear": 8, "area": 1}
+
+
+class Flatten(Companion, frozen=True, kw_only=True):
+    """The axes from start_dim to end_dim as one."""
+
+    kind: ClassVar[str] = "flatten"
+    start_dim: int = 1
+    end_dim: int = -1
+
+    def output(self, x: Shape) -> Shape:
+        """(*before, product, *after)"""
+        first = dimension("start_dim", self.start_dim, max(1, len(x)))
+        last = dimension("end_dim", self.end_dim, max(1, len(x)))
+        if first > last:
+            raise SpecError(
+                f"start_dim={first} lies behind end_dim={last}", field="start_dim", allowed=f"at most {last}"
+            )
+        return (*x[:first], prod(x[first : last + 1]), *x[last + 1 :])
+
+    def reach(self, x: Shape, field: Field) -> Field | None:
+        """The spatial axes are gone, unless nothing was flattened."""
+        return field if self.output(x) == x else None
+
+
+class Reshape(Companion, frozen=True, kw_only=True):
+    """The same elements in the shape `shape`; one size may be -1, and follows."""
+
+    kind: ClassVar[str] = "reshape"
+    shape: tuple[int, ...]
+
+    def output(self, x: Shape) -> Shape:
+        """`shape`, its -1 worked out."""
+        known = prod(size for size in self.shape if size != -1)
+        elements = prod(x)
+        if self.shape.count(-1) == 1 and known and not elements % known:
+            return tuple(elements // known if size == -1 else size for size in self.shape)
+        if -1 in self.shape or known != elements:
+            raise SpecError(
+                f"{elements} elements of {list(x)} do not fill {list(self.shape)}",
+                field="shape",
+                allowed="sizes whose product is the number of elements, one of them -1",
+            )
+        return self.shape
+
+    def reach(self, x: Shape, field: Field) -> Field | None:
+        """Which axes are spatial is no longer known."""
+        return field if self.output(x) == x else None
+
+
+class Permute(Blind, frozen=True, kw_only=True):
+    """The axes in another order: y's axis i is x's axis dims[i]."""
+
+    kind: ClassVar[str] = "permute"
+    dims: tuple[int, ...]
+
+    def output(self, x: Shape) -> Shape:
+        """x's sizes in that order."""
+        order = [dimension("dims", dim, len(x)) for dim in self.dims]
+        if sorted(order) != list(range(len(x))):
+            raise SpecError(
+                f"dims={list(self.dims)} does not name each of {len(x)} axes once",
+                field="dims",
+                allowed="every axis of the input once",
+            )
+        return tuple(x[dim] for dim in order)
+
+
+class Rearrange(Blind, frozen=True, kw_only=True):
+    """Any other movement of elements into the shape `output_shape`: slices, windows, gathers, copies."""
+
+    kind: ClassVar[str] = "rearrange"
+    arity: ClassVar[tuple[int, int]] = (0, 2**31)
+    shape: tuple[int, ...]
+
+    def output(self, x: Shape) -> Shape:
+        """As it says."""
+        del x
+        return self.shape
+
+
+class Reduce(Blind, frozen=True, kw_only=True):
+    """The mean, sum or largest over the axes `dims`."""
+
+    kind: ClassVar[str] = "reduce"
+    dims: tuple[int, ...]
+    keepdim: bool = False
+    function: str = "mean"
+
+    def output(self, x: Shape) -> Shape:
+        """x without those axes, or with 1 in their place."""
+        gone = {dimension("dims", dim, len(x)) for dim in self.dims}
+        sizes = [1 if place in gone else size for place, size in enumerate(x)]
+        return tuple(size for place, size in enumerate(sizes) if self.keepdim or place not in gone)
+
+    def counts(self, x: Shape, batch: int) -> Counts:
+        """One operation per element of the input."""
+        return Counts(0, 0, 0, 0, elementwise_flops=batch * prod(x))
+
+
+class Upsample(Companion, frozen=True, kw_only=True):
+    """Every axis longer (or shorter) by a factor: the nearest cell, or a mean of 2, 4, 8 or 16 cells."""
+
+    kind: ClassVar[str] = "upsample"
+    spatial: ClassVar[bool] = True
+    size: tuple[int, ...] | int | None = None
+    scale_factor: tuple[float, ...] | float | None = None
+    mode: str = "nearest"
+    align_corners: bool | None = None
+    dims: int = 0
+
+    @property
+    def rank(self) -> int:
+        """The number of spatial axes, told by the input."""
+        return self.dims
+
+    def split(self, shape: Shape) -> tuple[Shape, Shape]:
+        """(N,), (C, *space): torch resizes batches only."""
+        return split_batch(shape, max(1, len(shape) - 2))
+
+    def settled(self, x: Shape) -> Upsample:
+        """One number per axis."""
+        rank = len(x) - 1
+        if (self.size is None) == (self.scale_factor is None):
+            raise SpecError("either size or scale_factor must be given", field="size", allowed="one of the two")
+        size = (self.size,) * rank if isinstance(self.size, int) else self.size
+        scale = (self.scale_factor,) * rank if isinstance(self.scale_factor, int | float) else self.scale_factor
+        for field, values in (("size", size), ("scale_factor", scale)):
+            if values is not None and (len(values) != rank or min(values) <= 0):
+                raise SpecError(
+                    f"{field}={values} does not fit {rank} axes", field=field, allowed="one positive number per axis"
+                )
+        return msgspec.structs.replace(self, size=size, scale_factor=scale, dims=rank)
+
+    def output(self, x: Shape) -> Shape:
+        """(C, *floor(size * scale_factor))"""
+        sizes: tuple[int, ...]
+        if isinstance(self.size, tuple):
+            sizes = self.size
+        else:
+            scales = self.scale_factor if isinstance(self.scale_factor, tuple) else ()
+            sizes = tuple(int(size * scale) for size, scale in zip(x[1:], scales, strict=True))
+        if min(sizes) < 1:
+            raise SpecError(
+                f"the output would be {list(sizes)}", field="scale_factor", allowed="an output of at least 1"
+            )
+        return (x[0], *sizes)
+
+    @property
+    def operations(self) -> int:
+        """A product per cell that is read; none for copies."""
+        return INTERPOLATION.get(self.mode, 1)
+
+    def reach(self, x: Shape, field: Field) -> Field | None:
+        """Nearest by whole factors: the jump is divided. Not known else."""
+        out = self.output(x)[1:]
+        if self.mode != "nearest" or any(o % i for i, o in zip(x[1:], out, strict=True)):
+            return None
+        return tuple(reach.nearest(o // i) for reach, i, o in zip(field, x[1:], out, strict=True))
+
+
+class PixelShuffle(Companion, frozen=True, kw_only=True):
+    """(*, C*r*r, H, W) -> (*, C, H*r, W*r)"""
+
+    kind: ClassVar[str] = "pixel_shuffle"
+    upscale_factor: int
+
+    def output(self, x: Shape) -> Shape:
+        """Channels become pixels."""
+        r = self.upscale_factor
+        if len(x) < 3 or x[-3] % (r * r):
+            raise SpecError(
+                f"the channels of {list(x)} do not divide by {r * r}",
+                field="upscale_factor",
+                allowed="a divisor, squared",
+            )
+        return (*x[:-3], x[-3] // (r * r), x[-2] * r, x[-1] * r)
+
+    def reach(self, x: Shape, field: Field) -> Field | None:
+        """As with the nearest cell: a pixel of the output is a channel of one of the input."""
+        return tuple(reach.nearest(self.upscale_factor) for reach in field)
+
+
+class Pad(Companion, frozen=True, kw_only=True):
+    """Cells around the last axes, in PyTorch's order: (left, right, top, bottom, ...); negative ones crop."""
+
+    kind: ClassVar[str] = "pad"
+    padding: tuple[int, ...]
+    mode: str = "zeros"
+    value: float = 0.0
+
+    def output(self, x: Shape) -> Shape:
+        """Each axis longer by its two numbers."""
+        pairs = list(zip(self.padding[::2], self.padding[1::2], strict=True))
+        if len(pairs) > len(x):
+            raise SpecError(
+                f"padding={list(self.padding)} is for {len(pairs)} axes", field="padding", allowed=f"{len(x)}"
+            )
+        sizes = [size + before + after for size, (before, after) in zip(reversed(x), pairs, strict=False)]
+        if sizes and min(sizes) < 0:
+            raise SpecError(f"nothing is left of {list(x)}", field="padding", allowed="less to crop")
+        return (*x[: len(x) - len(sizes)], *reversed(sizes))
+
+    def reach(self, x: Shape, field: Field) -> Field | None:
+        """The first field begins before the first cell."""
+        if not field:
+            return field
+        before = [*self.padding[::2], 0, 0, 0][: len(field)]
+        return tuple(reach.shifted(-first) for reach, first in zip(field, reversed(before), strict=True))
