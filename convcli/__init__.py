@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from convcli.errors import Problem, SpecError
     from convcli.gate.check import check
     from convcli.gate.sides import diff
+    from convcli.importer.torch.load import import_torch
     from convcli.records import summarize
     from convcli.solver.solve import solve
     from convcli.spec.load import load, parse
@@ -35,6 +36,7 @@ __all__ = [
     "check",
     "diff",
     "fuzz",
+    "import_torch",
     "kernels",
     "load",
     "parse",
@@ -52,6 +54,7 @@ _HOMES = {
     "check": "convcli.gate.check",
     "diff": "convcli.gate.sides",
     "fuzz": "convcli.verifier.fuzz.run",
+    "import_torch": "convcli.importer.torch.load",
     "load": "convcli.spec.load",
     "parse": "convcli.spec.load",
     "replay": "convcli.verifier.explain.replay",

@@ -22,8 +22,11 @@ COMMANDS = {
     "verify": "convcli.cli.verify",
     "bench": "convcli.cli.bench",
     "fuzz": "convcli.cli.fuzz",
+    "import": "convcli.cli.imports",
     "schema": "convcli.cli.schema",
 }
+
+KEYWORDS = {"import": "import_"}  # what no function can be called
 
 
 def app(arguments: list[str]) -> typer.Typer:
@@ -39,7 +42,7 @@ def app(arguments: list[str]) -> typer.Typer:
     )
     made.callback()(convcli)
     for name in one or COMMANDS:
-        made.command(name)(getattr(import_module(COMMANDS[name]), name))
+        made.command(name)(getattr(import_module(COMMANDS[name]), KEYWORDS.get(name, name)))
     return made
 
 
