@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from math import prod
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import msgspec
 
@@ -19,7 +19,7 @@ NOTHING: Field = (Reach(0, 0, 0),)  # the field of what no input reaches: a lear
 
 
 class Entry(msgspec.Struct):
-    """One layer of a spec as its reader hands it on: what it is, what feeds it, what it is expected to be.
+    """One layer of a spec as its reader hands it on: what it is, what feeds it, what it is expected to be and may cost.
 
     layer: takes the number of spatial axes of the input, which only the types that name no rank look at; `*` stands for
     it in their `type`. None is a layer that could not be read: what it would feed is lost.
@@ -36,6 +36,7 @@ class Entry(msgspec.Struct):
     line: int | None = None
     sources: tuple[str, ...] | None = None
     shares: str = ""
+    budget: dict[str, Any] | None = None
 
 
 class Network(msgspec.Struct):
@@ -89,7 +90,7 @@ class Plan(msgspec.Struct, frozen=True):
     steps: tuple[Step, ...]
 
 
-class Flow(NamedTuple):
+class Flow(msgspec.Struct, frozen=True):
     """What comes out of a layer: a shape, None where nothing does, and the field of its cells; () for none yet."""
 
     shape: Shape | None
@@ -155,7 +156,7 @@ def _flows(entry: Entry, before: Flow | None, given: dict[str, Flow | None]) -> 
 
 
 def _step(entry: Entry, flows: list[Flow], *, channels_last: bool) -> Step:
-    shapes = tuple(flow.shape for flow in flows if flow.shape is not None)
+    shapes = tuple([flow.shape for flow in flows if flow.shape is not None])
     layer = cast("Callable[[int], Layer]", entry.layer)(max(1, len(shapes[0]) - 2 if shapes else 0))
     if layer.arity[1] == 0:
         shapes = ()
@@ -179,6 +180,8 @@ def _step(entry: Entry, flows: list[Flow], *, channels_last: bool) -> Step:
 
 def _joined(fields: list[Field | None]) -> Field | None:
     """The field that holds all of them; None where nobody can tell, or where they move at different speeds."""
+    if len(fields) == 1:
+        return fields[0]
     seen = [field for field in fields if field != NOTHING]
     rank = max((len(field) for field in seen if field), default=0)
     found: Field | None = seen[0] if seen else NOTHING

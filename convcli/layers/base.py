@@ -6,6 +6,7 @@ with the batch axis or without, and settle the batch at the door.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import prod
 from typing import ClassVar
 
@@ -109,7 +110,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     def reach(self, x: Shape, field: Field) -> Field | None:
         """The receptive field of the output, given the one of x; None where nobody can tell."""
         del x
-        return tuple(reach.through(axis) for reach, axis in zip(field, self.axes, strict=True))
+        return _through(self.axes, field)
 
     # What anybody asks, of any layer, in PyTorch's shapes.
 
@@ -167,6 +168,11 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
                 allowed=f"{x[0]}, or leave it out",
             )
         return x[0]
+
+
+@lru_cache(4096)  # the layers of a big spec have few different windows
+def _through(axes: tuple[Axis, ...], field: Field) -> Field:
+    return tuple([reach.through(axis) for reach, axis in zip(field, axes, strict=True)])
 
 
 def _wrong_arity(count: int, fewest: int, most: int) -> SpecError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import gcd, prod
 from typing import ClassVar
 
@@ -60,7 +61,12 @@ class ConvTranspose(Layer, frozen=True, kw_only=True):
     def reach(self, x: Shape, field: Field) -> Field:
         """The jump shrinks by the stride."""
         del x
-        return tuple(reach.through_transposed(axis) for reach, axis in zip(field, self.axes, strict=True))
+        return _through(self.axes, field)
+
+
+@lru_cache(4096)  # the layers of a big spec have few different windows
+def _through(axes: tuple[Axis, ...], field: Field) -> Field:
+    return tuple([reach.through_transposed(axis) for reach, axis in zip(field, axes, strict=True)])
 
 
 def _touched(axis: Axis, size: int, out: int) -> int:
