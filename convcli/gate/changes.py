@@ -150,8 +150,8 @@ def _layers(before: tuple[LayerNumbers, ...], after: tuple[LayerNumbers, ...]) -
 
 def _matched(before: LayerNumbers, after: LayerNumbers, *, moved: bool) -> LayerChange:
     renamed = before.name != after.name and (is_given(before) or is_given(after))
-    facts = ("type", "output", *KEYS)
-    same = all(getattr(before, name) == getattr(after, name) for name in facts)
+    facts = ((getattr(before, name), getattr(after, name)) for name in ("type", "output", *KEYS))
+    same = all(start == end for start, end in facts if start is not UNSET and end is not UNSET)
     return LayerChange(
         status="same" if same else "changed",
         renamed=renamed,
