@@ -12,7 +12,8 @@ import numpy.typing as npt
 from convcli.axis import Axis, Padding
 from convcli.errors import SpecError
 from convcli.kernels.arguments import Array, Call, Numbers, convolution_call, known, result
-from convcli.kernels.columns import im2col, long_rows, small
+from convcli.kernels.banded import banded, fitting
+from convcli.kernels.columns import im2col, small
 from convcli.kernels.depthwise import depthwise
 from convcli.kernels.transforms import fft, winograd
 from convcli.kernels.windows import last, padded, tap_boxes
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 ROUNDS = frozenset({"fft", "winograd"})  # the methods that round where nothing else does: auto never takes them
 MATRIX_ELEMENTS = 2**24  # C of y = Cx is for looking at: larger ones are refused
-FEW_OUTS = 32  # outputs of a group from which on copying long runs is no longer worth the positions between rows
 
 
 def conv(  # noqa: PLR0913 - PyTorch's arguments
@@ -154,18 +154,19 @@ def conv_matrix(
 
 
 def auto(call: Call) -> Array:
-    """One tap is a plain product; one channel in and out per group is no product of matrices; the rest is im2col.
+    """One tap is a plain product; few channels are banded products, one by one they may be none; the rest is im2col.
 
-    What is small is im2col too, in a handful of calls to numpy.
+    What is small is im2col too, in a handful of calls to numpy. Where bands spread what is not finite, they go.
     """
     if prod(call.kernel) == 1:
         return pointwise(call)
-    if call.groups == 1 or small(call):
+    if small(call):
         return im2col(call)
-    if call.groups == call.x.shape[1] == len(call.weight):
-        return depthwise(call)
-    narrow = len(call.weight) < FEW_OUTS * call.groups
-    return long_rows(call) if narrow and call.strides[-2:] == (1, 1) else im2col(call)
+    if fitting(call):
+        y = banded(call)
+        if np.isfinite(np.vdot(y, y)):
+            return y
+    return depthwise(call) if 1 < call.groups == call.x.shape[1] == len(call.weight) else im2col(call)
 
 
 METHODS: Mapping[str, Callable[[Call], Array]] = MappingProxyType(

@@ -13,6 +13,7 @@ import msgspec
 
 from convcli.axis import Axis, per_axis, whole
 from convcli.errors import Problem, SpecError
+from convcli.solver.companions import companion_edits
 from convcli.solver.records import Sizes
 from convcli.solver.spelling import plain
 from convcli.spec.forms import form
@@ -40,8 +41,14 @@ class Draft(msgspec.Struct, frozen=True):
 
     @property
     def rank(self) -> int:
-        """The spatial axes that the type has."""
-        return form(self.fields["type"]).rank or 2
+        """The spatial axes that the type has; 0 for one that works on any tensor."""
+        rank = form(self.fields["type"]).rank
+        return 2 if rank is None else rank
+
+    @property
+    def slides(self) -> bool:
+        """Whether it has a window that moves over spatial axes."""
+        return "kernel_size" in form(self.fields["type"]).order[:3] and self.rank > 0
 
     @property
     def transposed(self) -> bool:
@@ -73,7 +80,9 @@ def edits(draft: Draft, problems: tuple[Problem, ...]) -> Iterator[Draft]:
     if found:
         yield from found
         return
-    if not all(_is_whole(draft.fields.get(name) or 1) for name in COUNTS):
+    if form(draft.fields["type"]).order[:1] != ("in_channels",):
+        yield from companion_edits(draft, problems)
+    if not draft.slides or not all(_is_whole(draft.fields.get(name) or 1) for name in COUNTS):
         return
     if len(draft.input) not in {draft.rank + 1, draft.rank + 2}:
         yield from _axes_count(draft)

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from convcli.axis import Axis
+from convcli.spec.forms import form
 
-FIRST = ("in_channels", "out_channels", "kernel_size")
 USUAL = {
     "stride": 1,
     "padding": 0,
@@ -22,11 +22,12 @@ USUAL = {
 def spelling(fields: Mapping[str, Any]) -> str:
     """Conv2d(3, 64, 7, stride=2, padding=3): the first three by position as long as none is missing."""
     words, positional = [], True
-    for name in FIRST:
+    first = form(fields["type"]).order[:3]
+    for name in first:
         positional = positional and name in fields
         if name in fields:
             words.append(_written(fields[name]) if positional else f"{name}={_written(fields[name])}")
-    rest = ((name, value) for name, value in fields.items() if name not in {"type", *FIRST})
+    rest = ((name, value) for name, value in fields.items() if name not in {"type", *first})
     words += [f"{name}={_written(value)}" for name, value in rest if not _is_usual(name, value)]
     return f"{fields['type']}({', '.join(words)})"
 

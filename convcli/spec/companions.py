@@ -24,6 +24,7 @@ ELEMENTWISE: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("ReLU", "ReLU6", "SELU", "SiLU", "Mish", "Hardswish", "Hardsigmoid"), ("inplace",)),
     **dict.fromkeys(("Sigmoid", "Tanh", "LogSigmoid", "Softsign", "Tanhshrink", "Softmax2d", "Identity"), ()),
     **dict.fromkeys(("Exp", "Log", "Sqrt", "Rsqrt", "Reciprocal", "Neg", "Abs", "Pow", "Erf", "Clamp", "Scale"), ()),
+    **dict.fromkeys(("Sin", "Cos", "Floor"), ()),
     **dict.fromkeys(("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout"), ("p", "inplace")),
     **dict.fromkeys(("Softmax", "LogSoftmax", "Softmin"), ("dim",)),
     **dict.fromkeys(("ELU", "CELU"), ("alpha", "inplace")),

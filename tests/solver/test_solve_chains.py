@@ -42,7 +42,7 @@ def reachable(size: int, layers: int, *, transposed: bool) -> tuple[set[int], di
         k, s, p, extra = word
         return scattered(k, s, 1, 2 * p, extra, cells) if transposed else counted(k, s, 1, p, p, cells)
 
-    sizes, equal = {size}, {word: size for word in words}
+    sizes, equal = {size}, dict.fromkeys(words, size)
     for _ in range(layers):
         sizes = {made(word, cells) for word in words for cells in sizes} - {0}
         equal = {word: made(word, cells) for word, cells in equal.items() if cells}

@@ -47,7 +47,7 @@ def _where(trace: Trace, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 
 def _unique(trace: Trace, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if kwargs:
+    if any(kwargs.get(word) for word in ("return_inverse", "return_counts", "dim")):
         return None
     x = args[0]
     kept = _kept(trace, "unique", x, prod(shape(x)))

@@ -15,6 +15,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 SMALL = 4096  # elements of a filled tensor that keeps its values
+LARGE = 65536  # elements from which on nothing has values
 RANDOM = frozenset({"empty", "empty_strided", "rand", "randn", "normal", "randint", "randperm", "bernoulli"})
 FILLED = frozenset({"zeros", "ones", "full"})
 VALUES = frozenset({"tensor", "as_tensor", "arange", "linspace", "logspace", "eye", "range", "scalar_tensor", "tril_indices",
@@ -54,7 +55,7 @@ class Ghost:
 
     def bare(self, x: torch.Tensor) -> bool:
         """Whether x has no values."""
-        return x.device.type == "meta" or id(x) in self.hollow
+        return x.device.type == "meta" or x.numel() > LARGE or id(x) in self.hollow
 
     @staticmethod
     def _placed(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -35,6 +35,19 @@ def building() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _quick_nms() -> Iterator[None]:
+    """torchvision suppresses boxes class by class, or, which is the same, of all classes at once, far apart."""
+    import sys
+
+    boxes = sys.modules.get("torchvision.ops.boxes")
+    if boxes is None:
+        yield
+        return
+    with _replaced(boxes, "_batched_nms_vanilla", boxes._batched_nms_coordinate_trick):
+        yield
+
+
 def _nothing_loaded(*args: object, **kwargs: object) -> object:
     from torch.nn.modules.module import _IncompatibleKeys
 
@@ -77,6 +90,7 @@ def graph_of(
         stack.enter_context(_evaluating(model))
         stack.enter_context(_watched(model, trace, recorder))
         stack.enter_context(torch.no_grad())
+        stack.enter_context(_quick_nms())
         stack.enter_context(recorder)
         out = model(*inputs)
     graph.outputs = [node for x in _results(out) if (node := trace.made.get(id(x))) is not None]
@@ -97,6 +111,7 @@ def _rest(trace: Trace, model: torch.nn.Module) -> None:
         if trace.params[id(param)] not in trace.owner and id(param) not in seen:
             seen.add(id(param))
             node = Node("Parameter", {"shape": shape(param)}, (), shape(param), word=name, comment="takes no part")
+            node.weights = {"weight": name}
             trace.graph.nodes.append(node)
 
 

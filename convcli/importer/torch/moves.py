@@ -23,9 +23,9 @@ MOVED = (
     "tile", "expand", "broadcast_to", "repeat_interleave", "unfold", "im2col", "pixel_unshuffle", "channel_shuffle",
     "tril", "triu", "masked_fill", "where", "stack", "as_strided", "diagonal", "diag", "index_put", "index_copy",
     "scatter", "select_scatter", "slice_scatter", "constant_pad_nd", "one_hot", "fliplr", "flipud", "take_along_dim",
-    "hstack", "vstack", "dstack", "column_stack", "column", "full_like", "zeros_like", "ones_like", "native_channel_shuffle",
-    "index_fill", "masked_scatter", "fill", "zero", "copysign", "unsafe_index", "_unsafe_index", "empty_like", "view_dtype",
-    "block_diag", "cartesian_prod", "expand_copy", "broadcast_tensors_item", "rand_like", "randn_like",
+    "hstack", "vstack", "dstack", "column_stack", "native_channel_shuffle",
+    "index_fill", "masked_scatter", "fill", "zero", "copysign", "unsafe_index", "_unsafe_index", "view_dtype",
+    "block_diag", "cartesian_prod", "expand_copy",
 )  # fmt: skip
 PIECES = ("chunk", "split", "unbind", "tensor_split", "split_with_sizes", "unsafe_chunk", "unsafe_split", "hsplit",
           "vsplit", "meshgrid", "broadcast_tensors", "nonzero_pieces")  # fmt: skip

@@ -30,6 +30,8 @@ PLAIN = frozenset({"size", "dim", "ndimension", "numel", "nelement", "stride", "
                    "_assert_async", "manual_seed", "set_grad_enabled", "is_grad_enabled", "get_default_dtype",
                    "is_storage", "__reduce_ex__", "__deepcopy__", "is_conj", "is_neg", "dim_order", "__dir__",
                    "data_ptr", "untyped_storage", "storage"})  # fmt: skip
+BLANK = frozenset({"new_zeros", "new_ones", "new_full", "new_empty", "new_tensor", "zeros_like", "ones_like", "full_like",
+                   "empty_like", "rand_like", "randn_like"})  # fmt: skip
 VALUE = frozenset({"item", "__bool__", "tolist", "__int__", "__float__", "__index__", "equal", "allclose", "numpy",
                    "is_nonzero", "__array__", "__complex__", "__contains__", "isclose_all"})  # fmt: skip
 
@@ -59,7 +61,7 @@ class Recorder(TorchFunctionMode):
         if key is None and isinstance(func, FunctionType) and name not in ASSUMED:
             with self:
                 return self._body(func)(*args, **kwargs)
-        if all(map(self.trace.constant, tensors((args, kwargs)))):
+        if name in BLANK or all(map(self.trace.constant, tensors((args, kwargs)))):
             out = self._called(func, name, args, kwargs)
             for x in tensors(out):
                 if id(x) not in self.trace.constants:
@@ -163,7 +165,7 @@ def record(trace: Trace, key: str, args: tuple[Any, ...], kwargs: dict[str, Any]
         made = trace.add("Rearrange", {"shape": shape(other)}, [node], shape(other))
         trace.gives(other, made)
     base = getattr(args[0], "_base", None) if args and results[0] is args[0] else None
-    if base is not None and not trace.constant(base):  # written through a view: the whole has changed
+    if base is not None and id(base) in trace.made:  # written through a view: the whole has changed
         trace.gives(base, trace.add("Rearrange", {"shape": shape(base)}, [base, node], shape(base), "written"))
 
 

@@ -15,7 +15,7 @@ RANKS = {"conv1d": 1, "conv2d": 2, "conv3d": 3, "conv_transpose1d": 1, "conv_tra
 
 
 def _channels(found: re.Match[str]) -> Reading:
-    groups, weight, shape = int(found[1]), numbers(found[2]), numbers(found[3])
+    groups, weight, shape = max(int(found[1]), 1), numbers(found[2]), numbers(found[3])
     wanted, got = int(found[4]), int(found[5])
     rank = max(len(weight) - 2, 1)
     fixes = [*input_fixes(shape, wanted, got), *_layer_fixes(groups, weight, got, rank)]

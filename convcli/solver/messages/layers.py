@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from math import gcd
+from math import gcd, isqrt
 
 from convcli.solver.messages.reader import NUMBER, SHAPE, counted, numbers, plain, reader, told, x
 from convcli.solver.records import Fix, Reading, Sizes
@@ -21,8 +21,8 @@ def _product(found: re.Match[str]) -> Reading:
 
 def _product_fixes(rows: int, got: int, wanted: int, out: int) -> Iterator[Fix]:
     square = got // wanted if wanted and got % wanted == 0 else 0
-    side = int(square**0.5)
-    if square > 1 and side * side == square and side <= LARGEST_MAP:
+    side = _side(square)
+    if side:
         where = f"C*H*W = {wanted}*{side}*{side} = {got}: the maps are {side}x{side} when they are flattened"
         yield Fix(f"pool to 1x1 before flattening, which leaves {wanted}", "AdaptiveAvgPool2d(1)", where)
     times = wanted // got if got and wanted % got == 0 else 0
@@ -58,7 +58,8 @@ def _flattened(got: int) -> str:
 
 
 def _side(cells: int) -> int:
-    side = int(cells**0.5)
+    """The side of a square map of so many cells; 0 when there is none, or none that large."""
+    side = isqrt(max(cells, 0))
     return side if side * side == cells and 1 < side <= LARGEST_MAP else 0
 
 
