@@ -160,7 +160,9 @@ def test_exit_codes_of_check(argv: tuple[str, ...], code: int, said: str, monkey
 
 
 def test_every_sample_holds() -> None:
-    samples = [path for path in SAMPLES.rglob("*.yaml") if path.name not in {"resnet-stem.yaml", "pytorch-strings.yaml"}]
+    samples = [
+        path for path in SAMPLES.rglob("*.yaml") if path.name not in {"resnet-stem.yaml", "pytorch-strings.yaml"}
+    ]
     ran = run("check", *map(str, sorted(samples)), "--quiet")
     assert ran.code == 0, ran.out
 

@@ -55,9 +55,7 @@ def test_growth_beyond_the_tolerance_fails_and_nothing_else(both: tuple[Layers, 
     outcome = check(after, baseline=held(before), tolerance=f"{tolerance}%")
     was, now = (summarize(one).reports[0].totals for one in (before, after))
     grew = {
-        key
-        for key in ("params", "macs", "flops")
-        if 100 * getattr(now, key) > (100 + tolerance) * getattr(was, key)
+        key for key in ("params", "macs", "flops") if 100 * getattr(now, key) > (100 + tolerance) * getattr(was, key)
     }
     failed = {finding.key for finding in bad(outcome)}
     assert failed & {"params", "macs", "flops"} == grew
@@ -285,7 +283,8 @@ def test_some_specs_are_updated_and_those_whose_files_are_gone_leave(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"{", b"[]", b"{}", b"\xff\xfe", b'{"baseline": 2}', b'{"baseline": 1, "specs": {"a": 3}}', b"[" * 10000]
+    "data",
+    [b"", b"{", b"[]", b"{}", b"\xff\xfe", b'{"baseline": 2}', b'{"baseline": 1, "specs": {"a": 3}}', b"[" * 10000],
 )
 def test_what_is_no_baseline_is_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "baseline.json"
@@ -295,7 +294,7 @@ def test_what_is_no_baseline_is_refused(tmp_path: Path, data: bytes) -> None:
 
 
 def test_a_baseline_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="no baseline yet.*--update-baseline"):
+    with pytest.raises(SpecError, match=r"no baseline yet.*--update-baseline"):
         check(net([CONV]), baseline=tmp_path / "baseline.json")
     with pytest.raises(SpecError, match="directory"):
         check(net([CONV]), baseline=tmp_path)

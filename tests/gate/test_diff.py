@@ -205,12 +205,15 @@ def test_a_saved_report_is_a_side(tmp_path: Path, command: str) -> None:
     (one,) = convcli.diff(saved, spec).networks
     assert [layer.status for layer in one.layers] == ["changed"]
     known = {key for key in KEYS if getattr(one.totals, key) is not UNSET}
-    assert known == {
-        "shape": set(),
-        "params": {"params", "weight_bytes"},
-        "flops": {"macs", "flops", "activation_bytes", "weight_bytes"},
-        "summary": set(KEYS),
-    }[command]
+    assert (
+        known
+        == {
+            "shape": set(),
+            "params": {"params", "weight_bytes"},
+            "flops": {"macs", "flops", "activation_bytes", "weight_bytes"},
+            "summary": set(KEYS),
+        }[command]
+    )
 
 
 def test_a_saved_report_tells_how_it_counts(tmp_path: Path) -> None:
