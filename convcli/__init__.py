@@ -16,6 +16,7 @@ from convcli.errors import Problem, SpecError
 
 if TYPE_CHECKING:
     from convcli import kernels
+    from convcli.receptive.record import receptive_field
     from convcli.records import summarize
     from convcli.spec.load import load, parse
     from convcli.timing.run import bench
@@ -33,6 +34,7 @@ __all__ = [
     "kernels",
     "load",
     "parse",
+    "receptive_field",
     "replay",
     "summarize",
     "verify",
@@ -44,6 +46,7 @@ _HOMES = {
     "fuzz": "convcli.verifier.fuzz.run",
     "load": "convcli.spec.load",
     "parse": "convcli.spec.load",
+    "receptive_field": "convcli.receptive.record",
     "replay": "convcli.verifier.explain.replay",
     "summarize": "convcli.records",
     "verify": "convcli.verifier.run",

@@ -13,8 +13,9 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from convcli._version import __version__
-from convcli.layers import Counts, Layer, Shape
-from convcli.plan import NOTHING, Network, Plan, Step, plan
+from convcli.field import NOTHING
+from convcli.layers import Counts, Field, Layer, Shape
+from convcli.plan import Network, Plan, Step, plan
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -274,12 +275,17 @@ def _backward(counts: Counts) -> Backward:
 
 
 def _receptive_field(step: Step) -> ReceptiveField | UnsetType:
-    if not step.field or step.field == NOTHING:
+    if not step.field or step.field is NOTHING or any(reach.merged for reach in step.field):
         return UNSET
+    return field_numbers(step.field)
+
+
+def field_numbers(field: Field) -> ReceptiveField:
+    """A field's closed form per axis."""
     return ReceptiveField(
-        tuple([_number(reach.size) for reach in step.field]),
-        tuple([_number(reach.jump) for reach in step.field]),
-        tuple([_number(reach.twice_start, 2) for reach in step.field]),
+        tuple([_number(reach.size) for reach in field]),
+        tuple([_number(reach.jump) for reach in field]),
+        tuple([_number(reach.twice_start, 2) for reach in field]),
     )
 
 

@@ -11,8 +11,9 @@ from typing import ClassVar
 
 import msgspec
 
-from convcli.axis import LARGEST, Axis, Reach, whole
+from convcli.axis import LARGEST, Axis, whole
 from convcli.errors import SpecError
+from convcli.reach import Link, Reach, Window
 
 Shape = tuple[int, ...]
 Field = tuple[Reach, ...]
@@ -106,10 +107,15 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
         del x
         return {}
 
-    def reach(self, x: Shape, field: Field) -> Field | None:
-        """The receptive field of the output, given the one of x; None where nobody can tell."""
+    def links(self, x: Shape) -> tuple[Link, ...]:
+        """Which cells of x each output cell reads, for every spatial axis."""
         del x
-        return tuple(reach.through(axis) for reach, axis in zip(field, self.axes, strict=True))
+        return tuple([Window(axis) for axis in self.axes])
+
+    def reach(self, x: Shape, field: Field) -> Field | None:
+        """The receptive field of the output along the spatial axes, given the one of x; None where nobody can tell."""
+        found = [reach.through(link) for reach, link in zip(field, self.links(x), strict=True)]
+        return None if None in found else tuple(found)  # type: ignore[arg-type]
 
     # What anybody asks, of any layer, in PyTorch's shapes.
 

@@ -6,7 +6,8 @@ from typing import ClassVar, Self
 
 import msgspec
 
-from convcli.layers.base import Counts, Field, Layer, Shape, added
+from convcli.layers.base import Counts, Layer, Shape, added
+from convcli.reach import Link
 
 
 class Composite(Layer, frozen=True, kw_only=True):
@@ -35,9 +36,6 @@ class Composite(Layer, frozen=True, kw_only=True):
         """The sum over the parts."""
         return added(tuple(part.layer.counts(part.x, batch) for part in self.parts(x)))
 
-    def reach(self, x: Shape, field: Field) -> Field | None:
-        """Through every part in turn."""
-        found: Field | None = field
-        for part in self.parts(x):
-            found = found and part.layer.reach(part.x, found)
-        return found
+    def links(self, x: Shape) -> tuple[Link, ...]:
+        """Those of the one part whose kernel has an extent."""
+        raise TypeError(f"{type(self).__name__} does not state its links")

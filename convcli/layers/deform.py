@@ -9,9 +9,10 @@ import msgspec
 
 from convcli.axis import whole
 from convcli.errors import SpecError
-from convcli.layers.base import Counts, Field, Part, Shape
+from convcli.layers.base import Counts, Part, Shape
 from convcli.layers.composite import Composite
 from convcli.layers.conv import Conv
+from convcli.reach import Link
 
 COORDINATE_FLOPS = 10  # per sampling point: two coordinates, two floors, four fractions, two border tests
 
@@ -91,7 +92,7 @@ class DeformConvPack(Composite, frozen=True, kw_only=True):
         predictor = Conv(axes=self.axes, out_channels=channels).settled(x)
         return Part("offset_conv", predictor, x), Part("deform_conv", deform, x)
 
-    def reach(self, x: Shape, field: Field) -> Field | None:
+    def links(self, x: Shape) -> tuple[Link, ...]:
         """The deformable part's at zero offsets; the predictor sees the same cells."""
         *_, deform = self.parts(x)
-        return deform.layer.reach(x, field)
+        return deform.layer.links(x)
