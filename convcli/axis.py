@@ -7,6 +7,7 @@ same_upper and same_lower; benchdnn's for counting the products that fall inside
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import log10
 from typing import Any
 
@@ -73,7 +74,7 @@ class Axis(msgspec.Struct, frozen=True):
                 f"the kernel spans {self.span} cells, the padded input has only {room}",
                 field="kernel_size",
                 allowed=f"a span dilation*(kernel_size-1)+1 of at most {room}",
-                repair=f"padding that adds {self.span - room} more",
+                repair=f"padding that adds {self.lacking(size)} more",
             )
         return (room - self.span) // self.stride + 1
 
@@ -84,6 +85,18 @@ class Axis(msgspec.Struct, frozen=True):
             return self.out(size)
         rounded = -(-(room - self.span) // self.stride) + 1 if ceil else self.out(size)
         return rounded - 1 if ceil and (rounded - 1) * self.stride >= size + self.before else rounded
+
+    def lacking(self, size: int) -> int:
+        """Cells that the padded input needs for one output and does not have: span - size - before - after."""
+        return max(0, self.span - size - self.before - self.after)
+
+    def widest_kernel(self, size: int) -> int:
+        """The most taps that fit: floor((size + before + after - 1) / dilation) + 1"""
+        return (size + self.before + self.after - 1) // self.dilation + 1
+
+    def longest_dilation(self, size: int) -> int:
+        """The longest distance between taps that fits: floor((size + before + after - 1) / (kernel - 1))"""
+        return (size + self.before + self.after - 1) // max(self.kernel - 1, 1)
 
     def transposed_out(self, size: int) -> int:
         """(size - 1) * stride - before - after + span + output_padding"""
@@ -96,6 +109,41 @@ class Axis(msgspec.Struct, frozen=True):
                 repair=f"padding that takes {1 - out} less",
             )
         return out
+
+    def strides(self, size: int, out: int) -> range:
+        """All strides that make `out` cells of `size`: (out-1)*stride <= size + before + after - span < out*stride
+
+        An empty range begins at the stride that first makes fewer. With automatic padding: ceil(size / stride) = out.
+        """
+        room = size - 1 if self.auto else size + self.before + self.after - self.span
+        if room < 0:
+            return range(0)
+        return range(room // out + 1, (room // (out - 1) if out > 1 else LARGEST) + 1)
+
+    def transposed_strides(self, size: int, out: int) -> range:
+        """All strides that make `out` cells of `size` with an output_padding below max(stride, dilation)."""
+        if self.auto:
+            return range(0) if out % size else range(out // size, out // size + 1)
+        rest = out + self.before + self.after - self.span  # is (size-1)*stride + output_padding
+        if rest < 0:
+            return range(0)
+        by_dilation = (rest - self.dilation) // (size - 1) if size > 1 else 0 if rest < self.dilation else rest
+        least = max(min(rest // size, by_dilation), 0) + 1
+        return range(least, (rest // (size - 1) if size > 1 else LARGEST) + 1)
+
+    def output_padding_to(self, size: int, out: int) -> int:
+        """The output_padding with which `out` cells are made of `size`: out - transposed_out without any."""
+        return out - (size - 1) * self.stride + self.before + self.after - self.span
+
+    @property
+    def shift(self) -> int:
+        """c in out(size) = floor((size + c) / stride): before + after - span + stride"""
+        return self.stride - 1 if self.auto else self.before + self.after - self.span + self.stride
+
+    @property
+    def transposed_shift(self) -> int:
+        """c in transposed_out(size) = stride*size + c: span + output_padding - before - after - stride"""
+        return 0 if self.auto else self.span + self.output_padding - self.before - self.after - self.stride
 
     def check_output_padding(self) -> None:
         """Refuse output_padding that reaches max(stride, dilation), as torch does."""
@@ -120,6 +168,7 @@ class Axis(msgspec.Struct, frozen=True):
                 allowed=f"0 to {limit}" if limit is not None else "at least 0",
             )
 
+    @lru_cache(4096)  # noqa: B019 - axes are values; the layers of a big spec have few different ones
     def pairs(self, cells: int, positions: int) -> int:
         """The number of (p, t) with 0 <= p*stride - before + t*dilation < cells, p < positions, t < kernel.
 

@@ -66,3 +66,7 @@ class SpecError(ValueError):
 
 class BackendMissing(Exception):  # noqa: N818 - a state of the machine, and the name says it
     """What a command needs is not installed; the message holds the line that installs it."""
+
+
+class RevisionMissing(Exception):  # noqa: N818 - a state of the machine, and the name says it
+    """git is not there, or does not have what was asked of it; the message says which."""

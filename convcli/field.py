@@ -7,7 +7,8 @@ them: into other axes (Permute), under one with others (Flatten), out of sight (
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 NOTHING: Field = (Reach((None,), 0),)  # the field of what no input reaches: a learned tensor
 
 
+@lru_cache(4096)  # the layers of a big spec have few different inputs, and few different windows
 def first_field(shape: Shape, rank: int, *, channels_last: bool = False) -> Field:
     """Every cell of the input sees itself; its last `rank` axes are spatial, or those before the last one."""
     first = len(shape) - rank - channels_last
@@ -32,6 +34,8 @@ def seen(layer: Layer, x: Shape, first: int, fields: list[Field | None], out: Sh
 
     first: the place of the first spatial axis, of a layer that works along such.
     """
+    if layer.spatial and len(fields) == 1 and fields[0] is not None:
+        return _slid(layer.links(x), first, fields[0])
     found = []
     for which, field in enumerate(fields):
         taken = None if field is None else ways(layer, x, first, which, field)
@@ -41,36 +45,48 @@ def seen(layer: Layer, x: Shape, first: int, fields: list[Field | None], out: Sh
     return found[0] if len(found) == 1 else united(found, out)
 
 
+@lru_cache(4096)
+def _slid(links: tuple[Link, ...], first: int, field: Field) -> Field | None:
+    found = [_slides(links, first, reach) for reach in field]
+    return None if None in found else passed(field, cast("list[Way]", found))
+
+
 def ways(layer: Layer, x: Shape, first: int, which: int, field: Field) -> list[Way] | None:
     """How each axis of input number `which` is read; None where that cannot be told by axes."""
     if not layer.known:
         return None
     if field is NOTHING:
         return []
-    links = layer.links(x) if layer.spatial else ()
-    found = []
-    for reach in field:
-        way = _way(layer, links, first, which, reach)
-        if way is None or (reach.merged and not (way.link is SAME or way.link.everything)):
-            return None
-        found.append(way)
-    return found
+    if isinstance(layer, Companion) and not layer.spatial:
+        found = [_way(layer, which, reach) for reach in field]
+    else:
+        links = layer.links(x)
+        found = [_slides(links, first, reach) for reach in field]
+    return None if None in found else cast("list[Way]", found)
 
 
-def _way(layer: Layer, links: tuple[Link, ...], first: int, which: int, reach: Reach) -> Way | None:
+def _way(layer: Companion, which: int, reach: Reach) -> Way | None:
+    """Of a layer that takes whole shapes."""
+    if reach.place is None:
+        return Way(SAME, None)
+    way = layer.way(which, reach.place)
+    if not way or not reach.merged:
+        return way
+    if way.link.everything:
+        return Way(All(reach.merged), None)
+    return way._replace(merged=reach.merged) if way.link is SAME else None
+
+
+def _slides(links: tuple[Link, ...], first: int, reach: Reach) -> Way | None:
+    """Of a layer that works along spatial axes, from axis `first` on."""
     place = reach.place
     if place is None:
         return Way(SAME, None)
-    if first <= place < first + len(links):
-        return Way(links[place - first], place, reach.merged)
-    if isinstance(layer, Companion) and not layer.spatial:
-        way = layer.way(which, place)
-        if not way or not reach.merged:
-            return way
-        return Way(All(reach.merged), None) if way.link.everything else way._replace(merged=reach.merged)
-    if not links and isinstance(layer, Companion):
-        return Way(SAME, place)  # batch norm of features
-    return Way(SAME, place, reach.merged) if place == 0 < first - 1 else None  # the batch; else the channels
+    if not links or place == 0 < first - 1:  # batch norm of features; or what lies along the batch
+        return Way(SAME, place, reach.merged)
+    if not first <= place < first + len(links) or (reach.merged and links[place - first] is not SAME):
+        return None
+    return Way(links[place - first], place, reach.merged)
 
 
 def passed(field: Field, taken: list[Way]) -> Field | None:

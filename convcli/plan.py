@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from math import prod
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import msgspec
 
@@ -17,7 +17,7 @@ from convcli.layers import Field, Layer, Shape
 
 
 class Entry(msgspec.Struct):
-    """One layer of a spec as its reader hands it on: what it is, what feeds it, what it is expected to be.
+    """One layer of a spec as its reader hands it on: what it is, what feeds it, what it is expected to be and may cost.
 
     layer: takes the number of spatial axes of the input, which only the types that name no rank look at; `*` stands for
     it in their `type`. None is a layer that could not be read: what it would feed is lost.
@@ -34,6 +34,7 @@ class Entry(msgspec.Struct):
     line: int | None = None
     sources: tuple[str, ...] | None = None
     shares: str = ""
+    budget: dict[str, Any] | None = None
 
 
 class Network(msgspec.Struct):
@@ -87,7 +88,7 @@ class Plan(msgspec.Struct, frozen=True):
     steps: tuple[Step, ...]
 
 
-class Flow(NamedTuple):
+class Flow(msgspec.Struct, frozen=True):
     """What comes out of a layer: a shape, None where nothing does, and the field of its cells.
 
     fresh: an input, whose field is its own cells as soon as somebody says which axes are spatial.
@@ -158,7 +159,7 @@ def _flows(entry: Entry, before: Flow | None, given: dict[str, Flow | None]) -> 
 
 def _step(entries: Sequence[Entry], number: int, flows: list[Flow], *, channels_last: bool) -> Step:
     entry = entries[number]
-    shapes = tuple(flow.shape for flow in flows if flow.shape is not None)
+    shapes = tuple([flow.shape for flow in flows if flow.shape is not None])
     layer = cast("Callable[[int], Layer]", entry.layer)(max(1, len(shapes[0]) - 2 if shapes else 0))
     if layer.arity[1] == 0:
         shapes = ()
@@ -188,12 +189,17 @@ def _field(flow: Flow, entries: Sequence[Entry], number: int, layer: Layer, *, c
 def spatial_rank(entries: Sequence[Entry], number: int, layer: Layer, shape: Shape) -> int:
     """The number of spatial axes of an input: what the first layer that works along such takes, from `number` on."""
     usual = max(0, len(shape) - 2)
-    for entry in entries[number:]:
-        if layer.spatial and layer.rank:
-            return layer.rank if layer.rank < len(shape) else usual
-        if entry.layer:
-            layer = entry.layer(usual)
-    return usual
+    if not (layer.spatial and layer.rank):
+        made = (_made(entry, usual) for entry in entries[number:])
+        layer = next((one for one in made if one and one.spatial and one.rank), layer)
+    return layer.rank if layer.spatial and 0 < layer.rank < len(shape) else usual
+
+
+def _made(entry: Entry, rank: int) -> Layer | None:
+    try:
+        return entry.layer(rank) if entry.layer else None
+    except SpecError:  # told where it stands
+        return None
 
 
 def _check_shared(step: Step, owner: Step) -> None:

@@ -65,6 +65,16 @@ class Backend(Protocol):
         """The facts for an input of `shape`, (N, C, *space) or (C, *space), without touching its elements."""
 
 
+class Companions(Protocol):
+    """What a backend's attribute `companions` answers, of the layers between convolutions. A backend may lack it."""
+
+    def forward(self, layer: Layer, arrays: Arrays, dtype: str = "") -> Array:
+        """y in inference, for arrays named x, x2, ... and as PyTorch names parameters and running statistics."""
+
+    def facts(self, layer: Layer, shapes: tuple[Shape, ...]) -> Facts:
+        """The facts for inputs of these shapes, without touching their elements."""
+
+
 class _Installed(msgspec.Struct, frozen=True):
     """A backend by its short name: the distribution it needs, our adapter, how to install it."""
 
@@ -113,6 +123,11 @@ def backend(name: str) -> Backend:
     module, _, attribute = module_of(name).partition(":")
     found: object = importlib.import_module(module)
     return cast("Backend", getattr(found, attribute) if attribute else found)
+
+
+def companions(name: str) -> Companions | None:
+    """What it says of the layers between convolutions; None when it is asked for convolutions alone."""
+    return cast("Companions | None", getattr(backend(name), "companions", None))
 
 
 def part_arrays(part: str, arrays: Arrays) -> dict[str, Array]:

@@ -6,7 +6,6 @@ from convcli.cli.options import LayerFlags
 from convcli.errors import Problem, SpecError
 from convcli.plan import Network, Plan, plan
 from convcli.spec.build import flags_network, shape_of
-from convcli.spec.load import networks
 
 _NOT_FIELDS = {"specs", "input", "input_layout"}
 
@@ -31,7 +30,11 @@ def _networks(flags: LayerFlags, problems: list[Problem]) -> list[Network]:
     if not given and not flags.specs:
         allowed = "a spec file, -, a layer like 'Conv2d(3, 64, 3)', or --type with its flags"
         raise SpecError("there is no layer to work on", allowed=allowed)
-    found = networks(flags.specs or [], problems)
+    found: list[Network] = []
+    if flags.specs:
+        from convcli.spec.load import networks  # the readers, which flags do without
+
+        found = networks(flags.specs, problems)
     if given:
         found.append(flags_network(given))
     shape = None if flags.input is None else shape_of(flags.input)

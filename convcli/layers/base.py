@@ -6,6 +6,7 @@ with the batch axis or without, and settle the batch at the door.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import prod
 from typing import ClassVar
 
@@ -110,7 +111,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     def links(self, x: Shape) -> tuple[Link, ...]:
         """Which cells of x each output cell reads, for every spatial axis."""
         del x
-        return tuple([Window(axis) for axis in self.axes])
+        return windows(self.axes)
 
     def reach(self, x: Shape, field: Field) -> Field | None:
         """The receptive field of the output along the spatial axes, given the one of x; None where nobody can tell."""
@@ -173,6 +174,12 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
                 allowed=f"{x[0]}, or leave it out",
             )
         return x[0]
+
+
+@lru_cache(4096)  # the layers of a big spec have few different windows
+def windows(axes: tuple[Axis, ...], mode: str = "zeros") -> tuple[Link, ...]:
+    """What slides along each axis."""
+    return tuple([Window(axis, mode) for axis in axes])
 
 
 def _wrong_arity(count: int, fewest: int, most: int) -> SpecError:

@@ -6,8 +6,8 @@ from math import prod
 from typing import ClassVar
 
 from convcli.axis import Axis
-from convcli.layers.base import Counts, Layer, Shape, check_groups
-from convcli.reach import Link, Window
+from convcli.layers.base import Counts, Layer, Shape, check_groups, windows
+from convcli.reach import Link
 
 
 class Conv(Layer, frozen=True, kw_only=True):
@@ -50,7 +50,7 @@ class Conv(Layer, frozen=True, kw_only=True):
 
     def links(self, x: Shape) -> tuple[Link, ...]:
         """The kernel's windows, over cells that the padding repeats off the zero mode."""
-        return tuple([Window(axis, self.padding_mode) for axis in self.axes])
+        return windows(self.axes, self.padding_mode)
 
     def tensors(self, x: Shape) -> dict[str, Shape]:
         """weight (O, C/groups, *kernel) and bias (O)."""

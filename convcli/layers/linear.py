@@ -75,9 +75,9 @@ class MatMul(Blind, frozen=True, kw_only=True):
 
 
 class MultiheadAttention(Blind, frozen=True, kw_only=True):
-    """softmax(Q K^T / sqrt(head)) V with Q, K, V = x W + b, and a projection after it; x (N, L, embed_dim).
+    """softmax(Q K^T / sqrt(head)) V with Q, K, V = x W + b, and a projection after it; x (L, N, embed_dim).
 
-    One input is query, key and value; three are those in turn. batch_first False: (L, N, embed_dim).
+    One input is query, key and value; three are those in turn. batch_first: (N, L, embed_dim).
     """
 
     kind: ClassVar[str] = "attention"
@@ -85,7 +85,7 @@ class MultiheadAttention(Blind, frozen=True, kw_only=True):
     embed_dim: int | None = None
     num_heads: int = 1
     bias: bool = True
-    batch_first: bool = True
+    batch_first: bool = False
     kdim: int | None = None
     vdim: int | None = None
 

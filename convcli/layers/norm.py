@@ -24,6 +24,7 @@ class BatchNorm(Companion, frozen=True, kw_only=True):
     affine: bool = True
     bias: bool = True
     instance: bool = False
+    eps: float = 1e-5
 
     @property
     def rank(self) -> int:
@@ -57,34 +58,47 @@ class BatchNorm(Companion, frozen=True, kw_only=True):
 
 
 class GroupNorm(Companion, frozen=True, kw_only=True):
-    """Statistics over each of num_groups groups of channels; x (N, C, *)."""
+    """Statistics over each of num_groups groups of channels of an image; x (channels, *space), of any rank."""
 
     kind: ClassVar[str] = "group_norm"
+    spatial: ClassVar[bool] = True
     num_groups: int
     num_channels: int | None = None
     affine: bool = True
+    bias: bool = True
+    eps: float = 1e-5
+    dims: int = 0
+
+    @property
+    def rank(self) -> int:
+        """The number of spatial axes, told by the input."""
+        return self.dims
 
     @property
     def operations(self) -> int:
         """Mean and variance take three per element, scale and shift two."""
         return 5
 
+    def split(self, shape: Shape) -> tuple[Shape, Shape]:
+        """(N,), (C, *space): what comes first is the batch, as torch has it."""
+        if len(shape) < 2:
+            raise SpecError(f"the input {list(shape)} has {len(shape)} axes", field="input", allowed="at least 2: N, C")
+        return split_batch(shape, len(shape) - 2)
+
     def settled(self, x: Shape) -> Self:
         """num_channels as a number that divides into the groups."""
-        if len(x) < 2:
-            raise SpecError(f"the input {list(x)} has {len(x)} axes", field="input", allowed="at least 2: N and C")
-        channels = must_be("num_channels", self.num_channels, x[1], "channels")
+        channels = must_be("num_channels", self.num_channels, x[0], "channels")
         if channels % self.num_groups:
             raise SpecError(
                 f"num_channels={channels} is not a multiple of num_groups={self.num_groups}",
                 field="num_groups",
                 allowed="a divisor of num_channels",
             )
-        return msgspec.structs.replace(self, num_channels=channels)
+        return msgspec.structs.replace(self, num_channels=channels, dims=len(x) - 1)
 
     def tensors(self, x: Shape) -> dict[str, Shape]:
         """weight and bias (C) when affine."""
-        return _affine((x[1],), weight=self.affine, bias=True)
+        return _affine((x[0],), weight=self.affine, bias=self.bias)
 
 
 class LayerNorm(Companion, frozen=True, kw_only=True):
@@ -99,6 +113,7 @@ class LayerNorm(Companion, frozen=True, kw_only=True):
     bias: bool = True
     rms: bool = False
     channel_axis: bool = False
+    eps: float | None = 1e-5
 
     @property
     def operations(self) -> int:

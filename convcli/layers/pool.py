@@ -6,16 +6,16 @@ from math import prod
 from typing import ClassVar
 
 from convcli.errors import SpecError
-from convcli.layers.base import Counts, Shape
+from convcli.layers.base import Counts, Shape, windows
 from convcli.layers.companion import Companion
-from convcli.reach import Bins, Link, Window
+from convcli.reach import Bins, Link
 
 
 class Pool(Companion, frozen=True, kw_only=True):
     """y[c, p] = max or mean over t of x[c, stride*p + dilation*t - before]
 
     ceil_mode: the last window may reach past the padded input, but not begin past the padding before it (torch's rule).
-    count_include_pad: whether a mean counts padding zeros as cells.
+    count_include_pad: whether a mean counts padding zeros as cells. divisor_override: what a mean divides by instead.
     """
 
     kind: ClassVar[str] = "pool"
@@ -23,6 +23,7 @@ class Pool(Companion, frozen=True, kw_only=True):
     function: str = "max"
     ceil_mode: bool = False
     count_include_pad: bool = True
+    divisor_override: int | None = None
 
     def split(self, shape: Shape) -> tuple[Shape, Shape]:
         """((N,) or (), (C, *space))"""
@@ -52,7 +53,7 @@ class Pool(Companion, frozen=True, kw_only=True):
     def links(self, x: Shape) -> tuple[Link, ...]:
         """A convolution's."""
         del x
-        return tuple([Window(axis) for axis in self.axes])
+        return windows(self.axes)
 
 
 class AdaptivePool(Companion, frozen=True, kw_only=True):

@@ -226,6 +226,7 @@ class Pad(Companion, frozen=True, kw_only=True):
     kind: ClassVar[str] = "pad"
     padding: tuple[int, ...]
     mode: str = "zeros"
+    value: float = 0.0
 
     def output(self, x: Shape) -> Shape:
         """Each axis longer by its two numbers."""

@@ -7,7 +7,6 @@ from typing import ClassVar
 from convcli.layers.base import Part, Shape
 from convcli.layers.composite import Composite
 from convcli.layers.conv import Conv, pointwise
-from convcli.reach import Link
 
 
 class Separable(Composite, frozen=True, kw_only=True):
@@ -26,8 +25,3 @@ class Separable(Composite, frozen=True, kw_only=True):
         mixed = pointwise(len(self.axes), self.out_channels, bias=mixing_bias)
         between = depthwise.output(x)
         return Part("depthwise", depthwise, x), Part("pointwise", mixed.settled(between), between)
-
-    def links(self, x: Shape) -> tuple[Link, ...]:
-        """The depthwise part's: the other one has a kernel of 1."""
-        depthwise, _ = self.parts(x)
-        return depthwise.layer.links(x)

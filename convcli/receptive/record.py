@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from convcli import records
 from convcli._version import __version__
 from convcli.errors import SpecError
 from convcli.field import NOTHING
@@ -18,7 +19,7 @@ from convcli.plan import Network, Plan, plan
 from convcli.reach import members
 from convcli.receptive import gridding
 from convcli.receptive.footprint import INPUT, Graph, volume
-from convcli.records import SCHEMA, ReceptiveField, field_numbers
+from convcli.records import SCHEMA, ReceptiveField
 
 if TYPE_CHECKING:
     from convcli.layers import Field
@@ -100,8 +101,7 @@ def receptive_field(
     axis; the middle when left out. Raises SpecError where that cannot be told.
     """
     planned = [one if isinstance(one, Plan) else plan(one) for one in networks]
-    records = tuple([_cell_record(one, layer, at) for one in planned])
-    return FieldReport(SCHEMA, __version__, "receptive-field", records)
+    return FieldReport(SCHEMA, __version__, "receptive-field", tuple([_cell_record(one, layer, at) for one in planned]))
 
 
 def _cell_record(planned: Plan, layer: str | None, at: Sequence[int] | None) -> CellRecord:
@@ -127,7 +127,7 @@ def _cell_record(planned: Plan, layer: str | None, at: Sequence[int] | None) -> 
         input=_input(graph, path),
         output=step.shown(step.y),
         at=cell,
-        receptive_field=field_numbers(field),
+        receptive_field=cast("ReceptiveField", records.receptive_field(field)),
         axes=axes,
         cells=cells,
         holes=box - cells,

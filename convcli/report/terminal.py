@@ -87,9 +87,9 @@ def _show_sheet(sheet: Sheet, console: Console, *, quiet: bool) -> None:
             _line(console, Text(note, "bold"))
         if table.notes:
             _line(console, Text())
-    for case in sheet.bad:
+    for case in sheet.told:
         head, *lines = case_lines(case)
-        _line(console, Text(head, "bold red"))
+        _line(console, Text(head, f"bold {_colour(case.status)}"))
         for line in lines:
             _line(console, Text(line))
         _line(console, Text())

@@ -24,6 +24,7 @@ ELEMENTWISE: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("ReLU", "ReLU6", "SELU", "SiLU", "Mish", "Hardswish", "Hardsigmoid"), ("inplace",)),
     **dict.fromkeys(("Sigmoid", "Tanh", "LogSigmoid", "Softsign", "Tanhshrink", "Softmax2d", "Identity"), ()),
     **dict.fromkeys(("Exp", "Log", "Sqrt", "Rsqrt", "Reciprocal", "Neg", "Abs", "Pow", "Erf", "Clamp", "Scale"), ()),
+    **dict.fromkeys(("Sin", "Cos", "Floor"), ()),
     **dict.fromkeys(("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout"), ("p", "inplace")),
     **dict.fromkeys(("Softmax", "LogSoftmax", "Softmin"), ("dim",)),
     **dict.fromkeys(("ELU", "CELU"), ("alpha", "inplace")),
@@ -75,6 +76,7 @@ def _window(fields: Any, rank: int) -> dict[str, Any]:
         "axes": axes(kernel, stride=stride, padding=fields.padding, dilation=dilation),
         "ceil_mode": fields.ceil_mode,
         "count_include_pad": getattr(fields, "count_include_pad", True),
+        "divisor_override": getattr(fields, "divisor_override", None),
     }
 
 
@@ -95,7 +97,12 @@ def _adaptive(function: str) -> Make:
 
 def _norm(*, instance: bool) -> Make:
     return lambda fields, rank: BatchNorm(
-        dims=rank, num_features=fields.num_features, affine=fields.affine, bias=fields.bias, instance=instance
+        dims=rank,
+        num_features=fields.num_features,
+        affine=fields.affine,
+        bias=fields.bias,
+        instance=instance,
+        eps=fields.eps,
     )
 
 
@@ -109,6 +116,7 @@ def _layer_norm(*, rms: bool = False, channel_axis: bool = False) -> Make:
             bias=fields.bias,
             rms=rms,
             channel_axis=channel_axis,
+            eps=fields.eps,
         )
 
     return make
@@ -124,7 +132,7 @@ def _padded(mode: str, rank: int | None) -> Make:
                 field="padding",
                 allowed=f"one, or {2 * rank}" if rank else "two per axis",
             )
-        return Pad(padding=numbers, mode=mode)
+        return Pad(padding=numbers, mode=mode, value=fields.value)
 
     return make
 
@@ -189,7 +197,7 @@ def _forms() -> list[Form]:
         Form("GroupNorm", 0, f.GroupNormFields, _alike(GroupNorm), ("num_groups", "num_channels", "eps", "affine")),
         Form("LayerNorm", 0, f.LayerNormFields, _layer_norm(), LAYER_NORM),
         Form("LayerNorm2d", 0, f.LayerNormFields, _layer_norm(channel_axis=True), LAYER_NORM),
-        Form("RMSNorm", 0, f.LayerNormFields, _layer_norm(rms=True), LAYER_NORM[:3]),
+        Form("RMSNorm", 0, f.RMSNormFields, _layer_norm(rms=True), LAYER_NORM[:3]),
         Form("Linear", 0, f.LinearFields, _alike(Linear), ("in_features", "out_features", "bias")),
         Form("MatMul", 0, f.MatMulFields, _alike(MatMul), ("transpose_b",)),
         Form("MultiheadAttention", 0, f.AttentionFields, _alike(MultiheadAttention), ATTENTION),

@@ -34,7 +34,7 @@ OWN = {"convcli.kernels", "convcli.verifier.run", "convcli.backends", "convcli.r
 PROBE = """
 import sys
 sys.argv = ["convcli", *sys.argv[1:]]
-from convcli.cli.app import main
+from convcli.__main__ import main
 try:
     main()
 except SystemExit as end:
@@ -99,3 +99,22 @@ def test_importing_convcli_loads_next_to_nothing() -> None:
     )
     assert not HEAVY & set(ran.stdout.split())
     assert "typer" not in ran.stdout.split()
+
+
+def test_a_layer_by_flags_loads_no_reader_of_files() -> None:
+    readers = {f"convcli.{name}" for name in ("spec.load", "spec.text", "spec.printed", "spec.benchdnn", "report.write")}
+    assert not readers & loaded("summary", "--type", "Conv2d", *INPUT, "--out-channels", "8", "--kernel-size", "3")
+
+
+def test_what_a_start_made_is_not_searched_for_garbage_and_later_things_are() -> None:
+    code = "import gc" + PROBE.replace('"\\n".join(sys.modules)', 'f"{gc.isenabled()} {gc.get_freeze_count()}"')
+    ran = subprocess.run(
+        [sys.executable, "-c", code, "shape", STEM, *INPUT],
+        capture_output=True,
+        text=True,
+        env=outside({"PYTHONPATH": str(ROOT)}),
+        check=True,
+    )
+    enabled, frozen = ran.stderr.split()
+    assert enabled == "True"
+    assert int(frozen) > 10_000

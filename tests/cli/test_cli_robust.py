@@ -345,7 +345,7 @@ LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
 resource.setrlimit(resource.RLIMIT_CPU, (10, 10))  # whatever else the machine does
-from convcli.cli.app import main
+from convcli.__main__ import main
 main()
 """
 BOMBS = {

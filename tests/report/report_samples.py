@@ -24,6 +24,7 @@ from convcli.verifier.verdict import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from convcli.solver.records import Answer
     from convcli.timing.record import Bench
     from convcli.verifier.self_test import SelfTest
 
@@ -185,15 +186,15 @@ def self_tests() -> SelfTest:
 
 
 def benches() -> Bench:
-    """A layer that is there twice, one that the other side lacks, one whose process died."""
-    from convcli.timing.measure import LIMIT
-    from convcli.timing.record import Bench, Timing, timed, total
+    """A layer that is there twice, one that the other side lacks, one whose process died, one too large."""
+    from convcli.timing.record import LIMIT, Bench, Timing, timed, total
 
     blank = Timing(name="conv1", type="Conv2d", source="net.yaml", input=(1, 3, 8, 8), output=(1, 4, 6, 6), macs=3888)
     layers = (
         timed(msgspec.structs.replace(blank, count=2), {"numpy": [3e6], "torch": [2e6], LIMIT: [1.5e6]}, {}),
         timed(msgspec.structs.replace(blank, name="a|b"), {"numpy": [1e6], LIMIT: [5e5]}, {"torch": "it lacks it"}),
-        msgspec.structs.replace(blank, name="dead", status="crashed", reason="the process died: SIGSEGV"),
+        msgspec.structs.replace(blank, name="dead", status="crashed", reason="the process died: SIGSEGV", line=7),
+        msgspec.structs.replace(blank, name="big", status="skipped", reason="needs about 9.0 GB", line=8),
     )
     return Bench(
         convcli="0.0.0",
@@ -207,6 +208,21 @@ def benches() -> Bench:
         totals=total(layers, ("numpy", "torch")),
         seconds=1.5,
     )
+
+
+def solved() -> dict[str, Answer]:
+    """An answer of each kind, and of a question that has none."""
+    from convcli.solver.solve import solve  # not on the calculator's way
+
+    found = {
+        "solve": solve(224, 112, kernel=(3, 7), limit=3),
+        "solve-chain": solve(8, 32, layers=2, kernel=4, limit=1),
+        "solve-none": solve(224, 100, kernel=3, stride=(2, 3)),
+        "solve-layer": solve("Conv2d(6, 8, 3, groups=4)", input=(1, 6, 32, 32)),
+        "solve-legal": solve("Conv2d(6, 8, 3)", input=(1, 6, 32, 32)),
+        "solve-message": solve("RuntimeError: mat1 and mat2 shapes cannot be multiplied (4x25088 and 512x10)"),
+    }
+    return {name: msgspec.structs.replace(answer, convcli="0.0.0") for name, answer in found.items()}
 
 
 def outcomes() -> Outcome:

@@ -158,6 +158,11 @@ def test_many_layers_are_one_line_each() -> None:
     rendered = render(record, "json")
     assert json.loads(rendered) == builtins(record)
     assert sum(line.startswith('{"name":"conv') for line in rendered.splitlines()) == 2500
+    network = record.reports[0]
+    layers_and_huge = (*network.layers, msgspec.structs.replace(network.layers[0], name="conv\nhuge", macs=2**80))
+    longer = msgspec.structs.replace(record, reports=(msgspec.structs.replace(network, layers=layers_and_huge),))
+    assert json.loads(render(longer, "json")) == builtins(longer)
+    assert set(rendered.splitlines()[1:2500]) < set(render(longer, "json").splitlines())
     layers = tuple(verdict(f"v{i}", "Conv2d", (check("forward"),)) for i in range(2500))
     big = outcome(layers, seed=0, environment={}, seconds=1.0)
     assert json.loads(render(big, "json")) == builtins(big)
