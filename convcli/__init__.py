@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from convcli.gate.check import check
     from convcli.gate.sides import diff
     from convcli.importer.torch.load import import_torch
+    from convcli.receptive.record import receptive_field
     from convcli.records import summarize
     from convcli.solver.solve import solve
     from convcli.spec.load import load, parse
@@ -40,6 +41,7 @@ __all__ = [
     "kernels",
     "load",
     "parse",
+    "receptive_field",
     "replay",
     "solve",
     "summarize",
@@ -57,6 +59,7 @@ _HOMES = {
     "import_torch": "convcli.importer.torch.load",
     "load": "convcli.spec.load",
     "parse": "convcli.spec.load",
+    "receptive_field": "convcli.receptive.record",
     "replay": "convcli.verifier.explain.replay",
     "solve": "convcli.solver.solve",
     "summarize": "convcli.records",

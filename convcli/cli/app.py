@@ -16,6 +16,7 @@ COMMANDS = {
     "params": "convcli.cli.calculator",
     "flops": "convcli.cli.calculator",
     "summary": "convcli.cli.calculator",
+    "receptive-field": "convcli.cli.field",
     "check": "convcli.cli.check",
     "diff": "convcli.cli.diff",
     "solve": "convcli.cli.solve",
@@ -42,7 +43,7 @@ def app(arguments: list[str]) -> typer.Typer:
     )
     made.callback()(convcli)
     for name in one or COMMANDS:
-        made.command(name)(getattr(import_module(COMMANDS[name]), KEYWORDS.get(name, name)))
+        made.command(name)(getattr(import_module(COMMANDS[name]), KEYWORDS.get(name, name.replace("-", "_"))))
     return made
 
 
