@@ -58,7 +58,8 @@ def fft(call: Call) -> Array:
 def smooth(size: int) -> int:
     """The next number 2^a * 3^b * 5^c: transforms of that length are fast, of one next to it up to ten times slower."""
     odd = (3**b * 5**c for b in range(size.bit_length()) for c in range(size.bit_length()))
-    return min(factor << (-(-size // factor) - 1).bit_length() for factor in odd)
+    found: int = min(factor << (-(-size // factor) - 1).bit_length() for factor in odd)
+    return found
 
 
 def winograd(call: Call) -> Array:

@@ -166,9 +166,9 @@ def few_phases(call: Call) -> bool:
     """
     steps = (axis.stride // gcd(axis.stride, axis.dilation) for axis in call.axes)
     count = prod(min(step, axis.kernel) for step, axis in zip(steps, call.axes, strict=True))
-    taps, outs_per_channel = prod(call.kernel), call.weight.shape[1] * call.groups / len(call.weight)
-    columns = call.x.size * taps
-    return 12 * count + columns / 2000 <= 20 + 2 * taps + columns * outs_per_channel / 500
+    taps, positions, outs = prod(call.kernel), len(call.x) * prod(call.space), call.weight.shape[1] * call.groups
+    columns, shares = call.x.size * taps, positions * outs * taps
+    return bool(12 * count + columns / 2000 <= 20 + 2 * taps + shares / 500)
 
 
 def auto(call: Call) -> Array:
