@@ -20,7 +20,6 @@ from convcli.plan import Plan
 from convcli.records import Scope, network_record
 
 FORM = 1
-WRITE_IT = "--update-baseline writes it"
 TYPED = "(command line)"  # the spec of layers that were spelled out
 
 
@@ -37,7 +36,8 @@ def read(path: str | os.PathLike[str]) -> Baseline:
     try:
         data = Path(path).read_bytes()
     except FileNotFoundError:
-        raise SpecError(f"{path}: there is no baseline yet", field="--baseline", repair=WRITE_IT) from None
+        repair = "--update-baseline writes it"
+        raise SpecError(f"{path}: there is no baseline yet", field="--baseline", repair=repair) from None
     except (OSError, ValueError) as error:
         raise SpecError(f"{path}: {getattr(error, 'strerror', None) or error}", field="--baseline") from None
     return decoded(data, path)
@@ -51,7 +51,8 @@ def decoded(data: bytes, path: str | os.PathLike[str]) -> Baseline:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         told = str(error)
     if told:
-        raise SpecError(f"{path}: this is no baseline: {told}", field="--baseline", repair=WRITE_IT)
+        written = "a file that --update-baseline wrote"
+        raise SpecError(f"{path}: this is no baseline: {told}", field="--baseline", allowed=written)
     return found
 
 
