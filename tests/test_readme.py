@@ -65,7 +65,7 @@ def test_the_python_block_holds() -> None:
             exec(code, names)  # noqa: S102 - our own README
 
 
-@pytest.mark.parametrize("command", ["shape", "params", "flops", "summary", "verify", "fuzz", "schema"])
+@pytest.mark.parametrize("command", ["shape", "params", "flops", "summary", "receptive-field", "verify", "fuzz", "schema"])
 def test_every_command_has_its_section_and_an_example(command: str) -> None:
     section = README.split(f"### {command}\n", 1)[1].split("\n#", 1)[0]
     assert f"convcli {command} " in section

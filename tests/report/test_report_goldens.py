@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from report_samples import COMMANDS, benches, good, incomplete, outcomes, report, self_tests, solved
+from report_samples import COMMANDS, benches, good, incomplete, outcomes, report, seen, self_tests, solved
 
 from convcli.report import FORMATS, render, text
 
@@ -24,6 +24,7 @@ CASES: dict[str, Record] = {
     "self-test": self_tests(),
     "bench": benches(),
     **solved(),
+    "receptive-field": seen(),
 }
 
 
