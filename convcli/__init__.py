@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from convcli.errors import Problem, SpecError
     from convcli.gate.check import check
     from convcli.gate.sides import diff
+    from convcli.importer.torch.load import import_torch
     from convcli.receptive.record import receptive_field
     from convcli.records import summarize
     from convcli.solver.solve import solve
@@ -36,6 +37,7 @@ __all__ = [
     "check",
     "diff",
     "fuzz",
+    "import_torch",
     "kernels",
     "load",
     "parse",
@@ -54,6 +56,7 @@ _HOMES = {
     "check": "convcli.gate.check",
     "diff": "convcli.gate.sides",
     "fuzz": "convcli.verifier.fuzz.run",
+    "import_torch": "convcli.importer.torch.load",
     "load": "convcli.spec.load",
     "parse": "convcli.spec.load",
     "receptive_field": "convcli.receptive.record",

@@ -80,11 +80,12 @@ class Axis(msgspec.Struct, frozen=True):
 
     def pooled(self, size: int, *, ceil: bool = False) -> int:
         """`out`; with ceil rounded up, as long as the last window begins before the padding after the input (torch)."""
-        room = size + self.before + self.after
-        if room < self.span:
+        if not ceil:
             return self.out(size)
-        rounded = -(-(room - self.span) // self.stride) + 1 if ceil else self.out(size)
-        return rounded - 1 if ceil and (rounded - 1) * self.stride >= size + self.before else rounded
+        room = size + self.before + self.after
+        rounded = -(-(room - self.span) // self.stride) + 1
+        rounded -= (rounded - 1) * self.stride >= size + self.before
+        return rounded if rounded >= 1 else self.out(size)
 
     def lacking(self, size: int) -> int:
         """Cells that the padded input needs for one output and does not have: span - size - before - after."""

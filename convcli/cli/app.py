@@ -23,8 +23,11 @@ COMMANDS = {
     "verify": "convcli.cli.verify",
     "bench": "convcli.cli.bench",
     "fuzz": "convcli.cli.fuzz",
+    "import": "convcli.cli.imports",
     "schema": "convcli.cli.schema",
 }
+
+KEYWORDS = {"import": "import_"}  # what no function can be called
 
 
 def app(arguments: list[str]) -> typer.Typer:
@@ -40,7 +43,7 @@ def app(arguments: list[str]) -> typer.Typer:
     )
     made.callback()(convcli)
     for name in one or COMMANDS:
-        made.command(name)(getattr(import_module(COMMANDS[name]), name.replace("-", "_")))
+        made.command(name)(getattr(import_module(COMMANDS[name]), KEYWORDS.get(name, name.replace("-", "_"))))
     return made
 
 

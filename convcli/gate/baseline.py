@@ -20,34 +20,38 @@ from convcli.plan import Plan
 from convcli.records import Scope, network_record
 
 FORM = 1
+WRITE_IT = "--update-baseline writes it"
 TYPED = "(command line)"  # the spec of layers that were spelled out
 
 
 class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     """specs: by the path of the spec, seen from the baseline's own folder."""
 
-    baseline: int = FORM
+    baseline: int
     dtype: str = "float32"
     specs: dict[str, NetworkNumbers] = {}
 
 
 def read(path: str | os.PathLike[str]) -> Baseline:
     """The baseline that a file holds. Raises SpecError, also when there is no such file."""
-    repair = "--update-baseline writes it"
     try:
         data = Path(path).read_bytes()
     except FileNotFoundError:
-        raise SpecError(f"{path}: there is no baseline yet", field="--baseline", repair=repair) from None
+        raise SpecError(f"{path}: there is no baseline yet", field="--baseline", repair=WRITE_IT) from None
     except (OSError, ValueError) as error:
         raise SpecError(f"{path}: {getattr(error, 'strerror', None) or error}", field="--baseline") from None
+    return decoded(data, path)
+
+
+def decoded(data: bytes, path: str | os.PathLike[str]) -> Baseline:
+    """The baseline in a file's bytes. Raises SpecError."""
     try:
         found = msgspec.json.decode(data, type=Baseline)
         told = "" if found.baseline == FORM else f"its form is {found.baseline}, this convcli knows {FORM}"
-        told = told or ("" if b'"baseline"' in data else "it names no form")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         told = str(error)
     if told:
-        raise SpecError(f"{path}: this is no baseline: {told}", field="--baseline", repair=repair)
+        raise SpecError(f"{path}: this is no baseline: {told}", field="--baseline", repair=WRITE_IT)
     return found
 
 
@@ -63,7 +67,7 @@ def updated(old: Baseline | None, plans: Iterable[Plan], path: str | os.PathLike
     kept = old.specs if old and old.dtype == dtype else {}
     specs = {spec: numbers for spec, numbers in kept.items() if spec == TYPED or (here / spec).exists()}
     specs |= {spec_of(network.source, path): network for network in networks}
-    return Baseline(dtype=dtype, specs=specs)
+    return Baseline(baseline=FORM, dtype=dtype, specs=specs)
 
 
 def spec_of(source: str, path: str | os.PathLike[str]) -> str:

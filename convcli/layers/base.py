@@ -152,7 +152,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
         if not fewest <= len(shapes) <= most:
             raise _wrong_arity(len(shapes), fewest, most)
         batch, x = self.split(shapes[0] if shapes else ())
-        if channels_last and self.spatial:
+        if channels_last and self.spatial and x:
             x = (x[-1], *x[:-1])
         return batch, x, self.joined(shapes).settled(x)
 

@@ -13,7 +13,7 @@ import msgspec
 
 from convcli.axis import LARGEST, Axis, whole
 from convcli.errors import SpecError
-from convcli.layers.base import Counts, Layer, Shape
+from convcli.layers.base import Counts, Layer, Shape, split_batch
 from convcli.reach import SAME, Link
 
 
@@ -90,6 +90,29 @@ class Companion(Layer, frozen=True, kw_only=True):
         """
         del which
         return Way(SAME, place)
+
+
+class Channelled(Companion, frozen=True, kw_only=True):
+    """A companion of x (channels, *space) with any number of spatial axes; what comes before is the batch."""
+
+    kind: ClassVar[str] = ""
+    spatial: ClassVar[bool] = True
+    dims: int = 0
+
+    @property
+    def rank(self) -> int:
+        """The number of spatial axes, told by the input."""
+        return self.dims
+
+    def split(self, shape: Shape) -> tuple[Shape, Shape]:
+        """(N,), (C, *space)"""
+        if len(shape) < 2:
+            raise SpecError(f"the input {list(shape)} has {len(shape)} axes", field="input", allowed="at least 2: N, C")
+        return split_batch(shape, len(shape) - 2)
+
+    def settled(self, x: Shape) -> Self:
+        """The number of spatial axes."""
+        return msgspec.structs.replace(self, dims=max(0, len(x) - 1))
 
 
 class Blind(Companion, frozen=True, kw_only=True):

@@ -30,10 +30,16 @@ class Pool(Companion, frozen=True, kw_only=True):
         return super(Companion, self).split(shape)
 
     def settled(self, x: Shape) -> Pool:
-        """Padding of at most half the kernel, as torch has it."""
-        del x
+        """Padding of at most half the kernel, and no input smaller than a 3-D mean's kernel, as torch has it."""
+        small = any(size < axis.kernel for size, axis in zip(x[1:], self.axes, strict=True))
+        if small and self.function == "avg" and len(self.axes) == 3:
+            raise SpecError(
+                f"the input {list(x[1:])} is smaller than the kernel",
+                field="kernel_size",
+                allowed="no more than the input, its padding apart, in 3-D",
+            )
         for axis in self.axes:
-            if axis.before < 0 or axis.before > (axis.span if self.function == "max" else axis.kernel) // 2:
+            if axis.before < 0 or axis.before > axis.kernel // 2:
                 raise SpecError(
                     f"padding={axis.before} is too large for kernel_size={axis.kernel}",
                     field="padding",

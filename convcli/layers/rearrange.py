@@ -16,6 +16,9 @@ from convcli.reach import SAME, All, Bins, Link, Resized, Window
 INTERPOLATION = {"nearest": 0, "nearest-exact": 0, "linear": 2, "bilinear": 4, "bicubic": 16, "trilinear": 8, "area": 1}
 
 
+RESIZES = {"linear": (1,), "bilinear": (2,), "bicubic": (2,), "trilinear": (3,)}  # the spatial axes that a mode is for
+
+
 class Flatten(Companion, frozen=True, kw_only=True):
     """The axes from start_dim to end_dim as one."""
 
@@ -143,12 +146,26 @@ class Upsample(Companion, frozen=True, kw_only=True):
         return self.dims
 
     def split(self, shape: Shape) -> tuple[Shape, Shape]:
-        """(N,), (C, *space): torch resizes batches only."""
-        return split_batch(shape, max(1, len(shape) - 2))
+        """(N,), (C, *space): torch resizes batches only, of one to three spatial axes."""
+        if not 3 <= len(shape) <= 5:
+            raise SpecError(
+                f"the input {list(shape)} has {len(shape)} axes", field="input", allowed="N, C and 1 to 3 spatial axes"
+            )
+        return split_batch(shape, len(shape) - 2)
 
     def settled(self, x: Shape) -> Upsample:
         """One number per axis."""
         rank = len(x) - 1
+        if rank not in RESIZES.get(self.mode, (1, 2, 3)):
+            raise SpecError(
+                f"mode={self.mode!r} is not for {rank} spatial axes",
+                field="mode",
+                allowed=", ".join(mode for mode in INTERPOLATION if rank in RESIZES.get(mode, (1, 2, 3))),
+            )
+        if self.align_corners is not None and self.mode not in RESIZES:
+            raise SpecError(
+                f"align_corners is not for mode={self.mode!r}", field="align_corners", allowed=", ".join(RESIZES)
+            )
         if (self.size is None) == (self.scale_factor is None):
             raise SpecError("either size or scale_factor must be given", field="size", allowed="one of the two")
         size = (self.size,) * rank if isinstance(self.size, int) else self.size
@@ -236,9 +253,31 @@ class Pad(Companion, frozen=True, kw_only=True):
                 f"padding={list(self.padding)} is for {len(pairs)} axes", field="padding", allowed=f"{len(x)}"
             )
         sizes = [size + before + after for size, (before, after) in zip(reversed(x), pairs, strict=False)]
-        if sizes and min(sizes) < 0:
+        left = [
+            size + min(0, before) + min(0, after) for size, (before, after) in zip(reversed(x), pairs, strict=False)
+        ]
+        if left and min(left) < 0:
             raise SpecError(f"nothing is left of {list(x)}", field="padding", allowed="less to crop")
+        if self.mode != "zeros":
+            self._check_copies(x, pairs)
         return (*x[: len(x) - len(sizes)], *reversed(sizes))
+
+    def _check_copies(self, x: Shape, pairs: list[tuple[int, int]]) -> None:
+        """Copies must be of cells that are there: reflection repeats no edge, a circle goes round once."""
+        if not len(pairs) < len(x) <= len(pairs) + 2:
+            raise SpecError(
+                f"the input {list(x)} has {len(x)} axes",
+                field="input",
+                allowed=f"{len(pairs) + 2} for mode={self.mode!r}, or {len(pairs) + 1} without the batch",
+            )
+        for size, pair in zip(reversed(x), pairs, strict=False):
+            most = {"reflect": size - 1, "circular": size}.get(self.mode)
+            if most is not None and max(pair) > most:
+                raise SpecError(
+                    f"padding={max(pair)} copies more than there is of {size} cells",
+                    field="padding",
+                    allowed=f"at most {most} for mode={self.mode!r}",
+                )
 
     def way(self, which: int, place: int) -> Way | None:
         """The first field begins before the first cell."""

@@ -87,7 +87,7 @@ NUMBERS = st.one_of(
 SHAPES = st.lists(NUMBERS, min_size=1, max_size=7).map(str)
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(st.sampled_from(MESSAGES), st.lists(NUMBERS, min_size=1, max_size=12), st.lists(SHAPES, min_size=1, max_size=4))
 def test_any_numbers_are_read(told: Told, numbers: list[int], shapes: list[str]) -> None:
     """Other numbers and shapes in the same words: an explanation, or a word that there is none."""

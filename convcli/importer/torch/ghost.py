@@ -39,15 +39,14 @@ class Ghost:
         if name in RANDOM or name in FILLED or name in VALUES:
             kwargs = self._placed(name, args, kwargs)
         found = list(tensors((args, kwargs)))
-        bare = [self.bare(x) for x in found]
-        if not any(bare):
+        if not any(map(self.bare, found)):
             return func(*args, **kwargs)
         if name in MOVES:
-            return self._moved(func, args, kwargs)
+            return self._moved(args, kwargs)
         if name in LIKE:
             kwargs = {**kwargs, "device": "meta"}
-        if not all(bare):
-            if name.endswith("_") and not self.bare(args[0]):
+        if any(x.device.type != "meta" for x in found):
+            if name.endswith("_") and args[0].device.type != "meta":
                 self.hollow[id(args[0])] = args[0]  # it keeps its shape, and its values are gone
                 return args[0]
             args, kwargs = emptied((args, kwargs))
@@ -69,7 +68,7 @@ class Ghost:
         return {**kwargs, "device": "cpu" if small else "meta"}
 
     @staticmethod
-    def _moved(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _moved(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A move to another device, which is none: of what it says, the data type alone counts."""
         dtypes = [word for word in (*args[1:], *kwargs.values()) if isinstance(word, torch.dtype)]
         others = [word for word in args[1:] if isinstance(word, torch.Tensor)]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
+from functools import partial as bound
 from typing import Any
 
 import torch
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from convcli.importer.graph import Graph, Node, Shape, pruned
-from convcli.importer.torch.ghost import Building, Ghost, tensors
+from convcli.importer.torch.ghost import Building, Ghost, NeedsDataError, tensors
 from convcli.importer.torch.recorder import Recorder
 from convcli.importer.torch.trace import Trace, Where, shape
 
@@ -71,9 +71,14 @@ def _replaced(holder: Any, name: str, value: object) -> Iterator[None]:
 
 
 def graph_of(
-    model: torch.nn.Module, shapes: Sequence[tuple[Shape, torch.dtype]], *, name: str = "", run: bool = False
+    model: torch.nn.Module,
+    shapes: Sequence[tuple[Shape, torch.dtype]],
+    *,
+    name: str = "",
+    run: bool = False,
+    partial: bool = False,
 ) -> Graph:
-    """What `model` does with inputs of these shapes. run: on the CPU, with zeros, for a model that asks for values."""
+    """What `model` does with inputs of these shapes. run: with zeros, on the CPU. partial: until it asks for a value."""
     graph = Graph(name, shapes[0][0])
     counted = {id(p): p for p in model.parameters()}
     graph.params = sum(p.numel() for p in counted.values())
@@ -92,7 +97,14 @@ def graph_of(
         stack.enter_context(torch.no_grad())
         stack.enter_context(_quick_nms())
         stack.enter_context(recorder)
-        out = model(*inputs)
+        try:
+            out = model(*inputs)
+        except NeedsDataError as error:
+            if not partial:
+                raise
+            out = ()
+            trace.add("Unknown", {"operation": "the rest", "shape": ()}, [], (), "rest").comment = str(error)
+            graph.notes.append(f"{error}: what it does then is not here")
     graph.outputs = [node for x in _results(out) if (node := trace.made.get(id(x))) is not None]
     _rest(trace, model)
     return pruned(graph)
@@ -148,14 +160,14 @@ def _watched(model: torch.nn.Module, trace: Trace, recorder: Recorder) -> Iterat
         torch.backends.mha.set_fastpath_enabled(False)
         for module in model.modules():
             if type(module).forward is torch.nn.MultiheadAttention.forward and "forward" not in vars(module):
-                module.forward = partial(_attention, trace, recorder, module)
+                module.forward = bound(_attention, trace, recorder, module)
                 stack.callback(vars(module).pop, "forward", None)
         yield
 
 
 def _attention(trace: Trace, recorder: Recorder, module: Any, *args: Any, **kwargs: Any) -> Any:
     """An attention module's call: one layer, where that says all; else what it consists of."""
-    forward: Callable[..., Any] = partial(type(module).forward, module)
+    forward: Callable[..., Any] = bound(type(module).forward, module)
     words = ("query", "key", "value", "key_padding_mask", "need_weights", "attn_mask", "average_attn_weights")
     said: Mapping[str, Any] = {**dict(zip(words, args, strict=False)), **kwargs}
     plain = all(said.get(word) is None for word in ("key_padding_mask", "attn_mask")) and module.bias_k is None
