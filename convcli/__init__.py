@@ -12,12 +12,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from convcli._version import __version__
-from convcli.errors import Problem, SpecError
 
 if TYPE_CHECKING:
     from convcli import kernels
+    from convcli.errors import Problem, SpecError
+    from convcli.gate.check import check
+    from convcli.gate.sides import diff
     from convcli.importer.torch.load import import_torch
+    from convcli.receptive.record import receptive_field
     from convcli.records import summarize
+    from convcli.solver.solve import solve
     from convcli.spec.load import load, parse
     from convcli.timing.run import bench
     from convcli.verifier.explain.replay import replay
@@ -30,24 +34,34 @@ __all__ = [
     "SpecError",
     "__version__",
     "bench",
+    "check",
+    "diff",
     "fuzz",
     "import_torch",
     "kernels",
     "load",
     "parse",
+    "receptive_field",
     "replay",
+    "solve",
     "summarize",
     "verify",
     "verify_kernel",
 ]
 
 _HOMES = {
+    "Problem": "convcli.errors",
+    "SpecError": "convcli.errors",
     "bench": "convcli.timing.run",
+    "check": "convcli.gate.check",
+    "diff": "convcli.gate.sides",
     "fuzz": "convcli.verifier.fuzz.run",
     "import_torch": "convcli.importer.torch.load",
     "load": "convcli.spec.load",
     "parse": "convcli.spec.load",
+    "receptive_field": "convcli.receptive.record",
     "replay": "convcli.verifier.explain.replay",
+    "solve": "convcli.solver.solve",
     "summarize": "convcli.records",
     "verify": "convcli.verifier.run",
     "verify_kernel": "convcli.verifier.own",

@@ -7,15 +7,13 @@ same_upper and same_lower; benchdnn's for counting the products that fall inside
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import log10
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from convcli.errors import SpecError
-
-if TYPE_CHECKING:
-    from fractions import Fraction
 
 LARGEST = 2**63 - 1  # PyTorch's sizes are 64-bit integers; products of them are Python's, which have no limit
 Padding = int | str | Sequence[int | Sequence[int]]
@@ -76,17 +74,30 @@ class Axis(msgspec.Struct, frozen=True):
                 f"the kernel spans {self.span} cells, the padded input has only {room}",
                 field="kernel_size",
                 allowed=f"a span dilation*(kernel_size-1)+1 of at most {room}",
-                repair=f"padding that adds {self.span - room} more",
+                repair=f"padding that adds {self.lacking(size)} more",
             )
         return (room - self.span) // self.stride + 1
 
     def pooled(self, size: int, *, ceil: bool = False) -> int:
         """`out`; with ceil rounded up, as long as the last window begins before the padding after the input (torch)."""
-        room = size + self.before + self.after
-        if room < self.span:
+        if not ceil:
             return self.out(size)
-        rounded = -(-(room - self.span) // self.stride) + 1 if ceil else self.out(size)
-        return rounded - 1 if ceil and (rounded - 1) * self.stride >= size + self.before else rounded
+        room = size + self.before + self.after
+        rounded = -(-(room - self.span) // self.stride) + 1
+        rounded -= (rounded - 1) * self.stride >= size + self.before
+        return rounded if rounded >= 1 else self.out(size)
+
+    def lacking(self, size: int) -> int:
+        """Cells that the padded input needs for one output and does not have: span - size - before - after."""
+        return max(0, self.span - size - self.before - self.after)
+
+    def widest_kernel(self, size: int) -> int:
+        """The most taps that fit: floor((size + before + after - 1) / dilation) + 1"""
+        return (size + self.before + self.after - 1) // self.dilation + 1
+
+    def longest_dilation(self, size: int) -> int:
+        """The longest distance between taps that fits: floor((size + before + after - 1) / (kernel - 1))"""
+        return (size + self.before + self.after - 1) // max(self.kernel - 1, 1)
 
     def transposed_out(self, size: int) -> int:
         """(size - 1) * stride - before - after + span + output_padding"""
@@ -99,6 +110,41 @@ class Axis(msgspec.Struct, frozen=True):
                 repair=f"padding that takes {1 - out} less",
             )
         return out
+
+    def strides(self, size: int, out: int) -> range:
+        """All strides that make `out` cells of `size`: (out-1)*stride <= size + before + after - span < out*stride
+
+        An empty range begins at the stride that first makes fewer. With automatic padding: ceil(size / stride) = out.
+        """
+        room = size - 1 if self.auto else size + self.before + self.after - self.span
+        if room < 0:
+            return range(0)
+        return range(room // out + 1, (room // (out - 1) if out > 1 else LARGEST) + 1)
+
+    def transposed_strides(self, size: int, out: int) -> range:
+        """All strides that make `out` cells of `size` with an output_padding below max(stride, dilation)."""
+        if self.auto:
+            return range(0) if out % size else range(out // size, out // size + 1)
+        rest = out + self.before + self.after - self.span  # is (size-1)*stride + output_padding
+        if rest < 0:
+            return range(0)
+        by_dilation = (rest - self.dilation) // (size - 1) if size > 1 else 0 if rest < self.dilation else rest
+        least = max(min(rest // size, by_dilation), 0) + 1
+        return range(least, (rest // (size - 1) if size > 1 else LARGEST) + 1)
+
+    def output_padding_to(self, size: int, out: int) -> int:
+        """The output_padding with which `out` cells are made of `size`: out - transposed_out without any."""
+        return out - (size - 1) * self.stride + self.before + self.after - self.span
+
+    @property
+    def shift(self) -> int:
+        """c in out(size) = floor((size + c) / stride): before + after - span + stride"""
+        return self.stride - 1 if self.auto else self.before + self.after - self.span + self.stride
+
+    @property
+    def transposed_shift(self) -> int:
+        """c in transposed_out(size) = stride*size + c: span + output_padding - before - after - stride"""
+        return 0 if self.auto else self.span + self.output_padding - self.before - self.after - self.stride
 
     def check_output_padding(self) -> None:
         """Refuse output_padding that reaches max(stride, dilation), as torch does."""
@@ -123,6 +169,7 @@ class Axis(msgspec.Struct, frozen=True):
                 allowed=f"0 to {limit}" if limit is not None else "at least 0",
             )
 
+    @lru_cache(4096)  # noqa: B019 - axes are values; the layers of a big spec have few different ones
     def pairs(self, cells: int, positions: int) -> int:
         """The number of (p, t) with 0 <= p*stride - before + t*dilation < cells, p < positions, t < kernel.
 
@@ -140,57 +187,6 @@ class Axis(msgspec.Struct, frozen=True):
         # tap t has ceil((bound - t*dilation) / stride) positions; count the others backwards from the last one
         smallest = bound - (some - 1) * self.dilation
         return full * positions + _floor_sum(some - full, self.stride, self.dilation, smallest + self.stride - 1)
-
-
-class Reach(msgspec.Struct, frozen=True):
-    """One axis of a receptive field, measured in input cells; whole numbers until a transposed layer divides the jump.
-
-    jump: the distance between the fields of neighbouring output cells. twice_start: twice the centre of the first
-    field, because centres lie on halves (cell 0 covers 0 to 1).
-    """
-
-    size: int | Fraction = 1
-    jump: int | Fraction = 1
-    twice_start: int | Fraction = 1
-
-    def through(self, axis: Axis) -> Reach:
-        """size + (span-1)*jump; jump*stride; start + ((span-1)/2 - before)*jump"""
-        grown = (axis.span - 1) * self.jump
-        return Reach(self.size + grown, self.jump * axis.stride, self.twice_start + grown - 2 * axis.before * self.jump)
-
-    def through_transposed(self, axis: Axis) -> Reach:
-        """size + floor((span-1)/stride)*jump; jump/stride; start - ((span-1)/2 - before)*jump/stride"""
-        jump = _ratio(self.jump, axis.stride)
-        return Reach(
-            self.size + (axis.span - 1) // axis.stride * self.jump,
-            jump,
-            self.twice_start - (axis.span - 1 - 2 * axis.before) * jump,
-        )
-
-    def nearest(self, factor: int) -> Reach:
-        """Every cell `factor` times: jump/factor; start - (1 - 1/factor)*jump/2"""
-        jump = _ratio(self.jump, factor)
-        return Reach(self.size, jump, self.twice_start - self.jump + jump)
-
-    def shifted(self, cells: int) -> Reach:
-        """The first field `cells` later."""
-        return Reach(self.size, self.jump, self.twice_start + 2 * cells * self.jump)
-
-    def union(self, other: Reach) -> Reach | None:
-        """The smallest field that holds both; None where they move at different speeds."""
-        if self.jump != other.jump:
-            return None
-        first = min(self.twice_start - self.size, other.twice_start - other.size)
-        end = max(self.twice_start + self.size, other.twice_start + other.size)
-        return Reach(_ratio(end - first, 2), self.jump, _ratio(first + end, 2))
-
-
-def _ratio(number: int | Fraction, divisor: int) -> int | Fraction:
-    if number % divisor == 0:
-        return number // divisor
-    from fractions import Fraction  # a slow import that only fractional jumps need
-
-    return Fraction(number, divisor)
 
 
 def _floor_sum(n: int, m: int, a: int, b: int) -> int:

@@ -6,21 +6,24 @@ Keys are only ever added within a schema number. UNSET fields do not appear.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from math import prod
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from convcli._version import __version__
-from convcli.layers import Counts, Layer, Shape
-from convcli.plan import NOTHING, Network, Plan, Step, plan
+from convcli.field import NOTHING
+from convcli.layers import Counts, Field, Layer, Shape
+from convcli.plan import Network, Plan, Step, plan
 
 if TYPE_CHECKING:
     from fractions import Fraction
 
 SCHEMA = 1
 BYTES = {"float64": 8, "float32": 4, "tf32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
+COUNTED = tuple(name for name in Counts.__struct_fields__ if name != "sums")
 Command = Literal["shape", "params", "flops", "summary"]
 FLOPS_WORDS = {"dense": "2*macs", "strict": "2*terms - 1 + bias, per output"}
 
@@ -99,6 +102,7 @@ class Totals(msgspec.Struct, frozen=True):
     macs: int | UnsetType = UNSET
     macs_nonpad: int | UnsetType = UNSET
     bias_adds: int | UnsetType = UNSET
+    elementwise_flops: int | UnsetType = UNSET
     flops: int | UnsetType = UNSET
     backward: Backward | UnsetType = UNSET
     memory: Memory | UnsetType = UNSET
@@ -198,40 +202,40 @@ def _record(name: str, kind: str, layer: Layer, x: Shape, step: Step, scope: Sco
     """`layer` on x, which is the step's own layer or one of its parts."""
     own = layer is step.layer
     y = step.y if own else layer.output(x)
-    tensors = layer.tensors(x) if command_needs_tensors(scope) and not step.shares else {}
-    params = sum(map(prod, tensors.values()))
-    counts = layer.counts(x, step.images) if scope.flops and layer.known else None
-    flops = counts.flops(scope.convention) if counts else 0
-    memory = _memory(layer, x, y, params, step.images, scope)
+    shapes = scope.command != "params"
     return LayerRecord(
         name=name,
         type=kind,
         line=step.line if step.line is not None and own else UNSET,
         from_=step.sources if step.sources is not None and own else UNSET,
         shares=step.shares if step.shares and own else UNSET,
-        input=step.shown(x) if scope.command != "params" and layer.arity[1] else UNSET,
-        output=step.shown(y) if scope.command != "params" else UNSET,
-        params=params if scope.params else UNSET,
-        tensors=tensors if scope.params else UNSET,
-        macs=counts.macs if counts else UNSET,
-        macs_nonpad=counts.macs_nonpad if counts else UNSET,
-        macs_kept=_known(counts, "macs_kept"),
-        macs_zero_insert=_known(counts, "macs_zero_insert"),
-        interpolation_macs=_known(counts, "interpolation_macs"),
-        modulation_macs=_known(counts, "modulation_macs"),
-        coordinate_flops=_known(counts, "coordinate_flops"),
-        elementwise_flops=_known(counts, "elementwise_flops"),
-        bias_adds=counts.bias_adds if counts else UNSET,
-        flops=flops if counts else UNSET,
-        backward=_backward(counts) if counts and scope.backward else UNSET,
-        receptive_field=_receptive_field(step) if scope.shape and own else UNSET,
-        memory=memory,
-        arithmetic_intensity=_intensity(flops, memory) if counts and memory is not UNSET else UNSET,
+        input=step.shown(x) if shapes and layer.arity[1] else UNSET,
+        output=step.shown(y) if shapes else UNSET,
+        receptive_field=receptive_field(step.field) if own and scope.shape else UNSET,
         parts=tuple(
-            _record(part.name, part_type(part.layer), part.layer, part.x, step, scope) for part in layer.parts(x)
+            [_record(part.name, part_type(part.layer), part.layer, part.x, step, scope) for part in layer.parts(x)]
         ),
         complete=UNSET if layer.known else False,
+        **(_numbers(layer, x, y, step, scope) if command_needs_tensors(scope) else {}),
     )
+
+
+def _numbers(layer: Layer, x: Shape, y: Shape, step: Step, scope: Scope) -> dict[str, Any]:
+    """The fields that hold parameters, products and bytes, as far as the command asks for them and anybody knows."""
+    tensors = {} if step.shares else layer.tensors(x)
+    params = sum(map(prod, tensors.values()))
+    memory = _memory(layer, x, y, params, step.images, scope)
+    numbers: dict[str, Any] = {"memory": memory}
+    if scope.params:
+        numbers |= {"params": params, "tensors": tensors}
+    if scope.flops and layer.known:
+        counts = layer.counts(x, step.images)
+        flops = counts.flops(scope.convention)
+        numbers |= {name: value for name in COUNTED if (value := getattr(counts, name)) is not None}
+        numbers |= {"flops": flops, "arithmetic_intensity": _intensity(flops, memory)}
+        if scope.backward:
+            numbers["backward"] = _backward(counts)
+    return numbers
 
 
 def command_needs_tensors(scope: Scope) -> bool:
@@ -245,25 +249,16 @@ def part_type(layer: Layer) -> str:
     return f"{words[layer.kind]}{len(layer.axes)}d"
 
 
-def _known(counts: Counts | None, name: str) -> int | UnsetType:
-    value = getattr(counts, name) if counts else None
-    return UNSET if value is None else value
-
-
-def _memory(layer: Layer, x: Shape, y: Shape, params: int, images: int, scope: Scope) -> Memory | UnsetType:
+def _memory(layer: Layer, x: Shape, y: Shape, params: int, images: int, scope: Scope) -> Memory:
     size = BYTES[scope.dtype]
     if scope.command == "params":
         return Memory(weight_bytes=params * size)
-    if scope.command == "shape":
-        return UNSET
     elements = prod(x) + sum(map(prod, layer.side_inputs(x).values()))
     return Memory(images * elements * size, images * prod(y) * size, params * size)
 
 
-def _intensity(flops: int, memory: Memory | UnsetType) -> float | UnsetType:
+def _intensity(flops: int, memory: Memory) -> float | UnsetType:
     """FLOPs per byte moved, each tensor read or written once."""
-    if memory is UNSET:
-        return UNSET
     moved = sum(value for value in (memory.input_bytes, memory.output_bytes, memory.weight_bytes) if value is not UNSET)
     return round(flops / moved, 3) if moved else UNSET
 
@@ -273,13 +268,15 @@ def _backward(counts: Counts) -> Backward:
     return Backward(counts.macs, counts.macs, counts.bias_adds, macs, 2 * macs)
 
 
-def _receptive_field(step: Step) -> ReceptiveField | UnsetType:
-    if not step.field or step.field == NOTHING:
+@lru_cache(4096)  # layers that have an input of their own repeat few fields
+def receptive_field(field: Field | None) -> ReceptiveField | UnsetType:
+    """A receptive field in the numbers of a report; UNSET where nobody can tell, or nothing reaches."""
+    if not field or field == NOTHING or any(reach.merged for reach in field):
         return UNSET
     return ReceptiveField(
-        tuple([_number(reach.size) for reach in step.field]),
-        tuple([_number(reach.jump) for reach in step.field]),
-        tuple([_number(reach.twice_start, 2) for reach in step.field]),
+        tuple([_number(reach.size) for reach in field]),
+        tuple([_number(reach.jump) for reach in field]),
+        tuple([_number(reach.twice_start, 2) for reach in field]),
     )
 
 
@@ -294,6 +291,7 @@ def _number(value: int | Fraction, divisor: int = 1) -> int | float:
 
 def _totals(planned: Plan, layers: tuple[LayerRecord, ...], scope: Scope) -> Totals:
     last = planned.steps[-1]
+    elementwise = [layer.elementwise_flops for layer in layers if layer.elementwise_flops is not UNSET]
     memory: Memory | UnsetType = UNSET
     if command_needs_tensors(scope):
         weights = sum(m.weight_bytes for m in _memories(layers) if m.weight_bytes is not UNSET)
@@ -304,6 +302,7 @@ def _totals(planned: Plan, layers: tuple[LayerRecord, ...], scope: Scope) -> Tot
         macs=_sum(layer.macs for layer in layers) if scope.flops else UNSET,
         macs_nonpad=_sum(layer.macs_nonpad for layer in layers) if scope.flops else UNSET,
         bias_adds=_sum(layer.bias_adds for layer in layers) if scope.flops else UNSET,
+        elementwise_flops=_sum(elementwise) if elementwise else UNSET,
         flops=_sum(layer.flops for layer in layers) if scope.flops else UNSET,
         backward=_total_backward(layers) if scope.flops and scope.backward else UNSET,
         memory=memory,

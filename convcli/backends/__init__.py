@@ -41,6 +41,9 @@ class Backend(Protocol):
 
     `FORMATS` names the formats it computes in that numpy has no type for ("bfloat16"). It is then called with the
     format's name as one more argument, for float32 arrays of such numbers, and gives its result as such an array.
+
+    For `bench` it may have `set_threads(threads)`, and `prepared(layer, arrays, dy=None)`: the layer, or with dy its
+    gradients, as a call without arguments, all that a user does once being done.
     """
 
     def versions(self) -> dict[str, str]:
@@ -63,6 +66,16 @@ class Backend(Protocol):
 
     def facts(self, layer: Layer, shape: Shape) -> Facts:
         """The facts for an input of `shape`, (N, C, *space) or (C, *space), without touching its elements."""
+
+
+class Companions(Protocol):
+    """What a backend's attribute `companions` answers, of the layers between convolutions. A backend may lack it."""
+
+    def forward(self, layer: Layer, arrays: Arrays, dtype: str = "") -> Array:
+        """y in inference, for arrays named x, x2, ... and as PyTorch names parameters and running statistics."""
+
+    def facts(self, layer: Layer, shapes: tuple[Shape, ...]) -> Facts:
+        """The facts for inputs of these shapes, without touching their elements."""
 
 
 class _Installed(msgspec.Struct, frozen=True):
@@ -113,6 +126,11 @@ def backend(name: str) -> Backend:
     module, _, attribute = module_of(name).partition(":")
     found: object = importlib.import_module(module)
     return cast("Backend", getattr(found, attribute) if attribute else found)
+
+
+def companions(name: str) -> Companions | None:
+    """What it says of the layers between convolutions; None when it is asked for convolutions alone."""
+    return cast("Companions | None", getattr(backend(name), "companions", None))
 
 
 def part_arrays(part: str, arrays: Arrays) -> dict[str, Array]:

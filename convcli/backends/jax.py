@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -28,7 +30,28 @@ def versions() -> dict[str, str]:
 
 def forward(layer: Layer, arrays: Arrays) -> Array:
     """y of `layer`, part by part."""
-    return composed(layer, arrays, _primitive)
+    return np.asarray(composed(layer, arrays, _primitive))
+
+
+def set_threads(threads: int) -> None:
+    """How many threads one operation may use; XLA reads it at its first."""
+    if threads == 1:
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false"
+
+
+def prepared(layer: Layer, arrays: Arrays, dy: Array | None = None) -> Callable[[], object]:
+    """The layer as a call without arguments, compiled once; with dy, of its gradients alone, by the arrays' names."""
+    if layer.kind.startswith("deform"):
+        raise Unsupported(f"jax has no {layer.kind}")
+
+    def y(given: Arrays) -> Any:
+        return composed(layer, given, _primitive)
+
+    def gradients(given: Arrays) -> Any:
+        return jax.vjp(y, given)[1](dy)[0]
+
+    compiled, given = jax.jit(y if dy is None else gradients), {name: jnp.asarray(a) for name, a in arrays.items()}
+    return lambda: jax.block_until_ready(compiled(given))
 
 
 def facts(layer: Layer, shape: Shape) -> Facts:
@@ -36,7 +59,7 @@ def facts(layer: Layer, shape: Shape) -> Facts:
     raise Unsupported(f"jax says nothing of a {layer.kind} on {shape} without running it")
 
 
-def _primitive(layer: Layer, arrays: Arrays) -> Array:
+def _primitive(layer: Layer, arrays: Arrays) -> Any:
     batched = arrays["x"].ndim == len(layer.axes) + 2
     x, weight = jnp.asarray(arrays["x"] if batched else arrays["x"][None]), jnp.asarray(arrays["weight"])
     if isinstance(layer, ConvTranspose):
@@ -47,7 +70,7 @@ def _primitive(layer: Layer, arrays: Arrays) -> Array:
         raise Unsupported(f"jax has no {layer.kind}")
     if "bias" in arrays:
         y += arrays["bias"].reshape(-1, *(1,) * len(layer.axes))
-    return np.asarray(y if batched else y[0])
+    return y if batched else y[0]
 
 
 def _conv(layer: Conv, x: Any, weight: Any) -> Any:

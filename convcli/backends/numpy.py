@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from convcli.backends import Array, Arrays
 
 Forward = Callable[[Any, "Arrays", str], "Array"]
-Backward = Callable[[Any, "Arrays", "Array"], "dict[str, Array]"]
+Backward = Callable[[Any, "Arrays", "Array", str], "dict[str, Array]"]
 
 
 def versions() -> dict[str, str]:
@@ -30,9 +30,12 @@ def forward(layer: Layer, arrays: Arrays, method: str = "auto") -> Array:
     return FORWARD[layer.kind](layer, arrays, method)
 
 
-def backward(layer: Layer, arrays: Arrays, dy: Array) -> dict[str, Array]:
-    """The gradient of every array of `layer`, by the array's name, for the output's gradient `dy`."""
-    found = BACKWARD[layer.kind](layer, arrays, dy)
+def backward(layer: Layer, arrays: Arrays, dy: Array, method: str = "auto") -> dict[str, Array]:
+    """The gradient of every array of `layer`, by its name, for the output's gradient `dy`; `method` of the gradients.
+
+    What a composite needs of its parts' outputs is computed by `auto`: that is no gradient.
+    """
+    found = BACKWARD[layer.kind](layer, arrays, dy, method)
     return {name: found[name] for name in arrays}
 
 
@@ -120,8 +123,8 @@ def _conv(layer: Conv, arrays: Arrays, method: str) -> Array:
     return kernels.conv(arrays["x"], arrays["weight"], arrays.get("bias"), **_sliding(layer), **more)
 
 
-def _conv_gradients(layer: Conv, arrays: Arrays, dy: Array) -> dict[str, Array]:
-    more: Any = {"groups": layer.groups or 1, "padding_mode": layer.padding_mode}
+def _conv_gradients(layer: Conv, arrays: Arrays, dy: Array, method: str) -> dict[str, Array]:
+    more: Any = {"groups": layer.groups or 1, "padding_mode": layer.padding_mode, "method": method}
     found = kernels.conv_backward(dy, arrays["x"], arrays["weight"], **_sliding(layer), **more)
     return dict(zip(("x", "weight", "bias"), found, strict=True))
 
@@ -131,8 +134,9 @@ def _conv_transpose(layer: ConvTranspose, arrays: Arrays, method: str) -> Array:
     return kernels.conv_transpose(arrays["x"], arrays["weight"], arrays.get("bias"), **_sliding(layer), **more)
 
 
-def _conv_transpose_gradients(layer: ConvTranspose, arrays: Arrays, dy: Array) -> dict[str, Array]:
-    found = kernels.conv_transpose_backward(dy, arrays["x"], arrays["weight"], **_sliding(layer), **_transposed(layer))
+def _conv_transpose_gradients(layer: ConvTranspose, arrays: Arrays, dy: Array, method: str) -> dict[str, Array]:
+    more: Any = {**_transposed(layer), "method": method}
+    found = kernels.conv_transpose_backward(dy, arrays["x"], arrays["weight"], **_sliding(layer), **more)
     return dict(zip(("x", "weight", "bias"), found, strict=True))
 
 
@@ -141,9 +145,9 @@ def _deform_conv(layer: DeformConv, arrays: Arrays, method: str) -> Array:
     return kernels.deform_conv2d(*given, **_sliding(layer), method=method)
 
 
-def _deform_conv_gradients(layer: DeformConv, arrays: Arrays, dy: Array) -> dict[str, Array]:
+def _deform_conv_gradients(layer: DeformConv, arrays: Arrays, dy: Array, method: str) -> dict[str, Array]:
     given = (arrays["x"], arrays["offset"], arrays["weight"], arrays.get("mask"))
-    found = kernels.deform_conv2d_backward(dy, *given, **_sliding(layer))
+    found = kernels.deform_conv2d_backward(dy, *given, **_sliding(layer), method=method)
     named = zip(("x", "offset", "weight", "bias", "mask"), found, strict=True)
     return {name: gradient for name, gradient in named if gradient is not None}
 
@@ -152,12 +156,12 @@ def _separable(layer: Separable, arrays: Arrays, method: str) -> Array:
     return separable(layer, arrays, lambda part, given: forward(part, given, method))
 
 
-def _separable_gradients(layer: Separable, arrays: Arrays, dy: Array) -> dict[str, Array]:
+def _separable_gradients(layer: Separable, arrays: Arrays, dy: Array, method: str) -> dict[str, Array]:
     first, second = layer.parts(_image_shape(layer, arrays))
     own = {"x": arrays["x"], **part_arrays(first.name, arrays)}
     between = forward(first.layer, own)
-    mixed = backward(second.layer, {"x": between, **part_arrays(second.name, arrays)}, dy)
-    found = backward(first.layer, own, mixed["x"])
+    mixed = backward(second.layer, {"x": between, **part_arrays(second.name, arrays)}, dy, method)
+    found = backward(first.layer, own, mixed["x"], method)
     return {"x": found["x"], **named_by_part(first.name, found), **named_by_part(second.name, mixed)}
 
 
@@ -169,11 +173,11 @@ def _predicted(layer: DeformConvPack, arrays: Arrays, method: str) -> dict[str, 
     return predicted(layer, arrays, lambda part, given: forward(part, given, method))
 
 
-def _deform_conv_pack_gradients(layer: DeformConvPack, arrays: Arrays, dy: Array) -> dict[str, Array]:
+def _deform_conv_pack_gradients(layer: DeformConvPack, arrays: Arrays, dy: Array, method: str) -> dict[str, Array]:
     side = _predicted(layer, arrays, "auto")
     *_, deform = layer.parts(_image_shape(layer, arrays))
-    found = backward(deform.layer, {"x": arrays["x"], **side, **part_arrays(deform.name, arrays)}, dy)
-    return _through_the_predictor(layer, arrays, side, found)
+    found = backward(deform.layer, {"x": arrays["x"], **side, **part_arrays(deform.name, arrays)}, dy, method)
+    return _through_the_predictor(layer, arrays, side, found, method)
 
 
 def _pack_magnitudes(layer: DeformConvPack, arrays: Arrays, dy: Array) -> dict[str, Array]:
@@ -181,17 +185,19 @@ def _pack_magnitudes(layer: DeformConvPack, arrays: Arrays, dy: Array) -> dict[s
     side = _predicted(layer, arrays, "auto")
     *_, deform = layer.parts(_image_shape(layer, arrays))
     found = gradient_magnitudes(deform.layer, {"x": arrays["x"], **side, **part_arrays(deform.name, arrays)}, dy)
-    return _through_the_predictor(layer, {name: np.abs(array) for name, array in arrays.items()}, side, found)
+    return _through_the_predictor(layer, {name: np.abs(array) for name, array in arrays.items()}, side, found, "auto")
 
 
-def _through_the_predictor(layer: DeformConvPack, arrays: Arrays, side: Arrays, found: Arrays) -> dict[str, Array]:
+def _through_the_predictor(
+    layer: DeformConvPack, arrays: Arrays, side: Arrays, found: Arrays, method: str
+) -> dict[str, Array]:
     """The pack's gradients from its deformable part's: those of offsets and masks go on, through the sigmoid."""
     predictor, deform = layer.parts(_image_shape(layer, arrays))
     predicted = [found["offset"]]
     if "mask" in side:
         predicted.append(found["mask"] * ((1 - side["mask"]) * side["mask"]))
     dlogits = np.concatenate(predicted, axis=predicted[0].ndim - 1 - len(layer.axes))
-    before = backward(predictor.layer, {"x": arrays["x"], **part_arrays(predictor.name, arrays)}, dlogits)
+    before = backward(predictor.layer, {"x": arrays["x"], **part_arrays(predictor.name, arrays)}, dlogits, method)
     own = {name: gradient for name, gradient in found.items() if name not in side}
     return {
         "x": found["x"] + before["x"],

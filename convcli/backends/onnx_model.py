@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from onnx import ModelProto, NodeProto, helper
+from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from convcli.backends import Unsupported
 from convcli.backends.compose import composed
@@ -17,28 +17,48 @@ if TYPE_CHECKING:
 
 OPSET, IR = 19, 9  # the first with DeformConv and circular padding
 MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
-Session = Callable[[ModelProto, dict[str, Any]], "Array"]
+Run = Callable[[dict[str, Any]], "Array"]
+Start = Callable[[ModelProto], Run]
 
 
-def forward(layer: Layer, arrays: Arrays, session: Session) -> Array:
-    """y of `layer`, its primitives as models run by `session`, batch axis added where there is none."""
+def forward(layer: Layer, arrays: Arrays, start: Start) -> Array:
+    """y of `layer`, its primitives as models that `start` makes runs of, batch axis added where there is none."""
+    return _ready(layer, arrays, start, constants=False)()
+
+
+def prepared(layer: Layer, arrays: Arrays, start: Start, dy: Array | None) -> Callable[[], Array]:
+    """The layer as a call without arguments; its models, with the weights in them, are made by the first call."""
+    if dy is not None:
+        raise Unsupported("it has no gradients")
+    return _ready(layer, arrays, start, constants=True)
+
+
+def _ready(layer: Layer, arrays: Arrays, start: Start, *, constants: bool) -> Callable[[], Array]:
+    runs: dict[int, Run] = {}  # by the primitive's weight, of which each has its own
 
     def primitive(part: Layer, given: Arrays) -> Array:
         batched = given["x"].ndim == len(part.axes) + 2
         images = {"x", *part.side_inputs(given["x"].shape[-1 - len(part.axes) :])}
         inputs = {name: a if batched or name not in images else a[None] for name, a in given.items()}
-        y = session(model(part, inputs), inputs)
+        fixed = set(inputs) - images if constants else set()
+        place = id(given["weight"])
+        if place not in runs:
+            runs[place] = start(model(part, inputs, fixed))
+        y = runs[place]({name: array for name, array in inputs.items() if name not in fixed})
         return y if batched else y[0]
 
-    return composed(layer, arrays, primitive)
+    return lambda: composed(layer, arrays, primitive)
 
 
-def model(layer: Layer, inputs: Arrays) -> ModelProto:
-    """The model of a primitive for inputs of these shapes and this dtype. Raises Unsupported."""
+def model(layer: Layer, inputs: Arrays, fixed: Collection[str] = ()) -> ModelProto:
+    """The model of a primitive for inputs of these shapes and this dtype, `fixed` ones in it. Raises Unsupported."""
     kind = helper.np_dtype_to_tensor_dtype(inputs["x"].dtype)
-    given = [helper.make_tensor_value_info(name, kind, array.shape) for name, array in inputs.items()]
+    given = [
+        helper.make_tensor_value_info(name, kind, array.shape) for name, array in inputs.items() if name not in fixed
+    ]
+    held = [numpy_helper.from_array(inputs[name], name) for name in fixed]
     result = helper.make_tensor_value_info("y", kind, None)
-    graph = helper.make_graph(_nodes(layer, inputs), "layer", given, [result])
+    graph = helper.make_graph(_nodes(layer, inputs), "layer", given, [result], held)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import onnx
@@ -21,7 +22,12 @@ def versions() -> dict[str, str]:
 
 def forward(layer: Layer, arrays: Arrays) -> Array:
     """y of `layer`, a model of one operator for each of its parts."""
-    return onnx_model.forward(layer, arrays, _session)
+    return onnx_model.forward(layer, arrays, _started)
+
+
+def prepared(layer: Layer, arrays: Arrays, dy: Array | None = None) -> Callable[[], Array]:
+    """The layer as a call without arguments."""
+    return onnx_model.prepared(layer, arrays, _started, dy)
 
 
 def facts(layer: Layer, shape: Shape) -> Facts:
@@ -29,5 +35,6 @@ def facts(layer: Layer, shape: Shape) -> Facts:
     raise Unsupported(f"onnx.reference says nothing of a {layer.kind} on {shape} without running it")
 
 
-def _session(model: Any, inputs: dict[str, Any]) -> Array:
-    return cast("Array", ReferenceEvaluator(model).run(["y"], inputs)[0])
+def _started(model: Any) -> onnx_model.Run:
+    evaluator = ReferenceEvaluator(model)
+    return lambda inputs: cast("Array", evaluator.run(["y"], inputs)[0])

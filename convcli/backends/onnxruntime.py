@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import onnx
@@ -30,7 +32,12 @@ def set_threads(threads: int) -> None:
 
 def forward(layer: Layer, arrays: Arrays) -> Array:
     """y of `layer`, a model of one operator for each of its parts."""
-    return onnx_model.forward(layer, arrays, _session)
+    return onnx_model.forward(layer, arrays, _started)
+
+
+def prepared(layer: Layer, arrays: Arrays, dy: Array | None = None) -> Callable[[], Array]:
+    """The layer as a call without arguments, its sessions made once."""
+    return onnx_model.prepared(layer, arrays, _started, dy)
 
 
 def facts(layer: Layer, shape: Shape) -> Facts:
@@ -38,13 +45,25 @@ def facts(layer: Layer, shape: Shape) -> Facts:
     raise Unsupported(f"onnxruntime says nothing of a {layer.kind} on {shape} without running it")
 
 
-def _session(model: Any, inputs: dict[str, Any]) -> Array:
+def _started(model: Any) -> onnx_model.Run:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what it refuses is told by its exceptions
     options.intra_op_num_threads = _threads
-    try:
+    with _refusals():
         session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        return cast("Array", session.run(["y"], inputs)[0])
+
+    def run(inputs: dict[str, Any]) -> Array:
+        with _refusals():
+            return cast("Array", session.run(["y"], inputs)[0])
+
+    return run
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What it lacks is Unsupported."""
+    try:
+        yield
     except Exception as error:  # its own classes, one for each code
         if any(word in f"{type(error).__name__} {error}" for word in LACKING):
             raise Unsupported(" ".join(str(error).split())[:200]) from error

@@ -1,14 +1,14 @@
 """PyTorch and torchvision as a backend: its own modules and functions where they exist, so that the formula is theirs.
 
-The only module that imports torch; only worker processes import it.
+Its modules are the only ones that import torch; only worker processes import them. `companions` are the layers between
+convolutions.
 """
 
 from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, cast
@@ -18,7 +18,8 @@ import torch.nn.functional as F  # noqa: N812 - as all of PyTorch's users write 
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from convcli.backends import Facts, Unsupported
+from convcli.backends import Facts, Unsupported, torch_companions
+from convcli.backends.torch_tensors import array_of, refusals, tensor_of
 from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Layer, Separable, Shape, split_batch
 
 if TYPE_CHECKING:
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
 CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate", "circular": "circular"}
-LACKING = ("not implemented for", "custom C++ ops", "Could not run")  # how torch says that it has no such kernel
 INPUTS = frozenset({"x", "offset", "mask"})
 FORMATS = frozenset({"bfloat16"})
+companions = torch_companions
 
 try:
     import torchvision.ops as _found
@@ -60,15 +61,15 @@ def forward(layer: Layer, arrays: Arrays, dtype: str = "") -> Array:
     """y of `layer`: its module with these parameters, run on these inputs, in one of FORMATS or the arrays' dtype."""
     with torch.no_grad():
         y, _ = _output(layer, arrays, dtype)
-    return _array(y)
+    return array_of(y)
 
 
 def backward(layer: Layer, arrays: Arrays, dy: Array, dtype: str = "") -> dict[str, Array]:
     """The gradient of every array, by autograd."""
-    with _refusals():
+    with refusals():
         y, leaves = _output(layer, arrays, dtype)
-        found = torch.autograd.grad(y, list(leaves.values()), _tensor(dy, dtype), materialize_grads=True)
-    return {name: _array(gradient) for name, gradient in zip(leaves, found, strict=True)}
+        found = torch.autograd.grad(y, list(leaves.values()), tensor_of(dy, dtype), materialize_grads=True)
+    return {name: array_of(gradient) for name, gradient in zip(leaves, found, strict=True)}
 
 
 def prepared(layer: Layer, arrays: Arrays, dy: Array | None = None) -> Callable[[], object]:
@@ -90,37 +91,16 @@ def prepared(layer: Layer, arrays: Arrays, dy: Array | None = None) -> Callable[
     return run
 
 
-def _tensor(array: Array, dtype: str) -> Tensor:
-    tensor = torch.from_numpy(array)
-    return tensor.to(getattr(torch, dtype)) if dtype else tensor
-
-
-def _array(tensor: Tensor) -> Array:
-    """As numpy has it: bfloat16 in single precision."""
-    return cast("Array", (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).numpy())
-
-
 def _output(layer: Layer, arrays: Arrays, dtype: str) -> tuple[Tensor, dict[str, Tensor]]:
     """(y, the inputs and parameters that it depends on)"""
-    tensors = {name: _tensor(array, dtype) for name, array in arrays.items()}
+    tensors = {name: tensor_of(array, dtype) for name, array in arrays.items()}
     inputs = {name: tensors.pop(name).requires_grad_() for name in INPUTS & set(tensors)}
     _, x = split_batch(tuple(inputs["x"].shape), len(layer.axes))
     network = _kept(layer, x)
-    with _refusals():
+    with refusals():
         network.load_state_dict(tensors, assign=True)
         leaves: dict[str, Tensor] = {**inputs, **dict(network.named_parameters())}
         return RUN[layer.kind](layer, network, inputs), leaves
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """What torch lacks is Unsupported; what it refuses is its own error."""
-    try:
-        yield
-    except (RuntimeError, NotImplementedError) as error:
-        if isinstance(error, NotImplementedError) or any(words in str(error) for words in LACKING):
-            raise Unsupported(str(error).splitlines()[0]) from None
-        raise
 
 
 def facts(layer: Layer, shape: Shape) -> Facts:

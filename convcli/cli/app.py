@@ -16,6 +16,10 @@ COMMANDS = {
     "params": "convcli.cli.calculator",
     "flops": "convcli.cli.calculator",
     "summary": "convcli.cli.calculator",
+    "receptive-field": "convcli.cli.field",
+    "check": "convcli.cli.check",
+    "diff": "convcli.cli.diff",
+    "solve": "convcli.cli.solve",
     "verify": "convcli.cli.verify",
     "bench": "convcli.cli.bench",
     "fuzz": "convcli.cli.fuzz",
@@ -39,7 +43,7 @@ def app(arguments: list[str]) -> typer.Typer:
     )
     made.callback()(convcli)
     for name in one or COMMANDS:
-        made.command(name)(getattr(import_module(COMMANDS[name]), KEYWORDS.get(name, name)))
+        made.command(name)(getattr(import_module(COMMANDS[name]), KEYWORDS.get(name, name.replace("-", "_"))))
     return made
 
 
@@ -57,11 +61,11 @@ def convcli(
     """The convolution calculator and verifier: shapes, parameters, MACs and FLOPs, proved; kernels checked exactly."""
 
 
-def main() -> None:
-    """Entry point of the `convcli` command and of `python -m convcli`."""
+def run(command_line: typer.Typer) -> None:
+    """Run the command that `sys.argv` names; ends in SystemExit."""
     _open_streams()
     try:
-        app(sys.argv[1:])(prog_name="convcli")
+        command_line(prog_name="convcli")
     except SystemExit as end:
         if end.code == 1 and type(sys.stdout).__name__ == "PacifyFlushWrapper":  # Typer's sign of a closed pipe
             sys.exit(0)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from convcli import report
 from convcli.cli.options import ReportFlags
 from convcli.errors import SpecError
-from convcli.report.write import write
 
 if TYPE_CHECKING:
     from convcli.report import Record
@@ -30,12 +30,15 @@ class Sink:
         """Write the files, then standard output. --quiet leaves the calculator's standard output empty."""
         from convcli.records import Report
 
+        rendered = lru_cache(1)(partial(report.render, record))  # a file and standard output often want the same
         for path, form in self.files:
-            write(path, report.render(record, form))
+            from convcli.report.write import write
+
+            write(path, rendered(form))
         if self.flags.quiet and isinstance(record, Report):
             return
         if self.flags.format != "text":
-            sys.stdout.write(report.render(record, self.flags.format))
+            sys.stdout.write(rendered(self.flags.format))
         elif draws(self.flags.color):
             self._draw(record)
         else:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from convcli.cli.options import LayerFlags
 from convcli.errors import Problem, SpecError
-from convcli.plan import Network, Plan, plan
+from convcli.plan import Network, Plan, complete, plan
 from convcli.spec.build import flags_network, shape_of
-from convcli.spec.load import networks
 
 _NOT_FIELDS = {"specs", "input", "input_layout"}
 
 
-def plans_of(flags: LayerFlags) -> list[Plan]:
-    """The networks worked out, the command line's input in place of theirs. Raises SpecError with all that is wrong."""
+def plans_of(flags: LayerFlags, *, strict: bool = False) -> list[Plan]:
+    """The networks worked out, the command line's input in place of theirs. Raises SpecError with all that is wrong.
+
+    strict: a layer whose cost nobody knows is wrong too.
+    """
     problems: list[Problem] = []
     plans = []
     for network in _networks(flags, problems):
         try:
-            plans.append(plan(network))
+            planned = plan(network)
+            plans.append(complete(planned) if strict else planned)
         except SpecError as error:
             problems.extend(error.problems)
     if problems:
@@ -31,7 +34,11 @@ def _networks(flags: LayerFlags, problems: list[Problem]) -> list[Network]:
     if not given and not flags.specs:
         allowed = "a spec file, -, a layer like 'Conv2d(3, 64, 3)', or --type with its flags"
         raise SpecError("there is no layer to work on", allowed=allowed)
-    found = networks(flags.specs or [], problems)
+    found: list[Network] = []
+    if flags.specs:
+        from convcli.spec.load import networks  # the readers, which flags do without
+
+        found = networks(flags.specs, problems)
     if given:
         found.append(flags_network(given))
     shape = None if flags.input is None else shape_of(flags.input)

@@ -6,14 +6,12 @@ block by block into one small buffer instead, which stays in the cache: copying 
 
 from __future__ import annotations
 
-import itertools
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
-from convcli.kernels.windows import blocks, last, padded, runs, windows
+from convcli.kernels.windows import blocks, copied, last, padded, runs, windows
 
 if TYPE_CHECKING:
     from convcli.kernels.arguments import Array, Call
@@ -70,7 +68,7 @@ def blocked(call: Call) -> Array:
             for channel in runs(channels, size.channels):
                 cells = view[group, channel][last(*box)]
                 block = buffer[: cells.size].reshape(cells.shape)
-                block[...] = cells
+                copied(cells, block)
                 rows = block.reshape(len(part), cells.shape[1] * taps, count)
                 some = weight[group, :, channel.start * taps : channel.stop * taps]
                 if channel.start:
@@ -79,6 +77,7 @@ def blocked(call: Call) -> Array:
                     np.matmul(some, rows, out=part)
             if first + count > positions:
                 y[box[0], group] = np.moveaxis(part.reshape(len(part), outs, count // positions, positions), 2, 0)
+            del part  # before the next one is made: two of them are more than the layer may hold
         done += count
     return y.reshape(counts[0], call.groups * outs, *call.out)
 
@@ -110,6 +109,8 @@ def block_size(call: Call) -> BlockSize:
     if rows * fill <= held:
         groups = max(1, min(call.groups, columns // (rows * fill)))
         most = max(min(2 * POSITIONS, held // (rows * groups)), columns // (rows * groups))
+        if most > prod(call.out) and len(call.x) > 1:  # samples in a block: their product is held, too
+            most = max(prod(call.out), min(most, held // (groups * (rows + outs))))
         return BlockSize(even(call, most), groups, max(1, channels), outs)
     several = prod(call.out) < min(every, 4 * POSITIONS)  # samples in a block: their product is held, too
     most = even(call, max(1, min(4 * POSITIONS, held // (3 * outs) if several else held, held // (3 * taps))))
@@ -122,33 +123,3 @@ def even(call: Call, most: int) -> int:
     every = max(1, len(call.x) * prod(call.out))
     share = -(-every // -(-every // most))
     return min(most, share + -share % call.out[-1])
-
-
-def long_rows(call: Call) -> Array:
-    """im2col for stride 1, whose columns are long runs: row after row of the padded input, a tap's cells are one piece.
-
-    Between two rows of the output lie a few positions that are none: they are worked out too, and left out of y. That
-    pays where little is multiplied per number copied, in layers of many groups.
-    """
-    cells, outs, width = np.ascontiguousarray(padded(call)), len(call.weight) // call.groups, call.out[-1]
-    counts, rows, wide = (len(cells), *call.out[:-1]), prod(call.weight.shape[1:]), cells.shape[-1]
-    size = block_size(call)
-    most = size.positions // wide + 1
-    weight = call.weight.reshape(call.groups, outs, rows)
-    starts = np.moveaxis(windows(cells, call.axes, (*call.out[:-1], 1))[..., 0], 0, 1 + len(call.axes))
-    starts = starts.reshape(call.groups, call.weight.shape[1], *starts.shape[1:])  # (g, C/g, *kernel, N, *rows of out)
-    buffer = np.empty(size.groups * rows * wide * min(most, prod(counts)), cells.dtype)
-    y = np.empty((len(cells), call.groups, outs, *call.out), cells.dtype)
-    by_group = np.moveaxis(y, 0, 2)
-    for box, group in itertools.product(blocks(counts, most), runs(call.groups, size.groups)):
-        first = starts[group][last(*box)]
-        *heads, run = first.shape
-        length = (run - 1) * wide + width
-        block = buffer[: prod(heads) * run * wide].reshape(*heads, run * wide)
-        block[..., :length] = as_strided(
-            first, (*heads, length), (*first.strides[:-1], cells.itemsize), writeable=False
-        )
-        part = by_group[group][last(*box, slice(None))]
-        product = weight[group] @ block.reshape(len(part), rows, prod(part.shape[2:-1]) * wide)
-        part[...] = product.reshape(*part.shape[:-1], wide)[..., :width]
-    return y.reshape(len(cells), call.groups * outs, *call.out)

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import itertools
 from math import prod
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.stride_tricks import as_strided
 
 from convcli.axis import Axis, Padding
 from convcli.errors import SpecError
 from convcli.kernels.arguments import Array, Call, Numbers, convolution_call, known, result
-from convcli.kernels.columns import im2col, long_rows, small
+from convcli.kernels.banded import banded, fitting
+from convcli.kernels.columns import im2col, small
+from convcli.kernels.depthwise import depthwise
 from convcli.kernels.transforms import fft, winograd
-from convcli.kernels.windows import last, padded, tap_boxes, windows
+from convcli.kernels.windows import last, padded, tap_boxes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
 ROUNDS = frozenset({"fft", "winograd"})  # the methods that round where nothing else does: auto never takes them
 MATRIX_ELEMENTS = 2**24  # C of y = Cx is for looking at: larger ones are refused
-INNER = 1536  # numbers in the depthwise form's innermost loop: those of three arrays are in the first-level cache
-SUMS_BYTES = 2**17  # what the depthwise form holds of the output, channels last
-FEW_OUTS = 32  # outputs of a group from which on copying long runs is no longer worth the positions between rows
 
 
 def conv(  # noqa: PLR0913 - PyTorch's arguments
@@ -105,46 +103,28 @@ def taps(call: Call) -> Array:
 
 def pointwise(call: Call) -> Array:
     """A kernel of one tap is a product of matrices: weight (O, C) @ x (C, positions), on x itself."""
-    cells, g, outs = padded(call), call.groups, len(call.weight)
-    ((_, box),) = tap_boxes(call.axes, call.out)
+    cells, g, outs = reached(call), call.groups, len(call.weight)
     weight = call.weight.reshape(g, outs // g, call.weight.shape[1])
-    y: Array = weight @ cells[last(*box)].reshape(len(cells), g, weight.shape[2], prod(call.out))
+    y: Array = weight @ cells.reshape(len(cells), g, weight.shape[2], prod(call.out))
     return y.reshape(len(cells), outs, *call.out)
 
 
-def depthwise(call: Call) -> Array:
-    """One channel in and out per group: nothing to sum over, so the channels, side by side, are the innermost loop.
-
-    With stride 1 along the last axis neighbouring pixels join them: for every tap their cells lie side by side too.
-    """
-    n, channels = call.x.shape[:2]
-    taps = list(range(len(call.axes)))  # einsum's names: the taps 0.., the positions 3.., the innermost loop 6
-    out = [3 + i for i in taps]
-    weight = np.ascontiguousarray(np.moveaxis(call.weight[:, 0], 0, -1))  # (*kernel, C)
-    y = np.empty((n, channels, *call.out), call.x.dtype)
-    some = max(1, SUMS_BYTES // max(1, y.itemsize * channels * prod(call.out[1:]))) if len(out) > 1 else call.out[0]
-    sums = np.empty((min(some, call.out[0]), *call.out[1:], channels), y.dtype)  # still in the cache when it is turned
-    pieces = [(cells, np.tile(weight, run), sums[..., place, :]) for cells, run, place in _runs(call)]
-    for sample, first in itertools.product(range(n), range(0, call.out[0], some)):
-        rows = slice(first, min(first + some, call.out[0]))
-        for cells, tiled, part in pieces:
-            there = part.reshape(*sums.shape[:-2], cells.shape[len(out)], tiled.shape[-1])[: rows.stop - first]
-            np.einsum(cells[sample, rows], [*out, *taps, 6], tiled, [*taps, 6], [*out, 6], out=there)
-        y[sample, :, rows] = np.moveaxis(sums[: rows.stop - first], -1, 0)
-    return y
-
-
-def _runs(call: Call) -> Iterator[tuple[Array, int, slice]]:
-    """(cells (N, *out, *kernel, run*C), run, the positions on the last axis) per piece: `run` pixels as one row."""
-    view = windows(padded(call, channels_last=True), call.axes, call.out)  # (N, C, *kernel, *out)
-    (n, channels), rank, length = view.shape[:2], len(call.axes), call.out[-1]
-    run = min(length, max(1, INNER // max(1, channels))) if call.axes[-1].stride == 1 else 1
-    by_sample, _, *steps = view.strides
-    for first, stop, width in ((0, length - length % run, run), (length - length % run, length, length % run)):
-        if first < stop:
-            shape = (n, *call.out[:-1], (stop - first) // width, *call.kernel, width * channels)
-            strides = (by_sample, *steps[rank:-1], width * steps[-1], *steps[:rank], view.itemsize)
-            yield as_strided(view[..., first:], shape, strides, writeable=False), width, slice(first, stop)
+def reached(call: Call) -> Array:
+    """x (N, C, *out): the cell that a kernel of one tap meets at every position; padding comes after the stride."""
+    if call.padding_mode != "zeros":
+        ((_, box),) = tap_boxes(call.axes, call.out)
+        copied: Array = padded(call)[last(*box)]
+        return copied
+    firsts = [max(0, -(-axis.before // axis.stride)) for axis in call.axes]  # the first position on a cell of x
+    steps = zip(firsts, call.axes, call.out, strict=True)
+    cells = call.x[
+        last(*[slice(p * a.stride - a.before, max(0, n * a.stride - a.before), a.stride) for p, a, n in steps])
+    ]
+    axes = tuple(
+        Axis(1, before=first, after=out - first - size)
+        for first, out, size in zip(firsts, call.out, cells.shape[2:], strict=True)
+    )
+    return padded(msgspec.structs.replace(call, x=cells, axes=axes))
 
 
 def matrix(call: Call) -> Array:
@@ -192,18 +172,19 @@ def conv_matrix(
 
 
 def auto(call: Call) -> Array:
-    """One tap is a plain product; one channel in and out per group is no product of matrices; the rest is im2col.
+    """One tap is a plain product; few channels are banded products, one by one they may be none; the rest is im2col.
 
-    What is small is im2col too, in a handful of calls to numpy.
+    What is small is im2col too, in a handful of calls to numpy. Where bands spread what is not finite, they go.
     """
     if prod(call.kernel) == 1:
         return pointwise(call)
-    if call.groups == 1 or small(call):
+    if small(call):
         return im2col(call)
-    if call.groups == call.x.shape[1] == len(call.weight):
-        return depthwise(call)
-    narrow = len(call.weight) < FEW_OUTS * call.groups
-    return long_rows(call) if narrow and call.strides[-2:] == (1, 1) else im2col(call)
+    if fitting(call):
+        y = banded(call)
+        if np.isfinite(np.vdot(y, y)):
+            return y
+    return depthwise(call) if 1 < call.groups == call.x.shape[1] == len(call.weight) else im2col(call)
 
 
 METHODS: Mapping[str, Callable[[Call], Array]] = MappingProxyType(

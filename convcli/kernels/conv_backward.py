@@ -30,7 +30,7 @@ from convcli.kernels.arguments import (
 from convcli.kernels.columns import COLUMN_BYTES, columns, small
 from convcli.kernels.conv import auto as auto_conv
 from convcli.kernels.conv import source, wrapped
-from convcli.kernels.windows import blocks, last, padded, tap_boxes, windows
+from convcli.kernels.windows import blocks, copied, last, padded, tap_boxes, windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -153,7 +153,7 @@ def input_form(call: Call, dy: Array) -> Callable[[Call], Array]:
     """Turning the kernel copies it: that pays for itself on large maps, and with channels to fill a product."""
     positions, channels = len(dy) * prod(call.out), call.weight.shape[1]
     if small(call):
-        return turned if transposed.few_phases(call) else transposed.scatter
+        return turned if transposed.few_phases(msgspec.structs.replace(call, x=dy)) else transposed.scatter
     large = channels >= 8 and positions >= 128 * prod(call.strides)
     return turned if large or call.groups > 1 or prod(call.kernel) == 1 else transposed.scatter
 
@@ -202,7 +202,7 @@ def by_columns(call: Call, dy: Array) -> Array:
     for box in blocks(counts, most):
         cells, part = view[last(*box)], by_group[last(*box)]
         block = buffer[: cells.size].reshape(cells.shape)
-        block[...] = cells
+        copied(cells, block)
         positions = prod(part.shape[2:])
         product = block.reshape(g, rows, positions) @ part.reshape(g, outs // g, positions).swapaxes(1, 2)
         dw = product if dw is None else np.add(dw, product, out=dw)  # zeros to start from took a third as long again

@@ -2,42 +2,50 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import ClassVar, Self
 
 import msgspec
 
-from convcli.layers.base import Counts, Field, Layer, Shape, added
+from convcli.layers.base import Counts, Layer, Part, Shape, added
+from convcli.reach import Link
 
 
 class Composite(Layer, frozen=True, kw_only=True):
     """A layer that is its parts, one after the other."""
 
     kind: ClassVar[str] = ""
+    slides: ClassVar[int] = 0  # the part whose windows are the layer's
 
     def settled(self, x: Shape) -> Self:
         """The parts settle themselves; here only the channels are checked."""
         settled = msgspec.structs.replace(self, in_channels=self.settled_in_channels(x))
-        settled.parts(x)
+        _parts(settled, x)
         return settled
 
     def output(self, x: Shape) -> Shape:
         """The last part's output."""
-        *_, last = self.parts(x)
+        *_, last = _parts(self, x)
         return last.layer.output(last.x)
 
     def tensors(self, x: Shape) -> dict[str, Shape]:
         """Every part's tensors as `part.tensor`."""
         return {
-            f"{part.name}.{name}": shape for part in self.parts(x) for name, shape in part.layer.tensors(part.x).items()
+            f"{part.name}.{name}": shape
+            for part in _parts(self, x)
+            for name, shape in part.layer.tensors(part.x).items()
         }
 
     def counts(self, x: Shape, batch: int) -> Counts:
         """The sum over the parts."""
-        return added(tuple(part.layer.counts(part.x, batch) for part in self.parts(x)))
+        return added(tuple(part.layer.counts(part.x, batch) for part in _parts(self, x)))
 
-    def reach(self, x: Shape, field: Field) -> Field | None:
-        """Through every part in turn."""
-        found: Field | None = field
-        for part in self.parts(x):
-            found = found and part.layer.reach(part.x, found)
-        return found
+    def links(self, x: Shape) -> tuple[Link, ...]:
+        """Those of the part that slides: another has a kernel of 1, or sees the same cells."""
+        part = _parts(self, x)[self.slides]
+        return part.layer.links(part.x)
+
+
+@lru_cache(8)  # settling, output and field of a layer ask for the same parts, one right after the other
+def _parts(layer: Composite, x: Shape) -> tuple[Part, ...]:
+    return layer.parts(x)

@@ -9,7 +9,7 @@ import msgspec
 
 from convcli.axis import whole
 from convcli.errors import SpecError
-from convcli.layers.base import Counts, Field, Layer, Part, Shape
+from convcli.layers.base import Counts, Layer, Part, Shape
 from convcli.layers.composite import Composite
 from convcli.layers.conv import Conv
 
@@ -81,6 +81,7 @@ class DeformConvPack(Composite, frozen=True, kw_only=True):
     """deform_conv(x, offset_conv(x)): a convolution predicts the offsets, and a sigmoid the masks (mmcv's packs)."""
 
     kind: ClassVar[str] = "deform_conv_pack"
+    slides: ClassVar[int] = 1  # at zero offsets; the predictor sees the same cells
     out_channels: int
     groups: int = 1
     bias: bool = True
@@ -100,8 +101,3 @@ class DeformConvPack(Composite, frozen=True, kw_only=True):
         channels = sum(shape[0] for shape in deform.side_inputs(x).values())
         predictor = Conv(axes=self.axes, out_channels=channels).settled(x)
         return Part("offset_conv", predictor, x), Part("deform_conv", deform, x)
-
-    def reach(self, x: Shape, field: Field) -> Field | None:
-        """The deformable part's at zero offsets; the predictor sees the same cells."""
-        *_, deform = self.parts(x)
-        return deform.layer.reach(x, field)

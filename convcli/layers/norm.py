@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import ClassVar, Self
 
 import msgspec
 
 from convcli.errors import SpecError
 from convcli.layers.base import Shape, split_batch
-from convcli.layers.companion import Companion, must_be
+from convcli.layers.companion import Channelled, Companion, must_be
 
 
 class BatchNorm(Companion, frozen=True, kw_only=True):
@@ -24,6 +25,7 @@ class BatchNorm(Companion, frozen=True, kw_only=True):
     affine: bool = True
     bias: bool = True
     instance: bool = False
+    eps: float = 1e-5
 
     @property
     def rank(self) -> int:
@@ -49,6 +51,8 @@ class BatchNorm(Companion, frozen=True, kw_only=True):
 
     def settled(self, x: Shape) -> Self:
         """num_features as a number."""
+        if self.instance:
+            _check_statistics(prod(x[1:]), "channel")
         return msgspec.structs.replace(self, num_features=must_be("num_features", self.num_features, x[0], "channels"))
 
     def tensors(self, x: Shape) -> dict[str, Shape]:
@@ -56,13 +60,15 @@ class BatchNorm(Companion, frozen=True, kw_only=True):
         return _affine((x[0],), weight=self.affine, bias=self.bias)
 
 
-class GroupNorm(Companion, frozen=True, kw_only=True):
-    """Statistics over each of num_groups groups of channels; x (N, C, *)."""
+class GroupNorm(Channelled, frozen=True, kw_only=True):
+    """Statistics over each of num_groups groups of channels of an image; x (channels, *space), of any rank."""
 
     kind: ClassVar[str] = "group_norm"
     num_groups: int
     num_channels: int | None = None
     affine: bool = True
+    bias: bool = True
+    eps: float = 1e-5
 
     @property
     def operations(self) -> int:
@@ -71,20 +77,19 @@ class GroupNorm(Companion, frozen=True, kw_only=True):
 
     def settled(self, x: Shape) -> Self:
         """num_channels as a number that divides into the groups."""
-        if len(x) < 2:
-            raise SpecError(f"the input {list(x)} has {len(x)} axes", field="input", allowed="at least 2: N and C")
-        channels = must_be("num_channels", self.num_channels, x[1], "channels")
+        channels = must_be("num_channels", self.num_channels, x[0], "channels")
         if channels % self.num_groups:
             raise SpecError(
                 f"num_channels={channels} is not a multiple of num_groups={self.num_groups}",
                 field="num_groups",
                 allowed="a divisor of num_channels",
             )
-        return msgspec.structs.replace(self, num_channels=channels)
+        _check_statistics(prod(x) // self.num_groups * prod(self.inputs[0][:1] if self.inputs else ()), "group")
+        return msgspec.structs.replace(super().settled(x), num_channels=channels)
 
     def tensors(self, x: Shape) -> dict[str, Shape]:
         """weight and bias (C) when affine."""
-        return _affine((x[1],), weight=self.affine, bias=True)
+        return _affine((x[0],), weight=self.affine, bias=self.bias)
 
 
 class LayerNorm(Companion, frozen=True, kw_only=True):
@@ -99,6 +104,7 @@ class LayerNorm(Companion, frozen=True, kw_only=True):
     bias: bool = True
     rms: bool = False
     channel_axis: bool = False
+    eps: float | None = 1e-5
 
     @property
     def operations(self) -> int:
@@ -124,6 +130,12 @@ class LayerNorm(Companion, frozen=True, kw_only=True):
         """weight and bias of normalized_shape."""
         del x
         return _affine(self.normalized_shape or (), weight=self.affine, bias=self.bias and not self.rms)
+
+
+def _check_statistics(values: int, of: str) -> None:
+    """Refuse, as torch does, to take the mean and the variance of a single value."""
+    if values == 1:
+        raise SpecError(f"there is one value per {of}: it has no variance", field="input", allowed="more cells")
 
 
 def _affine(shape: Shape, *, weight: bool, bias: bool) -> dict[str, Shape]:

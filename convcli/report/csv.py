@@ -85,12 +85,18 @@ def _checks(layer: LayerVerdict) -> Iterator[Cells]:
 
 
 def _sheet(sheet: Sheet) -> str:
-    """A row for each of the sheet's records; `kind` says of what sort it is."""
-    rows = []
+    """A row for each of the sheet's records; `kind` says of what sort it is, a dictionary has a column per key."""
+    places: dict[str, Order] = {}  # of a column: by the kind of record, then as its fields stand
+    kinds, rows = list(dict.fromkeys(map(type, sheet.rows))), []
     for record in sheet.rows:
-        cells = {key: guarded(written(value)) for _, key, value in flat(record)}
-        rows.append({"kind": type(record).__name__.lower(), **cells})
-    return _table(list(dict.fromkeys(key for row in rows for key in row)), rows)
+        row = {"kind": type(record).__name__.lower()}
+        for order, name, value in flat(record):
+            named = {f"{name}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {name: value}
+            for key, item in named.items():
+                places.setdefault(guarded(key), (kinds.index(type(record)), *order))
+                row[guarded(key)] = written(item) if isinstance(item, (int, float)) else guarded(written(item))
+        rows.append(row)
+    return _table(["kind", *sorted(places, key=lambda key: places[key])], rows)
 
 
 def _table(header: list[str], rows: Iterable[Cells]) -> str:

@@ -49,7 +49,7 @@ def sheet(record: FuzzOutcome) -> Sheet:
     return Sheet(
         "fuzz",
         (_table(record),),
-        (*(Case("kinds", kind.kind, bad=False) for kind in record.kinds), *map(_case, record.failures)),
+        (*(Case("kinds", kind.kind) for kind in record.kinds), *map(_case, record.failures)),
         (*map(_kind, record.kinds), *map(_found, record.failures)),
         _about(record),
         _last_line(record),
@@ -77,9 +77,9 @@ def _pairs(kind: KindSummary) -> str:
 def _case(failure: Failure) -> Case:
     """The smallest layer, what its checks found, where it came from, how to repeat it."""
     found = failure.verdict
-    name = f"{printable(failure.layer)} on {shape(failure.input)}: {words(found.status)}"
+    name = f"{printable(failure.layer)} on {shape(failure.input)}"
     lines = [_from(failure), *(line for check in found.checks for line in _lines(check)), *_why(found)]
-    return Case("failures", name, bad=True, detail=(*map(printable, lines), printable(found.repro)))
+    return Case("failures", name, found.status, (*map(printable, lines), printable(found.repro)))
 
 
 def _from(failure: Failure) -> str:

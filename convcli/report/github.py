@@ -117,8 +117,14 @@ def _outcome(outcome: Outcome) -> Iterator[str]:
 
 def _sheet(sheet: Sheet) -> Iterator[str]:
     yield command("notice", sheet.last_line, title=f"convcli {sheet.title}")
-    for case in sheet.bad:
-        yield command("error", "\n".join(case.detail) or case.name, title=f"{printable(case.name)}: failed")
+    for case in sheet.told if sheet.verdict else sheet.cases:
+        yield command(
+            "error" if case.status.bad else "notice" if case.status.good else "warning",
+            "\n".join(case.detail) or case.name,
+            title=printable(case.name) + ("" if case.status.good else f": {words(case.status)}"),
+            source="" if case.line is UNSET else case.group,
+            line=case.line,
+        )
 
 
 def _verdict(layer: LayerVerdict) -> str:

@@ -46,8 +46,12 @@ def _layer_a_line(record: Any) -> Any:
     return msgspec.structs.replace(record, layers=_lines(record.layers))
 
 
-def _lines(layers: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(msgspec.Raw(b"\n" + encoded(layer)) for layer in layers)
+def _lines(layers: tuple[Any, ...]) -> msgspec.Raw:
+    try:
+        lines = msgspec.json.Encoder().encode_lines(layers).rstrip()
+    except (OverflowError, UnicodeEncodeError):
+        lines = b"\n".join(map(encoded, layers))
+    return msgspec.Raw(b"[\n" + lines.replace(b"\n", b",\n") + b"]")  # no string holds a bare newline
 
 
 def _representable(value: Any) -> Any:

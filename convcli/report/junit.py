@@ -16,7 +16,7 @@ from convcli.report.verdicts import checks, explained, findings
 if TYPE_CHECKING:
     from convcli.report import Record
     from convcli.report.sheet import Case
-    from convcli.verifier.verdict import Check, LayerVerdict
+    from convcli.verifier.verdict import Check, LayerVerdict, Status
 
 ERRORS = {"crashed", "timed_out", "out_of_memory"}
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, section 2.2
@@ -58,12 +58,9 @@ def _checked(layer: LayerVerdict, check: Check) -> TestCase:
     case.time = check.seconds
     if check.status.good:
         return case
-    kind = Skipped if check.status.idle else Error if check.status in ERRORS else Failure
     found = findings(check) or (check.status,)
-    result = kind(legal(found[0]), check.status)
     reasons = explained(layer) if layer.explanation and layer.explanation.check == check.label else ()
-    result.text = legal("\n".join([*found, *reasons, *filter(None, [layer.repro])]))
-    case.result = [result]
+    case.result = [_result(check.status, found, (*reasons, *filter(None, [layer.repro])))]
     return case
 
 
@@ -77,11 +74,20 @@ def _sheet(sheet: Sheet) -> str:
 def _found(sheet: Sheet, case: Case) -> TestCase:
     made = _case(f"convcli {sheet.title}", case.group, case.name)
     made.time = case.seconds
-    if case.bad:
-        result = Failure(legal(case.detail[0] if case.detail else case.name), "failed")
-        result.text = legal("\n".join(case.detail))
-        made.result = [result]
+    if not case.status.good:
+        more = (case.place,) if case.place else ()
+        made.result = [_result(case.status, case.detail or (case.name,), more)]
+    elif not sheet.verdict:
+        made.system_out = legal("\n".join(case.detail))
     return made
+
+
+def _result(status: Status, lines: tuple[str, ...], more: tuple[str, ...] = ()) -> Skipped | Error | Failure:
+    """What JUnit calls such a status; its message is the first of the lines."""
+    kind = Skipped if status.idle else Error if status in ERRORS else Failure
+    result = kind(legal(lines[0]), status)
+    result.text = legal("\n".join([*lines, *more]))
+    return result
 
 
 def _case(source: str, layer: str, name: str) -> TestCase:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from convcli.report.verdicts import Block
     from convcli.verifier.verdict import Check, Outcome
 
+MOST_CASES = 100  # a comment on GitHub holds 65,536 characters
 _MARKS = re.compile(r"[\\`*\[\]{}|~#]|(?<![^\W_])_|_(?![^\W_])")  # an underscore inside a word is no mark
 
 
@@ -78,16 +79,32 @@ def _outcome(outcome: Outcome) -> Iterator[str]:
 
 
 def _sheet(sheet: Sheet) -> Iterator[str]:
-    yield f"## {escaped(sheet.title)}: {sheet.mark}"
+    yield f"## {escaped(sheet.title)}: {sheet.mark}" if sheet.verdict else f"## {escaped(sheet.title)}"
     yield ""
     yield f"**{escaped(sheet.last_line)}**"
-    if sheet.bad:
-        titles = tuple(Column(title, right=False) for title in ("of", "failed", "found"))
-        rows = tuple(Row((case.group, printable(case.name), "; ".join(case.detail))) for case in sheet.bad)
+    if sheet.told:
+        titles = tuple(Column(title, right=False) for title in ("of", "case", "status", "found"))
+        rows = tuple(
+            Row(
+                (
+                    printable(case.place or case.group),
+                    printable(case.name),
+                    verdicts.words(case.status),
+                    "; ".join(case.detail),
+                )
+            )
+            for case in sheet.told[:MOST_CASES]
+        )
         yield ""
         yield from table_lines(Table("", titles, rows))
+        if len(sheet.told) > MOST_CASES:
+            yield ""
+            yield f"and {len(sheet.told) - MOST_CASES:,} more"
     for table in sheet.tables:
         yield ""
+        if table.heading:
+            yield escaped(table.heading)
+            yield ""
         yield from table_lines(table)
         for note in table.notes:
             yield ""

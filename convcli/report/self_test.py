@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from convcli.report.sheet import Case, Sheet
 from convcli.report.table import Column, Row, Table
 from convcli.report.units import counted, printable, shape
+from convcli.verifier.verdict import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,13 +61,14 @@ def _right_row(right: Right) -> Row:
 
 def _kill_case(kill: Kill) -> Case:
     shown = f"{kill.layer} on {shape(kill.input)}"
-    return Case("wrong", kill.name, kill.survived, (f"{kill.says}: nothing caught it on {shown}",))
+    status = Status.FAILED if kill.survived else Status.PASSED
+    return Case("wrong", kill.name, status, (f"{kill.says}: nothing caught it on {shown}",))
 
 
 def _right_case(right: Right, alarms: tuple[Alarm, ...]) -> Case:
     told = [alarm for alarm in alarms if alarm.name == right.name]
     lines = (f"{a.layer}, seed {a.seed}: {a.check.name} [{a.check.dtype}]: {a.check.detail}" for a in told)
-    return Case("right", right.name, bool(told), tuple(map(printable, lines)))
+    return Case("right", right.name, Status.FAILED if told else Status.PASSED, tuple(map(printable, lines)))
 
 
 def _tolerances(record: SelfTest) -> Iterator[str]:

@@ -16,7 +16,21 @@ from convcli.report.units import counted, printable, scaled, shape
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-Cell = int | str | tuple[int | float, ...] | None
+
+class Pair(msgspec.Struct, frozen=True):
+    """A number before and after."""
+
+    before: int
+    after: int
+
+
+class Signed(msgspec.Struct, frozen=True):
+    """A difference."""
+
+    number: int
+
+
+Cell = int | str | tuple[int | float, ...] | Pair | Signed | None
 EXTRAS = ("macs_kept", "macs_zero_insert", "interpolation_macs", "modulation_macs", "coordinate_flops")
 
 
@@ -135,6 +149,11 @@ FIELDS: dict[str, tuple[Field, ...]] = {
         Field(Column("macs_nonpad", rank=5), lambda layer: layer.macs_nonpad, lambda totals: totals.macs_nonpad),
         Field(Column("bias adds", rank=9), lambda layer: layer.bias_adds, lambda totals: totals.bias_adds),
         _FLOPS,
+        Field(
+            Column("elementwise flops", rank=8),
+            lambda layer: layer.elementwise_flops,
+            lambda totals: totals.elementwise_flops,
+        ),
         Field(Column("backward macs", rank=4), _backward("macs"), _backward("macs")),
         Field(Column("backward flops", rank=4), _backward("flops"), _backward("flops")),
         Field(Column("bytes moved", rank=7), lambda layer: moved_bytes(layer.memory)),
@@ -228,14 +247,14 @@ def _table(record: NetworkRecord, command: str, *, several: bool) -> Table:
     return Table(
         heading(record) if several else "",
         tuple(fields[i].column for i in used),
-        tuple(msgspec.structs.replace(row, cells=tuple(row.cells[i] for i in used)) for row in rows),
+        tuple(msgspec.structs.replace(row, cells=tuple([row.cells[i] for i in used])) for row in rows),
         (sentence(record, command),),
     )
 
 
 def _rows(layer: LayerRecord, fields: tuple[Field, ...], depth: int = 0, *, extras: bool) -> Iterator[Row]:
     """The layer's own row, its kind's extra numbers, then its parts; a composite's extra numbers stand at its parts."""
-    yield Row(tuple(_known(field.of(layer)) for field in fields), "part" if depth else "layer", depth)
+    yield Row(tuple([_known(field.of(layer)) for field in fields]), "part" if depth else "layer", depth)
     if layer.parts:
         for part in layer.parts:
             yield from _rows(part, fields, depth + 1, extras=extras)

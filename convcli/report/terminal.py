@@ -87,9 +87,9 @@ def _show_sheet(sheet: Sheet, console: Console, *, quiet: bool) -> None:
             _line(console, Text(note, "bold"))
         if table.notes:
             _line(console, Text())
-    for case in sheet.bad:
+    for case in sheet.told:
         head, *lines = case_lines(case)
-        _line(console, Text(head, "bold red"))
+        _line(console, Text(head, f"bold {_colour(case.status)}"))
         for line in lines:
             _line(console, Text(line))
         _line(console, Text())
@@ -131,7 +131,7 @@ def _cells(columns: Sequence[Column], row: Row) -> list[str]:
     """The row's texts, with a space after commas where text folds: that is where a break looks best."""
     cells = text.texts(row, separators=True)
     return [
-        cell.replace(",", ", ") if column.folds and i else cell
+        cell.replace(", ", ",").replace(",", ", ") if column.folds and i else cell
         for i, (column, cell) in enumerate(zip(columns, cells, strict=True))
     ]
 

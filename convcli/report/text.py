@@ -5,11 +5,11 @@ Numbers are bare digits here (a script may add them up); the lines below the tab
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from convcli.records import Report
-from convcli.report.table import Cell, Page, Row, Table, page
+from convcli.report.table import Cell, Page, Pair, Row, Signed, Table, page
 from convcli.report.units import digits, shape, width
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def outcome_lines(outcome: Outcome, *, verbose: bool = False, quiet: bool = Fals
 
 
 def sheet_lines(sheet: Sheet, *, quiet: bool = False) -> Iterator[str]:
-    """The tables, each with its notes, what is bad, the last line."""
+    """The tables, each with its notes, what is not well, the last line."""
     from convcli.report.sheet import case_lines
 
     for table in () if quiet else sheet.tables:
@@ -80,7 +80,7 @@ def sheet_lines(sheet: Sheet, *, quiet: bool = False) -> Iterator[str]:
         if table.notes:
             yield from table.notes
             yield ""
-    for case in sheet.bad:
+    for case in sheet.told:
         yield from case_lines(case)
         yield ""
     if not quiet:
@@ -115,7 +115,7 @@ def texts(row: Row, *, separators: bool) -> list[str]:
     name, *others = row.cells
     return [
         GAP * row.depth + str(name),
-        *(blank if cell is None else cell_text(cell, separators=separators) for cell in others),
+        *[blank if cell is None else cell_text(cell, separators=separators) for cell in others],
     ]
 
 
@@ -123,7 +123,12 @@ def cell_text(cell: Cell, *, separators: bool) -> str:
     """A number's digits, a shape as 1x64x112x112, text as it is."""
     if isinstance(cell, int):
         return digits(cell, separators=separators)
-    return shape(cell) if isinstance(cell, Sequence) and not isinstance(cell, str) else cell or ""
+    if isinstance(cell, Pair):
+        ends = (digits(end, separators=separators) for end in (cell.before, cell.after))
+        return " -> ".join(ends) if cell.before != cell.after else next(ends)
+    if isinstance(cell, Signed):
+        return ("+" if cell.number > 0 else "") + digits(cell.number, separators=separators)
+    return shape(cell) if isinstance(cell, tuple) else cell or ""
 
 
 def _padded(text: str, size: int, right: bool) -> str:  # noqa: FBT001 - one of the columns' three lists

@@ -1,4 +1,4 @@
-"""Numbers as people write budgets: 10_000, 120M, 4.1G, 4MB, 4MiB."""
+"""Numbers as people write budgets: 10_000, 120M, 4.1G, 4MB, 4MiB, and +2% of what a baseline has."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from convcli.errors import SpecError
 
 AMOUNT = re.compile(r"(\d{1,19})(?:\.(\d{1,9}))?\s*([kKMGTP]?)(i?)([Bb]?)", re.ASCII)
+PERCENT = re.compile(r"([+-])[ ]?(\d{1,6})(?:\.(\d{1,6}))?[ ]?%", re.ASCII)
 POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 
 
@@ -24,3 +25,30 @@ def amount(value: int | str) -> int:
     digits = fraction or ""
     tenths: int = 10 ** len(digits)
     return int(whole + digits) * scale // tenths
+
+
+def share(value: int | str) -> tuple[int, int] | None:
+    """+2% as the fraction (102, 100) of the baseline that it allows; None for what is no such change."""
+    match = PERCENT.fullmatch(str(value).strip())
+    if match is None:
+        return None
+    sign, whole, fraction = match.groups()
+    digits = fraction or ""
+    hundred = 100 * 10 ** len(digits)
+    part = int(whole + digits)
+    return (hundred + part if sign == "+" else max(hundred - part, 0)), hundred
+
+
+def limit(value: int | str, baseline: int | None = None) -> int | None:
+    """The most that a budget allows: its amount, or its share of the baseline, rounded down; None without that one.
+
+    Raises SpecError for what is neither.
+    """
+    part = share(value)
+    if part is None:
+        try:
+            return amount(value)
+        except SpecError as error:
+            (problem,) = error.problems
+            raise SpecError(problem.message, allowed=f"{problem.allowed}, or +2% of the baseline") from None
+    return None if baseline is None else baseline * part[0] // part[1]

@@ -10,11 +10,9 @@ import msgspec
 from convcli.errors import Problem, SpecError
 from convcli.layers import Layer, Shape
 from convcli.plan import Entry, Network, steps_of
-from convcli.spec import benchdnn, printed
 from convcli.spec import spelling as torch_spelling
-from convcli.spec.amounts import amount
 from convcli.spec.checked import checked, shown
-from convcli.spec.entries import Reader, Scope
+from convcli.spec.entries import Reader, Scope, budget_of
 from convcli.spec.fields import AnyFields, Document, Input
 from convcli.spec.forms import form
 
@@ -37,7 +35,10 @@ def network(
         top = Document(layers=tuple(raw) if isinstance(raw, list) else ())
     prefix = () if bare else ("layers",)
     found = _entries(top.layers, prefix, problems)
-    problems.extend(_budget_problems(top))
+    try:
+        budget = budget_of(top)
+    except SpecError as error:
+        problems.extend(error.problems)
     if problems:
         raise SpecError(problems=_with_the_plans(problems, found, top))
     at, by_layer = len(prefix), lines(len(top.layers))
@@ -49,7 +50,7 @@ def network(
         source=source,
         input=top.input,
         channels_last=top.input_layout == "channels_last",
-        budget=msgspec.to_builtins(top.budget) if top.budget else None,
+        budget=budget,
     )
 
 
@@ -73,6 +74,8 @@ def lines_network(items: Iterable[tuple[int, object]], source: str) -> Network:
 
 def printed_network(text: str, source: str) -> Network:
     """The network of a pasted `print(model)`."""
+    from convcli.spec import printed
+
     problems: list[Problem] = []
     entries: list[Entry] = []
     for line in printed.layers(text):
@@ -93,6 +96,8 @@ def printed_network(text: str, source: str) -> Network:
 
 def spelled_network(texts: Sequence[str]) -> Network:
     """The network of command-line arguments: layers in PyTorch's spelling or benchdnn's, one after the other."""
+    from convcli.spec import benchdnn
+
     problems: list[Problem] = []
     entries: list[Entry] = []
     for text in texts:
@@ -133,6 +138,7 @@ def entry(raw: object, number: int) -> Entry:
         input=fields.input,
         expect=msgspec.to_builtins(fields.expect) if fields.expect else None,
         sources=(fields.from_,) if isinstance(fields.from_, str) else fields.from_,
+        budget=budget_of(fields),
     )
 
 
@@ -167,6 +173,8 @@ def _layer_of(make: Callable[[Any, int], Layer], fields: Any, rank: int | None) 
 
 
 def _described_entry(text: str) -> Entry:
+    from convcli.spec import benchdnn
+
     described = benchdnn.described(text)
     rank = len(described.layer.axes)
     return Entry(described.name or text, f"Conv{rank}d", lambda told: described.layer, described.input)  # noqa: ARG005
@@ -205,16 +213,6 @@ def _repeated(entries: list[Entry]) -> list[Problem]:
                     line=one.line or 0,
                 )
             )
-    return problems
-
-
-def _budget_problems(top: Document) -> list[Problem]:
-    problems: list[Problem] = []
-    for name, value in (msgspec.to_builtins(top.budget) if top.budget else {}).items():
-        try:
-            amount(value)
-        except SpecError as error:
-            problems.extend(error.at("budget", name).problems)
     return problems
 
 

@@ -73,10 +73,11 @@ class GroupNormFields(AnyFields, frozen=True, kw_only=True):
     num_channels: MaybeCount = None
     eps: Number = 1e-5
     affine: YesNo = True
+    bias: YesNo = True
 
 
 class LayerNormFields(AnyFields, frozen=True, kw_only=True):
-    """LayerNorm, RMSNorm, LayerNorm2d."""
+    """LayerNorm, LayerNorm2d."""
 
     normalized_shape: Annotated[
         Count | tuple[Count, ...] | None,
@@ -85,6 +86,12 @@ class LayerNormFields(AnyFields, frozen=True, kw_only=True):
     eps: MaybeNumber = 1e-5
     elementwise_affine: YesNo = True
     bias: YesNo = True
+
+
+class RMSNormFields(LayerNormFields, frozen=True, kw_only=True):
+    """RMSNorm."""
+
+    eps: MaybeNumber = None
 
 
 class PoolFields(AnyFields, frozen=True, kw_only=True):
@@ -148,7 +155,7 @@ class AttentionFields(AnyFields, frozen=True, kw_only=True):
     add_zero_attn: Annotated[Literal[False], Meta(description="false")] = False
     kdim: MaybeCount = None
     vdim: MaybeCount = None
-    batch_first: YesNo = True
+    batch_first: YesNo = False
 
 
 class EmbeddingFields(AnyFields, frozen=True, kw_only=True):
@@ -221,9 +228,14 @@ class PixelShuffleFields(AnyFields, frozen=True, kw_only=True):
 
 
 class PadFields(AnyFields, frozen=True, kw_only=True):
-    """Pad, ZeroPad1d to 3d, ReflectionPad1d to 3d, ReplicationPad1d to 3d, ConstantPad1d to 3d."""
+    """ZeroPad1d to 3d, ReflectionPad1d to 3d, ReplicationPad1d to 3d, CircularPad1d to 3d."""
 
     padding: Annotated[int | tuple[int, ...], Meta(description="a number, or (left, right, top, bottom, ...)")]
+
+
+class ConstantPadFields(PadFields, frozen=True, kw_only=True):
+    """Pad, ConstantPad1d to 3d."""
+
     value: Number = 0
 
 

@@ -10,7 +10,7 @@ import msgspec
 from convcli.errors import Path, Problem, SpecError
 from convcli.plan import Entry
 from convcli.spec.checked import checked, shown
-from convcli.spec.fields import Block, Shared
+from convcli.spec.fields import AnyFields, Block, Document, Shared
 
 MOST = 1_000_000  # layers that blocks may stand for
 Read = Callable[[object, int], Entry]  # one layer and its number in its list -> its entry
@@ -91,6 +91,7 @@ class Reader:
             expect=msgspec.to_builtins(fields.expect) if fields.expect else None,
             sources=(fields.from_,) if isinstance(fields.from_, str) else fields.from_,
             shares=fields.shares,
+            budget=budget_of(fields),
         )
 
     def _like_its_owner(self, one: Entry, scope: Scope) -> Entry:
@@ -105,3 +106,21 @@ class Reader:
             return one
         first = owner.shares or owner.name
         return msgspec.structs.replace(one, type=owner.type, layer=owner.layer, shares=first)
+
+
+def budget_of(fields: AnyFields | Document | Shared) -> dict[str, Any] | None:
+    """The `budget` of a spec or of one of its layers, as it was written. Raises SpecError for what are no amounts."""
+    if fields.budget is None:
+        return None
+    from convcli.spec.amounts import limit
+
+    written: dict[str, Any] = msgspec.to_builtins(fields.budget)
+    problems: list[Problem] = []
+    for name, value in written.items():
+        try:
+            limit(value)
+        except SpecError as error:
+            problems.extend(error.at("budget", name).problems)
+    if problems:
+        raise SpecError(problems=tuple(problems))
+    return written

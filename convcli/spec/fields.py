@@ -61,6 +61,27 @@ Expected = Annotated[
 ]
 
 
+Amount = Annotated[
+    int | str,
+    Meta(description="an amount, as in 10_000, 120M or 4MB, or a change from the baseline, as in +2%"),
+]
+
+
+class Budget(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
+    """What a layer, or a whole network, may cost at the most; `activation_bytes` are those of the outputs."""
+
+    params: Amount | None = None
+    macs: Amount | None = None
+    flops: Amount | None = None
+    activation_bytes: Amount | None = None
+    weight_bytes: Amount | None = None
+
+
+Budgeted = Annotated[
+    Budget | None, Meta(description="a mapping, as in {params: 10_000, macs: 120M, activation_bytes: 4MB}")
+]
+
+
 From = Annotated[
     str | tuple[str, ...] | None, Meta(description="the name of the layer whose output it takes, or a list of names")
 ]
@@ -76,6 +97,7 @@ class AnyFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen
     ] = None
     from_: From = msgspec.field(name="from", default=None)
     expect: Expected = None
+    budget: Budgeted = None
 
 
 class LayerFields(AnyFields, frozen=True, kw_only=True):
@@ -158,19 +180,6 @@ class DeformFields(LayerFields, frozen=True, kw_only=True):
     modulated: YesNo = False
 
 
-Amount = Annotated[int | str, Meta(description="a number, which may have underscores and an ending: 10_000, 120M, 4MB")]
-
-
-class Budget(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
-    """What a network may cost at the most."""
-
-    params: Amount | None = None
-    macs: Amount | None = None
-    flops: Amount | None = None
-    activation_bytes: Amount | None = None
-    weight_bytes: Amount | None = None
-
-
 class Document(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     """A spec file."""
 
@@ -185,9 +194,7 @@ class Document(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=
     input_layout: Annotated[
         Literal["channels_first", "channels_last"], Meta(description="channels_first or channels_last")
     ] = "channels_first"
-    budget: Annotated[
-        Budget | None, Meta(description="a mapping, as in {params: 10_000, macs: 120M, activation_bytes: 4MB}")
-    ] = None
+    budget: Budgeted = None
 
 
 class Input(msgspec.Struct):
@@ -206,6 +213,7 @@ class Shared(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=Tr
     ] = None
     from_: From = msgspec.field(name="from", default=None)
     expect: Expected = None
+    budget: Budgeted = None
 
 
 class Block(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):

@@ -137,6 +137,7 @@ SYNONYMS = {
 }
 
 
+@lru_cache(256)
 def form(type_: str) -> Form:
     """The form that `type_` names. Raises SpecError with the nearest known type."""
     found = BY_KEY.get(key(type_)) or every_form().get(key(type_))

@@ -19,7 +19,7 @@ MERGE = "<<"
 DOCUMENT_MARK = re.compile(r"[\n\r](---|\.\.\.)(?=\s|$)")
 BLANKS = 256  # columns of a line's indentation, dashes included: block collections cannot nest deeper than twice that
 DIGITS = 2000  # Python itself refuses to print integers of more than 4300 digits
-STEP = 250
+STEP = 100  # seven samples in a row, at 250, are digits or letters from a to f by chance in most big files
 ORDINARY = bytes({*range(256)} - {*range(32)} | {*b"\t\n\r"})
 INDENTED = re.compile(rb"\n[ \t?:-]{%d}" % BLANKS)
 SAMPLED = re.compile(rb"[0-9A-Fa-f_]{%d}" % (DIGITS // STEP - 1))
@@ -42,7 +42,7 @@ def checked_text(data: bytes, source: str) -> str:
     if deep := INDENTED.search(lines):
         line = lines.count(b"\n", 0, deep.end())
         raise _refused(text, source, (line, BLANKS), f"nested or indented too deeply: {BLANKS} columns and more")
-    if SAMPLED.search(data[::STEP]) and (number := NUMBER.search(data)):  # a run this long shows in every 250th byte
+    if SAMPLED.search(data[::STEP]) and (number := NUMBER.search(data)):  # a run this long shows in every 100th byte
         index = len(readable(data[: number.start()]))
         raise _refused(text, source, index, f"a number of {len(number.group())} digits; allowed: {DIGITS - 1}")
     return text

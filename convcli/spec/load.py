@@ -14,7 +14,7 @@ import msgspec
 from convcli.errors import Problem, SpecError
 from convcli.layers import Layer
 from convcli.plan import Network
-from convcli.spec import benchdnn, printed, text
+from convcli.spec import text
 from convcli.spec.build import lines_network, network, printed_network, spelled_entry, spelled_network
 
 STDIN = "-"
@@ -26,7 +26,7 @@ def load(source: str | PathLike[str]) -> Network:
     Raises SpecError with everything that is wrong, each problem with its file, line and column.
     """
     name = str(source)
-    data = _bytes(name)
+    data = contents(name)
     return loads(data, "<stdin>" if name == STDIN else name)
 
 
@@ -35,8 +35,11 @@ def loads(data: bytes, source: str = "<text>") -> Network:
     ending = Path(source).suffix.lower()
     if ending == ".jsonl" or (ending not in {".json", ".yaml", ".yml"} and _is_lines(data)):
         return lines_network(text.decode_lines(data.splitlines(keepends=True), source), source)
-    if ending not in {".json", ".yaml", ".yml"} and printed.is_printed(start := data.decode("utf-8", "replace")):
-        return printed_network(start, source)
+    if ending not in {".json", ".yaml", ".yml"}:
+        from convcli.spec import printed
+
+        if printed.is_printed(start := data.decode("utf-8", "replace")):
+            return printed_network(start, source)
     form = "json" if ending == ".json" else ""
     document = text.decode(data, source, form)
     try:
@@ -49,6 +52,8 @@ def loads(data: bytes, source: str = "<text>") -> Network:
 
 def parse(spelling: str) -> Layer:
     """The layer of one line in PyTorch's spelling or benchdnn's: parsed, never evaluated. Raises SpecError."""
+    from convcli.spec import benchdnn
+
     if benchdnn.is_descriptor(spelling):
         return benchdnn.described(spelling).layer
     entry = spelled_entry(spelling, 1)
@@ -66,8 +71,8 @@ def networks(arguments: Sequence[str], problems: list[Problem]) -> list[Network]
 
     What is wrong with any of them goes to `problems`.
     """
-    spelled = [argument for argument in arguments if _is_spelled(argument)]
-    files = [argument for argument in arguments if not _is_spelled(argument)]
+    spelled = [argument for argument in arguments if is_spelled(argument)]
+    files = [argument for argument in arguments if not is_spelled(argument)]
     readers: list[Callable[[], Network]] = [partial(load, file) for file in files]
     if spelled:
         readers.insert(0, partial(spelled_network, spelled))
@@ -80,9 +85,12 @@ def networks(arguments: Sequence[str], problems: list[Problem]) -> list[Network]
     return found
 
 
-def _is_spelled(argument: str) -> bool:
+def is_spelled(argument: str) -> bool:
+    """Whether an argument is a layer, not the name of a file."""
     if argument == STDIN or Path(argument).suffix.lower() in {".yaml", ".yml", ".json", ".jsonl"}:
         return False
+    from convcli.spec import benchdnn
+
     return "(" in argument or benchdnn.is_descriptor(argument)
 
 
@@ -98,7 +106,8 @@ def _is_lines(data: bytes) -> bool:
     return True
 
 
-def _bytes(name: str) -> bytes:
+def contents(name: str) -> bytes:
+    """The bytes of a file, or of standard input. Raises SpecError."""
     if name == STDIN:
         return sys.stdin.buffer.read()
     try:

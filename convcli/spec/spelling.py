@@ -47,9 +47,10 @@ def spelled(text: str) -> Spelled:
     for keyword in call.keywords:
         if keyword.arg is None:
             raise _wrong(text, keyword.value, "** is not allowed: a layer is data, not code")
-        if keyword.arg in fields:
-            raise _wrong(text, keyword.value, f"{keyword.arg} is given twice")
-        fields[keyword.arg], columns[keyword.arg] = _value(text, keyword.value), keyword.col_offset + 1
+        name = "from" if keyword.arg == "from_" else keyword.arg  # Python keeps the word itself for its own use
+        if name in fields:
+            raise _wrong(text, keyword.value, f"{name} is given twice")
+        fields[name], columns[name] = _value(text, keyword.value), keyword.col_offset + 1
     return Spelled(fields, columns)
 
 

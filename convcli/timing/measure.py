@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from functools import partial
 from math import prod
-from time import perf_counter_ns, process_time_ns
+from time import perf_counter_ns, process_time_ns, sleep
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,18 +16,20 @@ from convcli.backends import OURS, Unsupported, backend
 from convcli.errors import SpecError
 from convcli.layers import Layer, Shape
 from convcli.timing.products import Product, products
+from convcli.timing.record import LIMIT
 from convcli.verifier.case import Case, Fill
-from convcli.verifier.done import Done, attempted
+from convcli.verifier.done import Done, attempted, out_of_memory
 from convcli.verifier.fills import ordinary
 from convcli.verifier.job import primitives
 
 if TYPE_CHECKING:
     from convcli.backends import Array
 
-LIMIT = "matrix product"
 SHORTEST = 1_000_000  # ns: what is over sooner is run several times for one reading
 BLOCK = 2**23  # numbers in a block of columns of the limit
 FEWEST, MOST = 3, 50  # readings of each side
+SLOW = 2.0  # seconds; and times those for all readings
+AWAKE = 0.04  # seconds for which threads of BLAS and OpenMP keep their cores after a product, in case there is more
 
 
 class Side(msgspec.Struct, frozen=True):
@@ -77,24 +79,46 @@ def measure(layer: Layer, batch: Shape, x: Shape, how: How) -> Readings:
         try:
             calls[side.name] = _prepared(side, layer, arrays, how)
             calls[side.name]()  # what is done once only is done; what is not there says so
-        except (Unsupported, SpecError) as error:
+        except Exception as error:  # a library refuses in words and types of its own
+            if out_of_memory(error):
+                raise
             calls.pop(side.name, None)
-            missing[side.name] = str(error)
+            missing[side.name] = why(error)
     calls[LIMIT] = _multiplied(products(layer, x, prod(batch), grad=how.grad), how.dtype)
-    clock = process_time_ns if how.threads == 1 else perf_counter_ns
-    return Readings(interleaved(calls, clock, how.seconds), missing)
+    if how.threads == 1:
+        return Readings(interleaved(calls, process_time_ns, how.seconds), missing)
+    return Readings(interleaved(calls, perf_counter_ns, how.seconds, pause=AWAKE), missing)
+
+
+def why(error: Exception) -> str:
+    """What it says, in one line; the type of what is no message of ours."""
+    if isinstance(error, SpecError):
+        problem = error.problems[0]
+        return problem.message + (f"; allowed: {problem.allowed}" if problem.allowed else "")
+    words = " ".join(str(error).split())
+    return words if isinstance(error, Unsupported) else f"{type(error).__name__}: {words}"[:300]
 
 
 def interleaved(
-    calls: Mapping[str, Callable[[], object]], clock: Callable[[], int], seconds: float
+    calls: Mapping[str, Callable[[], object]], clock: Callable[[], int], seconds: float, *, pause: float = 0.0
 ) -> dict[str, list[float]]:
-    """Nanoseconds for one run of each call, FEWEST to MOST readings, taken in turn."""
-    times = {name: _once(call, perf_counter_ns, 1) for name, call in calls.items()}
+    """Nanoseconds for one run of each call, FEWEST to MOST readings, taken in turn.
+
+    What is SLOW, like plain loops, is read but once. pause: seconds before each reading, for the
+    threads of the others to fall asleep; a run that wakes its own follows.
+    """
+    times = {name: _once(call, clock, 1) for name, call in calls.items()}
+    slow = {name for name, time in times.items() if time > max(SLOW, SLOW * seconds) * 1e9}
     repeats = {name: max(1, int(SHORTEST // max(1.0, time))) for name, time in times.items()}
-    turn = sum(times[name] * repeats[name] for name in calls)
-    readings: dict[str, list[float]] = {name: [] for name in calls}
+    turn = sum(times[name] * (repeats[name] + (pause > 0)) + pause * 1e9 for name in calls if name not in slow)
+    readings = {name: [times[name]] if name in slow else [] for name in calls}
     for _ in range(max(FEWEST, min(MOST, int(seconds * 1e9 // max(1.0, turn))))):
         for name, call in calls.items():
+            if name in slow:
+                continue
+            if pause:
+                sleep(pause)
+                call()
             readings[name].append(_once(call, clock, repeats[name]))
     return readings
 
@@ -136,11 +160,12 @@ def _prepared(side: Side, layer: Layer, arrays: dict[str, Array], how: How) -> C
     if hasattr(found, "prepared"):
         ready: Callable[[], object] = found.prepared(layer, given, arrays.get("dy"))
         return ready
+    method = [side.method] if side.method else []
     if not how.grad:
-        return partial(found.forward, layer, given, *([side.method] if side.method else []))
+        return partial(found.forward, layer, given, *method)
     if not hasattr(found, "backward"):
         raise Unsupported("it has no gradients")
-    return partial(found.backward, layer, given, arrays["dy"])
+    return partial(found.backward, layer, given, arrays["dy"], *method)
 
 
 def _multiplied(needed: list[Product], dtype: str) -> Callable[[], object]:

@@ -9,14 +9,18 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from convcli._version import __version__
-from convcli.timing.measure import LIMIT
+from convcli.verifier.verdict import Status
+
+MEASURED = "measured"
+LIMIT = "matrix product"  # the side that only multiplies
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
     """One layer. seconds: the median of one run by side. ratios: the first side's over each other's.
 
     of_limit: the share of the bare matrix product's speed that each side reaches. count: equal layers in the spec.
-    missing: why a side has no time. status: "measured", or what became of the process.
+    missing: why a side has no time. status: MEASURED when all have one, else "unsupported", "skipped" or what became of
+    the process; reason: of the latter two.
     """
 
     name: str
@@ -27,7 +31,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     output: tuple[int, ...]
     macs: int
     count: int = 1
-    status: str = "measured"
+    status: str = MEASURED
     reason: str = ""
     seconds: dict[str, float] = {}
     limit_seconds: float | None = None
@@ -67,11 +71,11 @@ class Bench(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def exit_code(self) -> int:
-        """130 interrupted; 3 when a layer has no time of some side, or there is no layer; else 0."""
+        """130 interrupted; 3 when a side lacks a layer, a process died or nothing was measured; else 0."""
         if self.interrupted:
             return 130
-        whole = all(len(layer.seconds) == len(self.sides) for layer in self.layers)
-        return 0 if self.layers and whole else 3
+        statuses = {layer.status for layer in self.layers}
+        return 0 if MEASURED in statuses and statuses <= {MEASURED, Status.SKIPPED} else 3
 
 
 def medians(nanoseconds: dict[str, list[float]]) -> dict[str, float]:
@@ -88,7 +92,7 @@ def compared(seconds: dict[str, float], limit: float | None) -> tuple[dict[str, 
 
 def total(layers: tuple[Timing, ...], sides: tuple[str, ...]) -> Sum:
     """The sum over the layers that every side ran."""
-    whole = [layer for layer in layers if len(layer.seconds) == len(sides)]
+    whole = [layer for layer in layers if layer.status == MEASURED]
     seconds = {side: sum(layer.seconds[side] * layer.count for layer in whole) for side in sides} if whole else {}
     limit = sum((layer.limit_seconds or 0.0) * layer.count for layer in whole)
     ratios, of_limit = compared(seconds, limit)
@@ -103,6 +107,7 @@ def timed(layer: Timing, nanoseconds: dict[str, list[float]], missing: dict[str,
     ratios, of_limit = compared(found, limit)
     return msgspec.structs.replace(
         layer,
+        status=Status.UNSUPPORTED if missing else MEASURED,
         seconds=found,
         limit_seconds=limit,
         ratios=ratios,

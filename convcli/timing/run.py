@@ -23,6 +23,7 @@ from convcli.verifier.case import Case
 from convcli.verifier.estimate import backward_bytes, forward_bytes, gigabytes, memory_limit
 from convcli.verifier.interrupt import Interrupt
 from convcli.verifier.ledger import chosen
+from convcli.verifier.verdict import Status
 from convcli.verifier.workers import Call, Workers
 
 Progress = Callable[[int, int, str], None]
@@ -54,10 +55,12 @@ def bench(  # noqa: PLR0913 - each is one option of the command
         raise SpecError(f"dtype={dtype!r} is not known", field="dtype", allowed=", ".join(BITS))
     if not seconds > 0:
         raise SpecError(f"seconds={seconds} is too short", field="seconds", allowed="more than 0")
-    how = How(_sides(methods, against), dtype, whole("threads", threads, least=1), seconds, grad)
+    how = How(_sides(methods, against, grad=grad), dtype, whole("threads", threads, least=1), seconds, grad)
     limit = memory_limit() if max_memory is None else whole("max_memory", max_memory, least=1)
     given = (networks,) if isinstance(networks, Network | Plan) else tuple(networks)
-    waiting = list(_different(chosen([plan(one) if isinstance(one, Network) else one for one in given], only)))
+    waiting = list(
+        _different(chosen([plan(one) if isinstance(one, Network) else one for one in given], only, convolutions=True))
+    )
     for name in against:
         require(name)
     found: list[Timing] = []
@@ -90,11 +93,13 @@ def bench(  # noqa: PLR0913 - each is one option of the command
     )
 
 
-def _sides(methods: Sequence[str], against: Sequence[str]) -> tuple[Side, ...]:
-    known = tuple(dict.fromkeys(name for kind in ours.KERNELS.values() for name in kernels.METHODS[kind]))
+def _sides(methods: Sequence[str], against: Sequence[str], *, grad: bool) -> tuple[Side, ...]:
+    functions = [f"{name}_backward" if grad else name for name in ours.KERNELS.values()]
+    known = tuple(dict.fromkeys(method for function in functions for method in kernels.METHODS[function]))
     for method in methods:
         if method not in known:
-            raise SpecError(f"method {method!r} is not known", field="--method", allowed=", ".join(known))
+            words = f"no gradient has a method {method!r}" if grad else f"method {method!r} is not known"
+            raise SpecError(words, field="--method", allowed=", ".join(known))
     mine = [Side("numpy" if method == "auto" else f"numpy {method}", method=method) for method in methods]
     found = tuple(dict.fromkeys([*mine, *(Side(name, name) for name in against)]))
     if not found:
@@ -131,12 +136,12 @@ def _measured(workers: Workers, interrupt: Interrupt, step: Step, layer: Timing,
     needed = (backward_bytes if how.grad else forward_bytes)(step.layer, step.batch, step.x, how.dtype)
     if needed > limit:
         needs = f"needs about {gigabytes(needed)}, --max-memory is {gigabytes(limit)}"
-        return msgspec.structs.replace(layer, status="skipped", reason=needs)
+        return msgspec.structs.replace(layer, status=Status.SKIPPED, reason=needs)
     if not layer.macs:
-        return msgspec.structs.replace(layer, status="skipped", reason="there is nothing to compute")
+        return msgspec.structs.replace(layer, status=Status.SKIPPED, reason="there is nothing to compute")
     reply = _answer(workers.call("measure", step.layer, step.batch, step.x, how), interrupt)
     if reply.status:
-        return msgspec.structs.replace(layer, status=str(reply.status), reason=reply.reason)
+        return msgspec.structs.replace(layer, status=reply.status, reason=reply.reason)
     readings: Readings = reply.value
     return timed(layer, readings.nanoseconds, readings.missing)
 

@@ -28,10 +28,15 @@ def attempted(task: Callable[..., Any], *args: Any) -> Done:
     except Unsupported as error:
         return Done(raised="unsupported", reason=_text(error), seconds=perf_counter() - start)
     except BaseException as error:  # a backend may raise anything, SystemExit too
-        text = _text(error)
-        memory = isinstance(error, MemoryError) or "allocate memory" in text or "No space left" in text
+        text, memory = _text(error), out_of_memory(error)
         reason = f"{type(error).__name__}: {text}"[:500] if text else type(error).__name__
         return Done(raised="memory" if memory else "refused", reason=reason, seconds=perf_counter() - start)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whatever type a library gives it."""
+    text = _text(error)
+    return isinstance(error, MemoryError) or "allocate memory" in text or "No space left" in text
 
 
 def each(run: Callable[..., Done], tasks: list[tuple[Any, ...]]) -> list[Done]:

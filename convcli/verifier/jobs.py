@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from convcli.layers import is_convolution
 from convcli.verifier.bound import BoundJob
+from convcli.verifier.companion import companion_jobs
 from convcli.verifier.empty import EmptyJob
 from convcli.verifier.exact import ExactJob, MethodsJob
 from convcli.verifier.facts import FactsJob
@@ -63,6 +65,12 @@ class Wanted(msgspec.Struct, frozen=True):
 
 def jobs(step: Step, wanted: Wanted) -> Iterator[Job]:
     """Every check of one layer, in the order of the report."""
+    if is_convolution(step.layer):
+        return _convolution_jobs(step, wanted)
+    return companion_jobs(step, wanted.seed, wanted.against, wanted.dtypes)
+
+
+def _convolution_jobs(step: Step, wanted: Wanted) -> Iterator[Job]:
     seed, against, dtypes = wanted.seed, wanted.against, wanted.dtypes
     long = tuple(dtype for dtype in dtypes if dtype != "float64" or "float32" not in dtypes)  # one of them will do
     yield FactsJob(step, seed, against)

@@ -40,10 +40,16 @@ class Place(msgspec.Struct, frozen=True):
     position: int
 
 
-def chosen(plans: Sequence[Plan], only: Sequence[str]) -> list[Subject]:
-    """The layers of the plans, or those whose names match. SpecError for a name that matches none."""
+def chosen(plans: Sequence[Plan], only: Sequence[str], *, convolutions: bool = False) -> list[Subject]:
+    """The layers of the plans, or those whose names match. SpecError for a name that matches none.
+
+    convolutions: of these alone, where nobody has a word on the layers between them.
+    """
     subjects = [
-        Subject(step, plan.network.source) for plan in plans for step in plan.steps if is_convolution(step.layer)
+        Subject(step, plan.network.source)
+        for plan in plans
+        for step in plan.steps
+        if not convolutions or is_convolution(step.layer)
     ]
     names = [subject.step.name for subject in subjects]
     for pattern in only:
@@ -117,7 +123,7 @@ class Ledger:
         """The failed checks by the verdict's number, those first that explain most: exact ones, of values."""
         found = {}
         for index, verdict in enumerate(self.verdicts):
-            if self._twin[index] != index or not self._complete(index):
+            if self._twin[index] != index or not self._complete(index) or not self._taken_apart(index):
                 continue
             made = self._checks[index]
             kinds = [self._jobs[index][position] for position in sorted(made) for _ in made[position]]
@@ -127,6 +133,10 @@ class Ledger:
             if faults:
                 found[index] = tuple(sorted(faults, key=lambda fault: fault.rank))
         return found
+
+    def _taken_apart(self, index: int) -> bool:
+        """Whether there are known mistakes and smaller relatives to look among: a companion is small as it is."""
+        return is_convolution(self.subjects[index].step.layer)
 
     def explain(self, index: int, explanation: Explanation) -> None:
         """Add to a verdict what was found out later."""

@@ -10,8 +10,9 @@ import msgspec
 
 from convcli.axis import AUTO_PADDING, Axis
 from convcli.errors import SpecError
-from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Layer, Separable, Shape
+from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Layer, Separable, Shape, is_convolution
 from convcli.plan import Step, plan
+from convcli.spec import companion_spelling
 from convcli.spec.build import spelled_network
 
 if TYPE_CHECKING:
@@ -45,10 +46,23 @@ def command(
 
 
 def spelled(step: Step) -> list[str]:
-    """The words that make this layer on this input."""
+    """The words that make this layer on this input. A join's inputs are constants that it names."""
+    if not is_convolution(step.layer):
+        return _companion(step)
     if isinstance(step.layer, Conv) and _crops(step.layer):
         return [descriptor(step)]
     return [spelling(step), "-i", ",".join(map(str, (*step.batch, *step.x)))]
+
+
+def _companion(step: Step) -> list[str]:
+    text = companion_spelling.spelled(step.type, step.layer)
+    shapes = [(*step.batch, *step.x), *step.layer.side_inputs(step.x).values()]
+    if step.layer.arity == (1, 1) or len(shapes) == 1:
+        return [text, "-i", ",".join(map(str, shapes[0]))] if step.layer.arity[1] else [text]
+    names = [f"x{place}" for place in range(1, len(shapes) + 1)]
+    constants = [f"Constant({list(shape)}, name={name!r})" for name, shape in zip(names, shapes, strict=True)]
+    separator = "" if text.endswith("()") else ", "
+    return [*constants, f"{text[:-1]}{separator}name='y', from_={names})", "--only", "y"]
 
 
 def respelled(step: Step) -> bool:

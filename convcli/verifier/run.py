@@ -70,7 +70,7 @@ def verify(  # noqa: PLR0913 - each is one option of the command
         kernel=kernel,
         kernel_grad=kernel_grad,
     )
-    ledger = Ledger(chosen(plans, only), wanted, fail_fast=fail_fast)
+    ledger = Ledger(chosen(plans, only, convolutions=bool(wanted.own)), wanted, fail_fast=fail_fast)
     ledger.progress, ledger.on_verdict = progress, on_verdict
     session = Session(wanted, layers=len(ledger.subjects), jobs=jobs, max_memory=max_memory, timeout=timeout)
     interrupted = False

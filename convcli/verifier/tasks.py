@@ -15,7 +15,7 @@ from convcli.backends import numpy as ours
 from convcli.backends.compose import image_shape
 from convcli.errors import SpecError
 from convcli.layers import Layer, Shape
-from convcli.verifier import full_mantissa
+from convcli.verifier import companion_tasks, full_mantissa
 from convcli.verifier.answers import format_of, numbers
 from convcli.verifier.counts import output_counts
 from convcli.verifier.done import Done, attempted
@@ -204,6 +204,7 @@ def environment() -> dict[str, Any]:
 
 
 TASKS: dict[str, Callable[..., Any]] = {
+    **companion_tasks.TASKS,
     "describe": describe,
     "environment": environment,
     "result": result,

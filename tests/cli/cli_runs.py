@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
-from convcli.cli.app import COMMANDS, main
+from convcli.cli import app
+from convcli.cli.app import COMMANDS
 
 ROOT = Path(__file__).parent.parent.parent
 SAMPLES = ROOT / "sample_configs"
@@ -65,7 +66,7 @@ def run(*argv: str, stdin: bytes = b"", env: Mapping[str, str] | None = None) ->
         _streams(stdin) as (out, err),
     ):
         try:
-            main()
+            app.run(app.app(list(argv)))
             code = 0
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1

@@ -34,7 +34,7 @@ OWN = {"convcli.kernels", "convcli.verifier.run", "convcli.backends", "convcli.r
 PROBE = """
 import sys
 sys.argv = ["convcli", *sys.argv[1:]]
-from convcli.cli.app import main
+from convcli.__main__ import main
 try:
     main()
 except SystemExit as end:
@@ -73,10 +73,20 @@ def loaded(*argv: str) -> set[str]:
         ("summary", STEM, *INPUT),
         ("summary", STEM, *INPUT, "--format", "json"),
         ("summary", "--type", "Conv2d", *INPUT, "--out-channels", "8", "--kernel-size", "3"),
+        ("receptive-field", STEM, *INPUT),
+        ("receptive-field", str(SAMPLES / "worked" / "gridding.yaml"), "--format", "json"),
         ("summary", YAML),
         ("summary", YAML, "--format", "csv"),
+        ("check", YAML),
+        ("check", YAML, "--format", "markdown"),
+        ("diff", YAML, YAML),
+        ("diff", STEM, STEM, *INPUT, "--format", "json"),
         ("summary", YAML, "--format", "markdown"),
         ("summary", str(SAMPLES / "kinds" / "layers.jsonl"), "--format", "github"),
+        ("solve", "224", "112"),
+        ("solve", "224", "112", "--layers", "2", "--format", "json"),
+        ("solve", "Conv2d(6, 8, 3, groups=4)", "-i", "1,6,32,32"),
+        ("solve", "mat1 and mat2 shapes cannot be multiplied (4x25088 and 512x10)"),
     ],
     ids=lambda argv: " ".join(word.rpartition("/")[2] for word in argv),
 )
@@ -99,3 +109,24 @@ def test_importing_convcli_loads_next_to_nothing() -> None:
     )
     assert not HEAVY & set(ran.stdout.split())
     assert "typer" not in ran.stdout.split()
+
+
+def test_a_layer_by_flags_loads_no_reader_of_files() -> None:
+    readers = {
+        f"convcli.{name}" for name in ("spec.load", "spec.text", "spec.printed", "spec.benchdnn", "report.write")
+    }
+    assert not readers & loaded("summary", "--type", "Conv2d", *INPUT, "--out-channels", "8", "--kernel-size", "3")
+
+
+def test_what_a_start_made_is_not_searched_for_garbage_and_later_things_are() -> None:
+    code = "import gc" + PROBE.replace('"\\n".join(sys.modules)', 'f"{gc.isenabled()} {gc.get_freeze_count()}"')
+    ran = subprocess.run(
+        [sys.executable, "-c", code, "shape", STEM, *INPUT],
+        capture_output=True,
+        text=True,
+        env=outside({"PYTHONPATH": str(ROOT)}),
+        check=True,
+    )
+    enabled, frozen = ran.stderr.split()
+    assert enabled == "True"
+    assert int(frozen) > 10_000

@@ -174,8 +174,19 @@ def typed(draw: DrawFn) -> tuple[str, ...]:
         st.integers().map(str),
     )
     argv = tuple(draw(st.lists(words, max_size=8)))
-    # verify and fuzz run backends: they have tests of their own; a file that is written anywhere is no test's business
-    unwanted = {"verify", "fuzz", "--resume", "-o", "--output", "--install-completion", "--show-completion", "--debug"}
+    # verify and fuzz run backends, solve may find nothing: they have tests of their own; a file that is written
+    # anywhere is no test's business
+    unwanted = {
+        "verify",
+        "fuzz",
+        "solve",
+        "--resume",
+        "-o",
+        "--output",
+        "--install-completion",
+        "--show-completion",
+        "--debug",
+    }
     return tuple(word for word in argv if word not in unwanted and not word.startswith(("-o", "--out=", "--outp")))
 
 
@@ -345,7 +356,7 @@ LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
 resource.setrlimit(resource.RLIMIT_CPU, (10, 10))  # whatever else the machine does
-from convcli.cli.app import main
+from convcli.__main__ import main
 main()
 """
 BOMBS = {

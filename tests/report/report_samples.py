@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from convcli.axis import axes
+from convcli.gate.baseline import updated
+from convcli.gate.check import gate
+from convcli.gate.sides import diff
 from convcli.layers import Conv, ConvTranspose, DeformConvPack, Layer, Separable
-from convcli.plan import Entry, Network
+from convcli.plan import Entry, Network, plan
 from convcli.records import Command, Report, summarize
 from convcli.verifier.verdict import (
     Check,
@@ -24,6 +27,10 @@ from convcli.verifier.verdict import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from convcli.gate.changes import Diff
+    from convcli.gate.findings import Gate
+    from convcli.receptive.record import FieldReport
+    from convcli.solver.records import Answer
     from convcli.timing.record import Bench
     from convcli.verifier.self_test import SelfTest
 
@@ -185,15 +192,15 @@ def self_tests() -> SelfTest:
 
 
 def benches() -> Bench:
-    """A layer that is there twice, one that the other side lacks, one whose process died."""
-    from convcli.timing.measure import LIMIT
-    from convcli.timing.record import Bench, Timing, timed, total
+    """A layer that is there twice, one that the other side lacks, one whose process died, one too large."""
+    from convcli.timing.record import LIMIT, Bench, Timing, timed, total
 
     blank = Timing(name="conv1", type="Conv2d", source="net.yaml", input=(1, 3, 8, 8), output=(1, 4, 6, 6), macs=3888)
     layers = (
         timed(msgspec.structs.replace(blank, count=2), {"numpy": [3e6], "torch": [2e6], LIMIT: [1.5e6]}, {}),
         timed(msgspec.structs.replace(blank, name="a|b"), {"numpy": [1e6], LIMIT: [5e5]}, {"torch": "it lacks it"}),
-        msgspec.structs.replace(blank, name="dead", status="crashed", reason="the process died: SIGSEGV"),
+        msgspec.structs.replace(blank, name="dead", status="crashed", reason="the process died: SIGSEGV", line=7),
+        msgspec.structs.replace(blank, name="big", status="skipped", reason="needs about 9.0 GB", line=8),
     )
     return Bench(
         convcli="0.0.0",
@@ -207,6 +214,70 @@ def benches() -> Bench:
         totals=total(layers, ("numpy", "torch")),
         seconds=1.5,
     )
+
+
+def solved() -> dict[str, Answer]:
+    """An answer of each kind, and of a question that has none."""
+    from convcli.solver.solve import solve  # not on the calculator's way
+
+    found = {
+        "solve": solve(224, 112, kernel=(3, 7), limit=3),
+        "solve-chain": solve(8, 32, layers=2, kernel=4, limit=1),
+        "solve-none": solve(224, 100, kernel=3, stride=(2, 3)),
+        "solve-layer": solve("Conv2d(6, 8, 3, groups=4)", input=(1, 6, 32, 32)),
+        "solve-legal": solve("Conv2d(6, 8, 3)", input=(1, 6, 32, 32)),
+        "solve-message": solve("RuntimeError: mat1 and mat2 shapes cannot be multiplied (4x25088 and 512x10)"),
+    }
+    return {name: msgspec.structs.replace(answer, convcli="0.0.0") for name, answer in found.items()}
+
+
+def seen() -> FieldReport:
+    """A stack with holes along one axis, a wide field, an uneven layer; and a network that sees everything."""
+    from convcli.receptive.record import receptive_field  # not on the calculator's way
+    from convcli.spec.build import network as read
+
+    up = {"name": "up", "type": "ConvTranspose2d", "out_channels": 1, "kernel_size": 3, "stride": 2}
+    wide = {"type": "Conv2d", "out_channels": 1, "kernel_size": 3, "dilation": [1, 24], "padding": "same"}
+    stack = {"name": "stack", "input": [1, 1, 60, 240], "layers": [up, *[wide] * 2]}
+    mixed = {"input": [1, 3, 8], "layers": ["Conv1d(3, 4, 3)", "Flatten()", "Linear(24, 2)"]}
+    found = receptive_field(read(stack, "stack.yaml"), read(mixed, "mixed.yaml"))
+    return msgspec.structs.replace(found, convcli="0.0.0")
+
+
+def before_and_after() -> tuple[Network, Network]:
+    """A network, and what became of it: a layer changed, one added, one removed, one renamed, one with a bad name."""
+    before = network()
+    before.entries.append(entry("old", "Conv2d", conv(4), 11))
+    before.entries.append(entry("gone", "Conv2d", conv(3, 1), 12))
+    after = network()
+    after.entries[0] = entry("conv1", "Conv2d", conv(64, 5, 2), 6)
+    after.entries.append(entry("new|er", "Conv2d", conv(4), 11))
+    after.entries.append(entry("=extra", "Conv2d", conv(9), 12))
+    return before, after
+
+
+def diffs() -> Diff:
+    """What became of a network."""
+    return msgspec.structs.replace(diff(*before_and_after()), convcli="0.0.0")
+
+
+def gates() -> Gate:
+    """Everything that a check may end in: growth, budgets, an expectation, a spec that the baseline lacks."""
+    before, after = before_and_after()
+    after.budget = {"params": "+0.5%", "macs": "10G", "activation_bytes": "1MB"}
+    after.entries[0].expect = {"output": [1, 64, 112, 112], "params": 9408, "macs_kept": 3}
+    after.entries[1].budget = {"macs": "1M", "params": "+1%"}
+    baseline = updated(None, [plan(before)], "baseline.json", "float32")
+    plans = [plan(after), plan(network("other.yaml"))]
+    found = gate(plans, baseline=baseline, path="baseline.json", tolerance="1%")
+    return msgspec.structs.replace(found, convcli="0.0.0")
+
+
+def held() -> Gate:
+    """Two networks that are what they were."""
+    plans = [plan(network(source)) for source in ("a.yaml", "b.yaml")]
+    baseline = updated(None, plans, "baseline.json", "float32")
+    return msgspec.structs.replace(gate(plans, baseline=baseline, path="baseline.json"), convcli="0.0.0")
 
 
 def outcomes() -> Outcome:

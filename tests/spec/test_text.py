@@ -253,6 +253,13 @@ def test_yaml_errors_have_their_place(data: bytes, line: int, column: int, part:
     assert part in problem.message
 
 
+@given(st.integers(0, 300), st.sampled_from(list("0123456789abcdefABCDEF_")))
+def test_a_number_of_two_thousand_digits_is_found_wherever_it_begins(before: int, digit: str) -> None:
+    start = b"- " * 2 + b"x" * before + b"z: "
+    assert "a number of 2000 digits" in problem_of(start + digit.encode() * 2000 + b"\n", "net.yaml").message
+    decode(start + digit.encode() * 1999 + b"z\n", "net.yaml")
+
+
 @pytest.mark.parametrize(("data", "line", "column", "part"), JSON_TABLE, ids=[repr(row[0][:40]) for row in JSON_TABLE])
 def test_json_errors_have_their_place(data: bytes, line: int, column: int, part: str) -> None:
     problem = problem_of(data, "net.json")

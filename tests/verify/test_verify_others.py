@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from typing import Any
 
+import numpy as np
 import pytest
 from verify_layers import SMALL, Named, planned
 
 from convcli.axis import axes
-from convcli.backends import REGISTERED
+from convcli.backends import REGISTERED, Unsupported, backend
+from convcli.backends import numpy as ours
 from convcli.backends.known import DIFFERENCES, difference_known
 from convcli.errors import BackendMissing
 from convcli.layers import Conv, ConvTranspose
+from convcli.spec.build import spelled_network
+from convcli.timing.measure import How, data
+from convcli.timing.run import bench
 from convcli.verifier.ledger import excused
 from convcli.verifier.run import verify
 from convcli.verifier.verdict import Check, Status
@@ -101,3 +107,55 @@ def test_a_difference_that_vanished_is_a_fault(method: str, status: Status, expe
 
 def test_a_library_that_is_there_is_found() -> None:
     assert all(find_spec(REGISTERED[name].module) for name in NEEDS)
+
+
+@pytest.mark.parametrize("name", sorted({"onnxruntime", "onnx-reference", "jax"}))
+def test_what_is_timed_is_the_layer(name: str) -> None:
+    """A prepared call gives what `forward` gives: bit for bit, but for jax, which compiles it as a whole."""
+    for library in NEEDS[name]:
+        pytest.importorskip(library)
+    side: Any = backend(name)
+    compared = 0
+    for layer, shape in PLANE:
+        (case,) = planned((layer, shape)).steps
+        if difference_known(name, side.versions(), case.layer, case.x, case.batch):
+            continue
+        arrays = data(case.layer, case.batch, case.x, How((), "float32", 1, 1.0))
+        try:
+            expected = side.forward(case.layer, arrays)
+        except Unsupported:
+            continue
+        found = side.prepared(case.layer, arrays)()
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+        compared += 1
+    assert compared >= 9
+
+
+def test_jax_times_the_gradients() -> None:
+    pytest.importorskip("jax")
+    jax: Any = backend("jax")
+    compared = 0
+    for layer, shape in PLANE:
+        (case,) = planned((layer, shape)).steps
+        arrays = data(case.layer, case.batch, case.x, How((), "float64", 1, 1.0, grad=True))
+        dy = arrays.pop("dy")
+        try:
+            found = jax.prepared(case.layer, arrays, dy)()
+        except Unsupported:
+            continue
+        for place, gradient in ours.backward(case.layer, arrays, dy).items():
+            np.testing.assert_allclose(found[place], gradient, rtol=1e-9, atol=1e-9, err_msg=place)
+        compared += 1
+    assert compared >= 9
+
+
+@pytest.mark.parametrize("name", sorted({"onnxruntime", "onnx-reference", "jax"}))
+def test_bench_times_what_is_installed(name: str) -> None:
+    for library in NEEDS[name]:
+        pytest.importorskip(library)
+    network = spelled_network(["Conv2d(2, 4, 3)", "SeparableConv2d(4, 2, 3)"])
+    network.input = (1, 2, 9, 9)
+    found = bench(network, against=(name,), seconds=0.01)
+    assert (found.exit_code, found.sides, found.totals.layers) == (0, ("numpy", name), 2)
+    lacking = bench(network, against=(name,), seconds=0.01, grad=True)
+    assert lacking.exit_code == (0 if name == "jax" else 3)

@@ -190,7 +190,7 @@ def _attention(trace: Trace, recorder: Recorder, module: Any, *args: Any, **kwar
     width = module.embed_dim
     fields |= {word: n for word, n in (("kdim", module.kdim), ("vdim", module.vdim)) if n != width}
     fields |= {} if module.in_proj_bias is not None else {"bias": False}
-    fields |= {} if module.batch_first else {"batch_first": False}
+    fields |= {"batch_first": True} if module.batch_first else {}
     one = all(x is triple[0] for x in triple)
     inputs = triple[:1] if one else triple
     node = trace.add(
