@@ -47,7 +47,7 @@ class Ghost:
         if name in LIKE:
             kwargs = {**kwargs, "device": "meta"}
         if any(x.device.type != "meta" for x in found):
-            if _in_place(name) and args[0].device.type != "meta":
+            if in_place(name) and args[0].device.type != "meta":
                 self.hollow[id(args[0])] = args[0]  # it keeps its shape, and its values are gone
                 return args[0]
             args, kwargs = emptied((args, kwargs))
@@ -93,7 +93,7 @@ class Building(TorchFunctionMode):  # type: ignore[misc]
         return self.ghost.call(func, getattr(func, "__name__", ""), args, kwargs or {})
 
 
-def _in_place(name: str) -> bool:
+def in_place(name: str) -> bool:
     """add_, __iadd__, __setitem__: not __add__."""
     return (
         (name.startswith("__i") and name != "__invert__") or name == "__setitem__"
