@@ -12,18 +12,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+NETWORKS = (ROOT / "docs" / "networks.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 TIMES = re.compile(r"\d+\.\d+(?= s$)|(?<= )\d+\.\d\d$", re.MULTILINE)  # seconds
 
 
-def blocks(language: str) -> list[str]:
-    return [text for found, text in BLOCK.findall(README) if found == language]
+def blocks(language: str, page: str = README) -> list[str]:
+    return [text for found, text in BLOCK.findall(page) if found == language]
 
 
 def commands() -> list[tuple[str, str]]:
     """(command line, the output that follows it) of every console block."""
     found = []
-    for block in blocks("console"):
+    for block in [*blocks("console"), *blocks("console", NETWORKS)]:
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             command, _, output = part.partition("\n")
             found.append((command, output))
