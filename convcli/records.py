@@ -14,8 +14,9 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from convcli._version import __version__
+from convcli.field import NOTHING
 from convcli.layers import Counts, Field, Layer, Shape
-from convcli.plan import NOTHING, Network, Plan, Step, plan
+from convcli.plan import Network, Plan, Step, plan
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -270,7 +271,7 @@ def _backward(counts: Counts) -> Backward:
 @lru_cache(4096)  # layers that have an input of their own repeat few fields
 def receptive_field(field: Field | None) -> ReceptiveField | UnsetType:
     """A receptive field in the numbers of a report; UNSET where nobody can tell, or nothing reaches."""
-    if not field or field == NOTHING:
+    if not field or field == NOTHING or any(reach.merged for reach in field):
         return UNSET
     return ReceptiveField(
         tuple([_number(reach.size) for reach in field]),
