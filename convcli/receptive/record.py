@@ -119,7 +119,11 @@ def _cell_record(planned: Plan, layer: str | None, at: Sequence[int] | None) -> 
     boxes = graph.footprint(target, sets, range(len(field)))
     cells = volume(boxes)
     traces = [gridding.Trace(graph, target, axis, cells) for axis, cells in enumerate(sets)]
-    axes = tuple(map(_axis, traces, field, indices, there))
+    found: dict[object, AxisField] = {}  # both axes of a square network have one answer
+    for trace, reach, index, size in zip(traces, field, indices, there, strict=True):
+        if (trace.way, index, size) not in found:
+            found[trace.way, index, size] = _axis(trace, reach, index, size)
+    axes = tuple([found[trace.way, index, size] for trace, index, size in zip(traces, indices, there, strict=True)])
     box = prod(axis.cells + axis.holes for axis in axes)
     return CellRecord(
         source=planned.network.source,
