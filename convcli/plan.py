@@ -88,6 +88,18 @@ class Plan(msgspec.Struct, frozen=True):
     steps: tuple[Step, ...]
 
 
+def complete(planned: Plan) -> Plan:
+    """`planned` itself; SpecError names every layer of which nobody knows what it costs."""
+    problems = [
+        Problem(f"nobody knows what {step.name} ({step.type}) costs", step.path, "layers whose cost is known")
+        for step in planned.steps
+        if not step.layer.known
+    ]
+    if problems:
+        raise planned.network.located(SpecError(problems=tuple(problems)))
+    return planned
+
+
 class Flow(msgspec.Struct, frozen=True):
     """What comes out of a layer: a shape, None where nothing does, and the field of its cells.
 
@@ -163,7 +175,7 @@ def _step(entries: Sequence[Entry], number: int, flows: list[Flow], *, channels_
     layer = cast("Callable[[int], Layer]", entry.layer)(max(1, len(shapes[0]) - 2 if shapes else 0))
     if layer.arity[1] == 0:
         shapes = ()
-    elif len(shapes) < len(flows):
+    elif len(shapes) < len(flows) and (layer.arity[0] or entry.sources):
         raise SpecError(
             "no input reaches this layer",
             field="input",

@@ -102,6 +102,7 @@ class Totals(msgspec.Struct, frozen=True):
     macs: int | UnsetType = UNSET
     macs_nonpad: int | UnsetType = UNSET
     bias_adds: int | UnsetType = UNSET
+    elementwise_flops: int | UnsetType = UNSET
     flops: int | UnsetType = UNSET
     backward: Backward | UnsetType = UNSET
     memory: Memory | UnsetType = UNSET
@@ -290,6 +291,7 @@ def _number(value: int | Fraction, divisor: int = 1) -> int | float:
 
 def _totals(planned: Plan, layers: tuple[LayerRecord, ...], scope: Scope) -> Totals:
     last = planned.steps[-1]
+    elementwise = [layer.elementwise_flops for layer in layers if layer.elementwise_flops is not UNSET]
     memory: Memory | UnsetType = UNSET
     if command_needs_tensors(scope):
         weights = sum(m.weight_bytes for m in _memories(layers) if m.weight_bytes is not UNSET)
@@ -300,6 +302,7 @@ def _totals(planned: Plan, layers: tuple[LayerRecord, ...], scope: Scope) -> Tot
         macs=_sum(layer.macs for layer in layers) if scope.flops else UNSET,
         macs_nonpad=_sum(layer.macs_nonpad for layer in layers) if scope.flops else UNSET,
         bias_adds=_sum(layer.bias_adds for layer in layers) if scope.flops else UNSET,
+        elementwise_flops=_sum(elementwise) if elementwise else UNSET,
         flops=_sum(layer.flops for layer in layers) if scope.flops else UNSET,
         backward=_total_backward(layers) if scope.flops and scope.backward else UNSET,
         memory=memory,

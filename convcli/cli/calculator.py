@@ -7,7 +7,7 @@ import msgspec
 import typer
 
 from convcli.cli import output
-from convcli.cli.options import LayerFlags, ReportFlags, takes
+from convcli.cli.options import LayerFlags, ReportFlags, StrictFlag, takes
 from convcli.cli.sources import plans_of
 from convcli.errors import SpecError
 from convcli.records import BYTES, FLOPS_WORDS, Command, Scope, network_record, report_of
@@ -23,20 +23,22 @@ class CountFlags(msgspec.Struct):
     backward: Annotated[bool, typer.Option("--backward", help="Add what the gradients cost.")] = False
 
 
-def _run(command: Command, layer: LayerFlags, report: ReportFlags, counts: CountFlags | None = None) -> None:
+def _run(
+    command: Command, layer: LayerFlags, report: ReportFlags, strict: StrictFlag, counts: CountFlags | None = None
+) -> None:
     counts = counts or CountFlags()
     one_of("--convention", counts.convention, tuple(FLOPS_WORDS))
     one_of("--dtype", counts.dtype, tuple(BYTES))
     sink = output.Sink(report)
     gc.disable()  # a big spec makes millions of small records that all live to the end; collecting costs a third
     try:
-        _report(sink, Scope(command, counts.convention, counts.dtype, counts.backward), layer)
+        _report(sink, Scope(command, counts.convention, counts.dtype, counts.backward), layer, strict=strict.strict)
     finally:
         gc.enable()
 
 
-def _report(sink: output.Sink, scope: Scope, layer: LayerFlags) -> None:
-    sink.emit(report_of((network_record(plan, scope) for plan in plans_of(layer)), scope))
+def _report(sink: output.Sink, scope: Scope, layer: LayerFlags, *, strict: bool) -> None:
+    sink.emit(report_of((network_record(plan, scope) for plan in plans_of(layer, strict=strict)), scope))
 
 
 def one_of(flag: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -45,45 +47,45 @@ def one_of(flag: str, value: str, allowed: tuple[str, ...]) -> None:
         raise SpecError(f"{flag} {value} is not known", allowed=", ".join(allowed))
 
 
-@takes(layer=LayerFlags, report=ReportFlags)
-def shape(layer: LayerFlags, report: ReportFlags) -> None:
+@takes(layer=LayerFlags, report=ReportFlags, strict=StrictFlag)
+def shape(layer: LayerFlags, report: ReportFlags, strict: StrictFlag) -> None:
     """Output shape of every layer; receptive field, jump and start per axis.
 
     \b
     Example:
       convcli shape "Conv2d(3, 64, 7, stride=2, padding=3)" -i 1,3,224,224
     """
-    _run("shape", layer, report)
+    _run("shape", layer, report, strict)
 
 
-@takes(layer=LayerFlags, report=ReportFlags)
-def params(layer: LayerFlags, report: ReportFlags) -> None:
+@takes(layer=LayerFlags, report=ReportFlags, strict=StrictFlag)
+def params(layer: LayerFlags, report: ReportFlags, strict: StrictFlag) -> None:
     """Parameters, per tensor and in all; the bytes they take.
 
     \b
     Example:
       convcli params --type SeparableConv2d -i 1,32,56,56 --out-channels 64 --kernel-size 3
     """
-    _run("params", layer, report)
+    _run("params", layer, report, strict)
 
 
-@takes(layer=LayerFlags, report=ReportFlags, counts=CountFlags)
-def flops(layer: LayerFlags, report: ReportFlags, counts: CountFlags) -> None:
+@takes(layer=LayerFlags, report=ReportFlags, strict=StrictFlag, counts=CountFlags)
+def flops(layer: LayerFlags, report: ReportFlags, strict: StrictFlag, counts: CountFlags) -> None:
     """MACs and FLOPs, forward and --backward; bytes moved and arithmetic intensity.
 
     \b
     Example:
       convcli flops "ConvTranspose2d(16, 8, 3, stride=2, padding=1, output_padding=1)" -i 1,16,10,10 --backward
     """
-    _run("flops", layer, report, counts)
+    _run("flops", layer, report, strict, counts)
 
 
-@takes(layer=LayerFlags, report=ReportFlags, counts=CountFlags)
-def summary(layer: LayerFlags, report: ReportFlags, counts: CountFlags) -> None:
+@takes(layer=LayerFlags, report=ReportFlags, strict=StrictFlag, counts=CountFlags)
+def summary(layer: LayerFlags, report: ReportFlags, strict: StrictFlag, counts: CountFlags) -> None:
     """Shapes, parameters, MACs and FLOPs in one table with totals.
 
     \b
     Example:
       convcli summary sample_configs/networks/resnet50.yaml --output report.md --output report.json
     """
-    _run("summary", layer, report, counts)
+    _run("summary", layer, report, strict, counts)

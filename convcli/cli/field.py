@@ -26,7 +26,7 @@ def receptive_field(
     """What one output cell sees of the input: its field, the cells that are really read, gridding and its cure.
 
     \b
-    Examples:
+    Example:
       convcli receptive-field sample_configs/worked/gridding.yaml
       convcli receptive-field net.yaml --layer stage.0.conv1 --at 3,4 --output field.json
     """

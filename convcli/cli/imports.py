@@ -39,10 +39,12 @@ def import_(
     arg: Annotated[
         list[str] | None,
         typer.Option(
-            "--arg", metavar="NAME=VALUE", help="What the callable is given. Data, not code. Repeatable.",
+            "--arg",
+            metavar="NAME=VALUE",
+            help="What the callable is given. Data, not code. Repeatable.",
             show_default=False,
         ),
-    ] = None,  # fmt: skip
+    ] = None,
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="FILE", help="Write to FILE instead.", show_default=False)
     ] = None,

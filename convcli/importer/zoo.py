@@ -34,7 +34,8 @@ def _of_file(path: Path, root: Path) -> Iterator[Listed]:
         return
     tree = ast.parse(source)
     module = ".".join(path.parent.relative_to(root).parts)
-    metas = {node.name: _default(node) for node in tree.body if isinstance(node, ast.ClassDef)}
+    shared = _assigned(tree.body)
+    metas = {node.name: _default(node, shared) for node in tree.body if isinstance(node, ast.ClassDef)}
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and (name := _registered(node)):
             params, gmacs = metas.get(_weights(node), (None, None))
@@ -60,22 +61,35 @@ def _weights(function: ast.FunctionDef) -> str:
     return ""
 
 
-def _default(weights: ast.ClassDef) -> tuple[int | None, float | None]:
-    """(num_params, _ops) of the weights that a class calls DEFAULT."""
-    values = {
+def _default(weights: ast.ClassDef, shared: dict[str, ast.expr]) -> tuple[int | None, float | None]:
+    """(num_params, _ops) of the weights that a class calls DEFAULT. shared: what `**_COMMON_META` stands for."""
+    values = _assigned(weights.body)
+    default = values.get("DEFAULT")
+    meta = values.get(default.id) if isinstance(default, ast.Name) else None
+    told = _said(meta, shared)
+    params, gmacs = told.get("num_params"), told.get("_ops")
+    return params if isinstance(params, int) else None, gmacs if isinstance(gmacs, int | float) else None
+
+
+def _assigned(body: list[ast.stmt]) -> dict[str, ast.expr]:
+    """name = value, for every name."""
+    return {
         target.id: node.value
-        for node in weights.body
+        for node in body
         if isinstance(node, ast.Assign)
         for target in node.targets
         if isinstance(target, ast.Name)
     }
-    default = values.get("DEFAULT")
-    meta = values.get(default.id) if isinstance(default, ast.Name) else None
+
+
+def _said(value: ast.expr | None, shared: dict[str, ast.expr]) -> dict[str, object]:
+    """The plain entries of all mappings inside `value`."""
     told: dict[str, object] = {}
-    for node in ast.walk(meta) if meta else ():
+    for node in ast.walk(value) if value else ():
         if isinstance(node, ast.Dict):
-            for key, value in zip(node.keys, node.values, strict=True):
-                if isinstance(key, ast.Constant) and isinstance(value, ast.Constant):
-                    told.setdefault(str(key.value), value.value)
-    params, gmacs = told.get("num_params"), told.get("_ops")
-    return params if isinstance(params, int) else None, gmacs if isinstance(gmacs, int | float) else None
+            for key, item in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant) and isinstance(item, ast.Constant):
+                    told.setdefault(str(key.value), item.value)
+                elif key is None and isinstance(item, ast.Name):
+                    told = {**_said(shared.get(item.id), shared), **told}
+    return told

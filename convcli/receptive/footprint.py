@@ -38,8 +38,7 @@ class Feed(NamedTuple):
         """The cells of this input that `cells` of the output read, along an axis; 1 where no axis is left."""
         reach, way = self.field[axis], self.ways[axis]
         size = 1 if reach.place is None else reach.merged or self.shape[reach.place]
-        if size > MOST_CELLS:
-            raise SpecError(f"an axis of {size:,} cells is too long to follow", allowed=f"at most {MOST_CELLS:,}")
+        check_length(size)
         asked = cells if way.place is not None else min(cells, 1)
         return (link or way.link).back(asked, size)
 
@@ -101,6 +100,12 @@ class Graph:
                     if all(back):
                         _join(reached.setdefault(feed.source, []), back)
         return reached.get(INPUT, [])
+
+
+def check_length(cells: int) -> None:
+    """Refuse an axis of more cells than are followed one by one."""
+    if cells > MOST_CELLS:
+        raise SpecError(f"an axis of {cells:,} cells is too long to follow", allowed=f"at most {MOST_CELLS:,}")
 
 
 def _join(boxes: list[Box], new: Box) -> None:

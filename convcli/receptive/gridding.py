@@ -83,9 +83,10 @@ def reason(link: Window | Scatter) -> str:
 
 
 def cure(trace: Trace, found: dict[int, Window | Scatter]) -> dict[int, int] | None:
-    """Other dilation rates for the dilated layers that make holes: none are left, the field is about as large.
+    """Other dilation rates for the dilated layers that make holes: none are left, and the field is about as large.
 
-    The padding is taken to follow, so that every shape stays as it is. None when no set of rates that was tried does.
+    The padding is taken to follow, so that every shape stays as it is. None when no set of rates that was tried does,
+    or only one with less than half of the field.
     """
     dilated = {number: link.axis for number, link in found.items() if link.axis.dilation > 1 and link.axis.kernel > 1}
     weights = [(axis.kernel - 1) * trace.graph.feeds[n][0].field[trace.axis].jump for n, axis in dilated.items()]
@@ -98,10 +99,12 @@ def cure(trace: Trace, found: dict[int, Window | Scatter]) -> dict[int, int] | N
         tiled = [pattern[place % len(pattern)] for place in range(len(rates))]
         off = abs(sum(rate * weight for rate, weight in zip(tiled, weights, strict=True)) - wanted)
         tried.append((off, max(pattern), tiled))
+    least = span(trace.seen()) / 2
     for *_, tiled in sorted(tried)[:MOST_TRIED]:
         new = dict(zip(dilated, tiled, strict=True))
-        if not holes(trace.seen(redilated(found, new))):
-            return new
+        seen = trace.seen(redilated(found, new))
+        if not holes(seen):
+            return new if span(seen) >= least else None
     return None
 
 

@@ -18,7 +18,7 @@ from convcli.layers.transposed import ConvTranspose
 from convcli.plan import Network, Plan, plan
 from convcli.reach import members
 from convcli.receptive import gridding
-from convcli.receptive.footprint import INPUT, Graph, volume
+from convcli.receptive.footprint import INPUT, Graph, check_length, volume
 from convcli.records import SCHEMA, ReceptiveField
 
 if TYPE_CHECKING:
@@ -112,12 +112,14 @@ def _cell_record(planned: Plan, layer: str | None, at: Sequence[int] | None) -> 
     cell = _cell(step, [size for size in there if size is not None], at)
     places = iter(cell)
     indices = [None if size is None else next(places) for size in there]
+    for size in there:
+        check_length(size or 0)
     sets = [1 << (index or 0) for index in indices]
     path = graph.path(target)
     boxes = graph.footprint(target, sets, range(len(field)))
     cells = volume(boxes)
     traces = [gridding.Trace(graph, target, axis, cells) for axis, cells in enumerate(sets)]
-    axes = tuple([_axis(trace, reach, index) for trace, reach, index in zip(traces, field, indices, strict=True)])
+    axes = tuple(map(_axis, traces, field, indices, there))
     box = prod(axis.cells + axis.holes for axis in axes)
     return CellRecord(
         source=planned.network.source,
@@ -196,15 +198,16 @@ def _cell(step: Step, sizes: list[int], at: Sequence[int] | None) -> Shape:
     return tuple(at)
 
 
-def _axis(trace: gridding.Trace, reach: Reach, index: int | None) -> AxisField:
+def _axis(trace: gridding.Trace, reach: Reach, index: int | None, size: int | None) -> AxisField:
     seen = trace.seen()
     found = gridding.causes(trace)
-    rates = gridding.cure(trace, found)
     steps = trace.graph.steps
+    middle = msgspec.structs.replace(trace, cell=1 << (size or 0) // 2)  # a cure is for all cells, not for a border's
+    rates = gridding.cure(middle, found)
     cure: Cure | UnsetType = UNSET
     if rates is not None:
-        size = gridding.span(trace.seen(gridding.redilated(found, rates)))
-        cure = Cure({steps[number].name: rate for number, rate in rates.items()}, size)
+        reached = gridding.span(middle.seen(gridding.redilated(found, rates)))
+        cure = Cure({steps[number].name: rate for number, rate in rates.items()}, reached)
     return AxisField(
         at=index,
         field=reach.at(index or 0),

@@ -62,7 +62,7 @@ def sheet(record: FieldReport) -> Sheet:
     return Sheet(
         "receptive-field",
         tables,
-        tuple(Case(one.source, _asked(one), line=one.line) for one in record.reports),
+        tuple(Case(one.source, _asked(one), detail=tuple(_notes(one)), line=one.line) for one in record.reports),
         tuple(line for one in record.reports for line in _lines(one)),
         ABOUT,
         _last_line(record),

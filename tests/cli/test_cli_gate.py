@@ -134,6 +134,18 @@ def test_and_that_of_an_expectation_at_its_layer(repo: Path) -> None:
     assert lines == ["4", "5", "9", "9"]
 
 
+def test_the_baseline_among_the_specs_is_no_spec(repo: Path) -> None:
+    ran = run("check", "nets/baseline.json", "nets/net.yaml", "--baseline", "nets/../nets/baseline.json")
+    assert (ran.code, ran.err) == (1, "")
+
+
+def test_a_file_that_is_no_baseline_is_not_written_over(repo: Path) -> None:
+    ran = run("check", "nets/net.yaml", "--baseline", ".git/HEAD", "--update-baseline")
+    assert ran.code == 2
+    assert "a file that --update-baseline wrote" in ran.err
+    assert Path(".git/HEAD").read_text().startswith("ref:")
+
+
 def test_the_baseline_is_found_from_anywhere(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir("nets")
     assert run("check", "net.yaml", "--baseline", "baseline.json").code == 1

@@ -73,6 +73,8 @@ def loaded(*argv: str) -> set[str]:
         ("summary", STEM, *INPUT),
         ("summary", STEM, *INPUT, "--format", "json"),
         ("summary", "--type", "Conv2d", *INPUT, "--out-channels", "8", "--kernel-size", "3"),
+        ("receptive-field", STEM, *INPUT),
+        ("receptive-field", str(SAMPLES / "worked" / "gridding.yaml"), "--format", "json"),
         ("summary", YAML),
         ("summary", YAML, "--format", "csv"),
         ("check", YAML),

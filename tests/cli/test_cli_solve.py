@@ -44,6 +44,8 @@ def test_terminals_of_any_width(question: str, columns: str) -> None:
     ("argv", "code", "said"),
     [
         (["224", "112"], 0, "Conv2d(1, 1, 3, stride=2, padding=1)"),
+        (["224->112"], 0, "Conv2d(1, 1, 3, stride=2, padding=1)"),
+        (["224 112"], 0, "Conv2d(1, 1, 3, stride=2, padding=1)"),
         (["224x224", "112x56", "--kernel", "7"], 0, "Conv2d(1, 1, 7, stride=(2, 4), padding=3)"),
         (["224,224", "112,112"], 0, "Conv2d(1, 1, 3, stride=2, padding=1)"),
         (["1x3x224x224", "1x64x112x112"], 0, "Conv2d(3, 64, 3, stride=2, padding=1)"),

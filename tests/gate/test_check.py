@@ -126,6 +126,16 @@ def test_every_format_says_all_that_fails(form: str) -> None:
         assert word in said
 
 
+def test_a_comment_stays_short() -> None:
+    """However much fails; the other formats say all of it."""
+    many = [{**layer(4), "expect": {"params": 1}} for _ in range(3000)]
+    found = check(net(many), baseline=held(net([CONV])))
+    comment = render(found, "markdown")
+    assert len(comment) < 65_536
+    assert "more" in comment
+    assert render(found, "text").count("FAILED") == 3005
+
+
 def test_a_layers_budget_is_of_its_own_numbers() -> None:
     inside = summarize(net([CONV])).reports[0].layers[0]
     memory = inside.memory

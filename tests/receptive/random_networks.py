@@ -41,7 +41,7 @@ class Builder:
         for _ in range(self.draw.randint(1, 5)):
             kept = list(self.layers)
             try:
-                self.draw.choice((self.one, self.one, self.one, self.branches, self.branches, self.squeeze))()
+                self.draw.choice((*[self.one] * 6, *[self.branches] * 4, self.squeeze, self.mixed, self.shuffled))()
             except SpecError:
                 self.layers = kept
                 self.planned = self.plan()
@@ -194,3 +194,18 @@ class Builder:
         self.add({"type": f"AdaptiveAvgPool{self.rank}d", "output_size": 1}, start)
         self.add({"type": f"Conv{self.rank}d", "out_channels": channels, "kernel_size": 1})
         self.add({"type": "Multiply"}, start, self.last)
+
+    def mixed(self) -> None:
+        """A linear layer over the channels, which lie last for a while (ConvNeXt)."""
+        axes = list(range(self.rank + 2))
+        self.add({"type": "Permute", "dims": [0, *axes[2:], 1]})
+        self.add({"type": "Linear", "out_features": self.draw.randint(1, 3)})
+        self.add({"type": "Permute", "dims": [0, axes[-1], *axes[1:-1]]})
+
+    def shuffled(self) -> None:
+        """Channels dealt out anew (ShuffleNet)."""
+        self.add({"type": f"Conv{self.rank}d", "out_channels": 4, "kernel_size": 1})
+        sizes = list(self.sizes)
+        self.add({"type": "Reshape", "shape": [1, 2, 2, *sizes]})
+        self.add({"type": "Permute", "dims": [0, 2, 1, *range(3, 3 + self.rank)]})
+        self.add({"type": "Reshape", "shape": [1, -1, *sizes]})

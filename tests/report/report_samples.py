@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from convcli.gate.changes import Diff
     from convcli.gate.findings import Gate
+    from convcli.receptive.record import FieldReport
     from convcli.solver.records import Answer
     from convcli.timing.record import Bench
     from convcli.verifier.self_test import SelfTest
@@ -228,6 +229,19 @@ def solved() -> dict[str, Answer]:
         "solve-message": solve("RuntimeError: mat1 and mat2 shapes cannot be multiplied (4x25088 and 512x10)"),
     }
     return {name: msgspec.structs.replace(answer, convcli="0.0.0") for name, answer in found.items()}
+
+
+def seen() -> FieldReport:
+    """A stack with holes along one axis, a wide field, an uneven layer; and a network that sees everything."""
+    from convcli.receptive.record import receptive_field  # not on the calculator's way
+    from convcli.spec.build import network as read
+
+    up = {"name": "up", "type": "ConvTranspose2d", "out_channels": 1, "kernel_size": 3, "stride": 2}
+    wide = {"type": "Conv2d", "out_channels": 1, "kernel_size": 3, "dilation": [1, 24], "padding": "same"}
+    stack = {"name": "stack", "input": [1, 1, 60, 240], "layers": [up, *[wide] * 2]}
+    mixed = {"input": [1, 3, 8], "layers": ["Conv1d(3, 4, 3)", "Flatten()", "Linear(24, 2)"]}
+    found = receptive_field(read(stack, "stack.yaml"), read(mixed, "mixed.yaml"))
+    return msgspec.structs.replace(found, convcli="0.0.0")
 
 
 def before_and_after() -> tuple[Network, Network]:

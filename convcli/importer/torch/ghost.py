@@ -18,8 +18,8 @@ SMALL = 4096  # elements of a filled tensor that keeps its values
 LARGE = 65536  # elements from which on nothing has values
 RANDOM = frozenset({"empty", "empty_strided", "rand", "randn", "normal", "randint", "randperm", "bernoulli"})
 FILLED = frozenset({"zeros", "ones", "full"})
-VALUES = frozenset({"tensor", "as_tensor", "arange", "linspace", "logspace", "eye", "range", "scalar_tensor", "tril_indices",
-                    "triu_indices", "hann_window", "hamming_window", "from_numpy", "complex", "meshgrid"})  # fmt: skip
+VALUES = frozenset({"tensor", "as_tensor", "arange", "linspace", "logspace", "eye", "range", "scalar_tensor",
+                    "tril_indices", "triu_indices", "hann_window", "hamming_window", "from_numpy", "complex", "meshgrid"})  # fmt: skip
 MOVES = frozenset({"to", "cpu", "cuda", "type", "xpu", "npu"})
 LIKE = frozenset({"new_zeros", "new_ones", "new_full", "new_empty", "new_tensor"})
 
@@ -46,7 +46,7 @@ class Ghost:
         if name in LIKE:
             kwargs = {**kwargs, "device": "meta"}
         if any(x.device.type != "meta" for x in found):
-            if name.endswith("_") and args[0].device.type != "meta":
+            if _in_place(name) and args[0].device.type != "meta":
                 self.hollow[id(args[0])] = args[0]  # it keeps its shape, and its values are gone
                 return args[0]
             args, kwargs = emptied((args, kwargs))
@@ -90,6 +90,15 @@ class Building(TorchFunctionMode):
         """Torch calls this in place of each of its functions."""
         del types
         return self.ghost.call(func, getattr(func, "__name__", ""), args, kwargs or {})
+
+
+def _in_place(name: str) -> bool:
+    """add_, __iadd__, __setitem__: not __add__."""
+    return (
+        (name.startswith("__i") and name != "__invert__") or name == "__setitem__"
+        if name.endswith("__")
+        else name.endswith("_")
+    )
 
 
 def tensors(value: Any) -> Iterator[torch.Tensor]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
-from typing import Any
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from typing import Any, TypeAlias
 
 import torch
 
@@ -19,8 +19,8 @@ from convcli.importer.torch.model import building, graph_of
 from convcli.plan import Network
 from convcli.spec.build import network
 
-Model = torch.nn.Module | Callable[..., torch.nn.Module] | str
-Input = Shape | tuple[Shape, str]
+Model: TypeAlias = "torch.nn.Module | Callable[..., torch.nn.Module] | str"
+Input: TypeAlias = "Shape | tuple[Shape, str]"
 
 
 def import_torch(
@@ -50,7 +50,7 @@ def torch_graph(
         with _said("importing", model):
             target = found(model) if isinstance(model, str) else model
         with _said("building", model):
-            built = _built(target, arguments, run=run)
+            built = _built(target, arguments, shapes, run=run)
         with _said("running", model):
             graph = graph_of(built, shapes, name=name or type(built).__name__, run=run, partial=partial)
     return settled(graph, {key: param.numel() for key, param in built.named_parameters()})
@@ -70,16 +70,17 @@ def _said(doing: str, model: Model) -> Iterator[None]:
         raise ImportFailed(f"{doing} {what} raised {type(error).__name__}: {error}") from error
 
 
-def _built(target: Any, arguments: dict[str, Any], *, run: bool) -> torch.nn.Module:
+def _built(
+    target: Any, arguments: dict[str, Any], shapes: list[tuple[Shape, torch.dtype]], *, run: bool
+) -> torch.nn.Module:
     if isinstance(target, torch.nn.Module):
         return target
     if not callable(target):
         raise SpecError(f"{target!r} is no model", allowed="a torch.nn.Module, or what makes one when it is called")
-    if run:
+    with nullcontext() if run else building():
         made = target(**arguments)
-    else:
-        with building():
-            made = target(**arguments)
+        if isinstance(made, torch.nn.Module) and any(map(torch.nn.parameter.is_lazy, made.parameters())):
+            made(*[torch.zeros(size, dtype=dtype, device=None if run else "meta") for size, dtype in shapes])
     if not isinstance(made, torch.nn.Module):
         raise SpecError(f"{target} gave {type(made).__name__}", allowed="a torch.nn.Module")
     return made
@@ -90,5 +91,5 @@ def _input(said: Input) -> tuple[Shape, torch.dtype]:
         dtype = getattr(torch, said[1], None)
         if not isinstance(dtype, torch.dtype):
             raise SpecError(f"the data type {said[1]!r} is not known", allowed="float32, int64 and torch's others")
-        return tuple(said[0]), dtype  # type: ignore[arg-type]
-    return tuple(said), torch.float32  # type: ignore[arg-type]
+        return tuple(said[0]), dtype
+    return tuple(said), torch.float32

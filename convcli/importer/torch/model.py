@@ -78,14 +78,16 @@ def graph_of(
     run: bool = False,
     partial: bool = False,
 ) -> Graph:
-    """What `model` does with inputs of these shapes. run: with zeros, on the CPU. partial: until it asks for a value."""
+    """What `model` does with inputs of these shapes. run: with zeros, on the CPU. partial: until it asks for values."""
     graph = Graph(name, shapes[0][0])
     counted = {id(p): p for p in model.parameters()}
     graph.params = sum(p.numel() for p in counted.values())
     trace = Trace(graph, model)
     inputs = [torch.zeros(size, dtype=dtype, device="cpu" if run else "meta") for size, dtype in shapes]
     for place, x in enumerate(inputs):
-        trace.gives(x, trace.add("Constant", {"shape": shape(x)}, (), shape(x), f"input_{place + 1}") if place else None)
+        trace.gives(
+            x, trace.add("Constant", {"shape": shape(x)}, (), shape(x), f"input_{place + 1}") if place else None
+        )
         if place:
             trace.fed.add(id(trace.made[id(x)]))
     recorder = Recorder(trace, None if run else Ghost())
@@ -147,7 +149,9 @@ def _watched(model: torch.nn.Module, trace: Trace, recorder: Recorder) -> Iterat
     def enter(module: torch.nn.Module, args: object) -> None:
         del args
         path = paths.get(module, f"{trace.modules[-1].path}.{type(module).__name__.lower()}".lstrip("."))
-        trace.modules.append(Where(path, leaf=not any(True for _ in module.children()), nodes=[]))
+        trace.modules.append(
+            Where(path, leaf={name for name, _ in module.named_children()} <= {"parametrizations"}, nodes=[])
+        )
 
     def leave(module: torch.nn.Module, args: object, out: object) -> None:
         del module, args, out
@@ -186,10 +190,12 @@ def _attention(trace: Trace, recorder: Recorder, module: Any, *args: Any, **kwar
     width = module.embed_dim
     fields |= {word: n for word, n in (("kdim", module.kdim), ("vdim", module.vdim)) if n != width}
     fields |= {} if module.in_proj_bias is not None else {"bias": False}
-    fields |= {} if module.batch_first else {"batch_first": False}
+    fields |= {"batch_first": True} if module.batch_first else {}
     one = all(x is triple[0] for x in triple)
     inputs = triple[:1] if one else triple
-    node = trace.add("MultiheadAttention", fields, inputs, shape(out), "attention", {k: v for k, v in held.items() if v})
+    node = trace.add(
+        "MultiheadAttention", fields, inputs, shape(out), "attention", {k: v for k, v in held.items() if v}
+    )
     node.alone = True
     trace.gives(out, node)
     return out, weights
