@@ -12,11 +12,10 @@ from convcli.errors import Problem, SpecError
 from convcli.gate import revisions
 from convcli.gate.changes import Diff, change
 from convcli.gate.numbers import KEYS, NetworkNumbers, Numbers, numbers_of
-from convcli.layers import Shape
 from convcli.plan import Network, plan
 from convcli.records import FLOPS_WORDS, Convention, Report, Scope, network_record
 from convcli.spec.build import spelled_network
-from convcli.spec.load import STDIN, contents, is_spelled, loads
+from convcli.spec.load import STDIN, Given, contents, is_spelled, loads
 
 Source = str | os.PathLike[str] | Network | Report
 REPORTS = ("summary", "params", "flops", "shape")
@@ -40,7 +39,7 @@ def diff(
     before: Source,
     after: Source,
     *,
-    input: Shape | None = None,  # noqa: A002 - as in a spec
+    input: Given = None,  # noqa: A002 - as in a spec
     convention: str | None = None,
     dtype: str | None = None,
     everything: bool = False,
@@ -56,7 +55,7 @@ def diff(
     read = []
     for source in (before, after):
         try:
-            read.append(_read(source))
+            read.append(_read(source, input))
         except SpecError as error:
             problems.extend(error.problems)
     if problems:
@@ -71,7 +70,7 @@ def diff(
     return Diff(convention=Convention(flops=FLOPS_WORDS[scope.convention]), dtype=scope.dtype, networks=networks)
 
 
-def _read(source: Source) -> Network | Report:
+def _read(source: Source, given: Given) -> Network | Report:
     if isinstance(source, (Network, Report)):
         return source
     name = os.fspath(source)
@@ -83,9 +82,9 @@ def _read(source: Source) -> Network | Report:
     if saved:
         return saved
     if not revision:
-        return loads(data, "<stdin>" if name == STDIN else name)
+        return loads(data, "<stdin>" if name == STDIN else name, given)
     try:
-        network = loads(data, revision[0])
+        network = loads(data, revision[0], given)
     except SpecError as error:
         raise _renamed(error, name) from None
     located = network.located
@@ -115,10 +114,10 @@ def _saved(data: bytes, name: str) -> Report | None:
     raise SpecError(f"{name}: this is {told}", allowed="a spec, or the JSON report of " + ", ".join(REPORTS))
 
 
-def _side(read: Network | Report, scope: Scope, shape: Shape | None) -> Side:
+def _side(read: Network | Report, scope: Scope, shape: Given) -> Side:
     if isinstance(read, Report):
         return Side(tuple(map(numbers_of, read.reports)), (read.convention.flops, read.dtype))
-    if shape is not None:
+    if isinstance(shape, tuple):
         read = msgspec.structs.replace(read, input=shape)
     return Side((numbers_of(network_record(plan(read), scope)),))
 

@@ -10,7 +10,7 @@ def per_axis(said: Any, rank: int) -> Any:
     if isinstance(said, str | int):
         return said
     sizes = list(said) * (rank if len(said) == 1 else 1)
-    return sizes[0] if len(set(map(str, sizes))) == 1 and not isinstance(sizes[0], list) else sizes
+    return sizes[0] if len(set(sizes)) == 1 else sizes
 
 
 def unless(**pairs: tuple[Any, Any]) -> dict[str, Any]:

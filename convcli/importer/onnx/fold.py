@@ -14,13 +14,24 @@ from convcli.importer.onnx.table import Op
 from convcli.importer.onnx.trace import Value
 
 FOLDED = frozenset(
-    "Abs Add And ArgMax ArgMin Cast CastLike Ceil Clip Concat ConstantOfShape CumSum Div Equal Exp Expand Flatten Floor "
-    "Gather GatherElements GatherND Greater GreaterOrEqual Identity Less LessOrEqual Log Max Min Mod Mul Neg NonZero Not "
-    "OneHot Or Pow Range Reciprocal ReduceMax ReduceMin ReduceProd ReduceSum Reshape Round ScatterElements ScatterND Sign "
-    "Slice Split Sqrt Squeeze Sub Tile Transpose Trilu Unsqueeze Where Xor".split()
-)
+    {
+        "Abs", "Add", "And", "ArgMax", "ArgMin", "Cast", "CastLike", "Ceil", "Clip", "Concat", "ConstantOfShape",
+        "CumSum", "Div", "Equal", "Exp", "Expand", "Flatten", "Floor", "Gather", "GatherElements", "GatherND",
+        "Greater", "GreaterOrEqual", "Identity", "Less", "LessOrEqual", "Log", "Max", "Min", "Mod", "Mul", "Neg",
+        "NonZero", "Not", "Or", "Pow", "Range", "Reciprocal", "ReduceMax", "ReduceMin", "ReduceProd",
+        "ReduceSum", "Reshape", "Round", "ScatterElements", "ScatterND", "Sign", "Slice", "Split", "Sqrt", "Squeeze",
+        "Sub", "Tile", "Transpose", "Trilu", "Unsqueeze", "Where", "Xor",
+    }
+)  # fmt: skip
 FLOATS = frozenset(
-    {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16, TensorProto.INT8, TensorProto.UINT8}
+    {
+        TensorProto.FLOAT,
+        TensorProto.FLOAT16,
+        TensorProto.DOUBLE,
+        TensorProto.BFLOAT16,
+        TensorProto.INT8,
+        TensorProto.UINT8,
+    }
 )
 
 
@@ -29,7 +40,13 @@ def tensor(held: TensorProto, *, learned: bool) -> Value:
     shape = tuple(held.dims)
     small = prod(shape) <= SMALL and held.data_location != TensorProto.EXTERNAL
     numbers = numpy_helper.to_array(held) if small else None
-    return Value(shape, None, True, numbers, held.name, learned and held.data_type in FLOATS and len(shape) > 0)
+    return Value(
+        shape,
+        there=True,
+        numbers=numbers,
+        weight=held.name,
+        learned=learned and held.data_type in FLOATS and len(shape) > 0,
+    )
 
 
 def constant(op: Op) -> Value | None:
@@ -42,12 +59,12 @@ def constant(op: Op) -> Value | None:
                 return found
             if name.startswith("value_"):
                 numbers = np.asarray(value)
-                return Value(numbers.shape, None, True, numbers, op.proto.output[0])
+                return Value(numbers.shape, there=True, numbers=numbers, weight=op.proto.output[0])
     if op.name == "Shape":
         sizes = np.asarray(op.x.shape[op.attr("start", 0) : op.attr("end", len(op.x.shape))], np.int64)
-        return Value(sizes.shape, None, True, sizes)
+        return Value(sizes.shape, there=True, numbers=sizes)
     if op.name == "Size":
-        return Value((), None, True, np.asarray(prod(op.x.shape), np.int64))
+        return Value((), there=True, numbers=np.asarray(prod(op.x.shape), np.int64))
     return None
 
 
@@ -58,9 +75,13 @@ def folded(op: Op) -> list[Value] | None:
     if not _small(op):
         return None
     given = {name: x.numbers for name, x in zip(op.proto.input, op.inputs, strict=True) if x is not None}
-    alone = helper.make_function("", "alone", list(given), list(op.proto.output), [op.proto], [helper.make_opsetid("", op.opset)])
-    results: list[Any] = ReferenceEvaluator(alone).run(None, given)
-    return [Value(np.shape(y), None, True, np.asarray(y)) for y in results]
+    takes = [
+        helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(x.dtype), x.shape) for n, x in given.items()
+    ]
+    gives = [helper.make_empty_tensor_value_info(name) for name in op.proto.output if name]
+    alone = helper.make_graph([op.proto], "alone", takes, gives)
+    results: list[Any] = ReferenceEvaluator(alone, opsets={"": op.opset}).run(None, given)
+    return [Value(np.shape(y), there=True, numbers=np.asarray(y)) for y in results]
 
 
 def _small(op: Op) -> bool:

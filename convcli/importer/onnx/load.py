@@ -34,15 +34,16 @@ def onnx_graph(data: bytes, source: str, given: Inputs = None, *, name: str = ""
         raise _placed(error, source) from None
     graph = pruned(graph)
     settle_names(graph.nodes)
-    return settled(_with_lost(graph, walk), sizes_of(walk.trace))
+    return settled(_with_lost(graph, walk.lost), sizes_of(walk.trace))
 
 
-def _with_lost(graph: Graph, walk: Walk) -> Graph:
-    lost = [name for name, value in walk.trace.values.items() if value is None]
+def _with_lost(graph: Graph, lost: list[str]) -> Graph:
+    """The graph with a note on what is not counted in it."""
     if lost:
-        counts = Counter(str(node.fields["operation"]) for node in graph.nodes if node.comment == "takes what depends on data")
-        told = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
-        graph.notes.append(f"{len(lost)} results have shapes that depend on data{f' ({told})' if told else ''}: not counted")
+        told = ", ".join(f"{count} {name}" for name, count in sorted(Counter(lost).items()))
+        graph.notes.append(
+            f"the shapes of {len(lost)} results depend on data, and what they cost is not counted: {told}"
+        )
     return graph
 
 

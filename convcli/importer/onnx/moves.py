@@ -26,7 +26,7 @@ def passed(op: Op) -> Value | None:
         shape = tuple(shape[at] for at in _order(op))
     elif op.name not in SAME:
         shape = _reshaped(op)
-    return Value(shape, None, True, None, op.x.weight, op.x.learned)
+    return Value(shape, there=True, weight=op.x.weight, learned=op.x.learned)
 
 
 @on(*SAME)
@@ -83,7 +83,11 @@ def _reshaped(op: Op) -> Shape:
 @on("Expand", "Tile")
 def _repeated(op: Op) -> Value:
     said, x = op.input(1).integers, op.x.shape
-    out = tuple(np.broadcast_shapes(x, said)) if op.name == "Expand" else tuple(a * b for a, b in zip(x, said, strict=True))
+    out = (
+        tuple(np.broadcast_shapes(x, said))
+        if op.name == "Expand"
+        else tuple(a * b for a, b in zip(x, said, strict=True))
+    )
     return op.x if out == x else op.trace.rearranged(op.x, out)
 
 
@@ -140,7 +144,7 @@ def _shuffled(op: Op) -> Value:
     """CRD is PixelShuffle's order of the channels, DCR another."""
     if op.attr("mode", "DCR") == "CRD":
         return op.trace.add("PixelShuffle", {"upscale_factor": op.attr("blocksize")}, [op.x])
-    return _moved(op)
+    return op.trace.rearranged(op.x, op.shape)
 
 
 @on("Concat")
@@ -187,4 +191,4 @@ def _resize(op: Op) -> Value:
     "HammingWindow", "BlackmanWindow")  # fmt: skip
 def _made(op: Op) -> Value:
     """A tensor that is there, too large to be written down."""
-    return Value(op.shape, None, True)
+    return Value(op.shape, there=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections import Counter
+from collections import Counter, defaultdict
 
 from onnx import NodeProto
 
@@ -22,20 +22,15 @@ def place_of(node: NodeProto) -> tuple[str, str]:
         return name.replace("/", "."), node.op_type.lower()
     parts = name.strip("/").split("/")
     path = ""
-    for part in parts[:-1]:  # torch names a module in a list by its parent's name and its own: layer1/layer1.0
-        path = part if not path or part.startswith(f"{path.rpartition('.')[2]}.") and "." not in path else _below(path, part)
+    for part in parts[:-1]:
+        path = _below(path, part) if path else part
     return path, parts[-1].lower()
 
 
 def _below(path: str, part: str) -> str:
-    """`part` inside of `path`: a part that begins with the last name of the path goes on from there."""
-    before, _, last = path.rpartition(".")
-    head = part.partition(".")[0]
-    names = path.split(".")
-    if "." in part and head in names:
-        return ".".join([*names[: names.index(head)], part])
-    del before, last
-    return f"{path}.{part}"
+    """`part` inside of `path`: torch calls a module in a list by the list's name and its own, layer1/layer1.0."""
+    names, head = path.split("."), part.partition(".")[0]
+    return ".".join([*names[: names.index(head)], part]) if "." in part and head in names else f"{path}.{part}"
 
 
 def _scopes(said: str) -> str:
@@ -54,9 +49,12 @@ def settle_names(nodes: list[Node]) -> None:
             node.place = names[0].rpartition(".")[0]
     count = Counter(node.place for node in nodes)
     inner = {path for node in nodes for path in _above(node.place)}
-    weighty = Counter(node.place for node in nodes if node.weights or node.shares)
+    weighty = defaultdict[str, set[str]](set)
     for node in nodes:
-        only = count[node.place] == 1 or (weighty[node.place] == 1 and bool(node.weights or node.shares))
+        if node.weights or node.shares:
+            weighty[node.place].add(node.type)
+    for node in nodes:
+        only = count[node.place] == 1 or (weighty[node.place] == {node.type} and bool(node.weights or node.shares))
         node.alone = bool(node.place) and only and node.place not in inner and not node.source
         if node.source and node.weights:
             node.place, node.word = "", next(iter(node.weights.values()))

@@ -70,10 +70,12 @@ def _short(said: float | None, default: float) -> float:
 def _prelu(op: Op) -> Value:
     slope = op.input(1)
     if slope.weight:
-        found = op.trace.layer("PReLU", unless(num_parameters=(int(np.prod(slope.shape)), 1)), [op.x], {"weight": slope})
+        found = op.trace.layer(
+            "PReLU", unless(num_parameters=(int(np.prod(slope.shape)), 1)), [op.x], {"weight": slope}
+        )
         if found:
             return found
-    return _join(op)
+    return joined(op)
 
 
 @on("Softmax", "LogSoftmax", "Hardmax")
@@ -86,6 +88,10 @@ def _softmax(op: Op) -> Value:
 
 @on(*[name for name in JOINS if name != "PRelu"])
 def _join(op: Op) -> Value:
+    return joined(op)
+
+
+def joined(op: Op) -> Value:
     """Element by element; with a number, one operation an element."""
     given = [x for x in op.inputs if x is not None]
     full = [x for x in given if not x.number]

@@ -101,7 +101,8 @@ def _attention(op: Op) -> Value:
     if len(q.shape) == 3:
         heads = op.attr("q_num_heads"), op.attr("kv_num_heads"), op.attr("kv_num_heads")
         q, k, v = (
-            op.trace.rearranged(x, (x.shape[0], h, x.shape[1], x.shape[2] // h)) for x, h in zip((q, k, v), heads, strict=True)
+            op.trace.rearranged(x, (x.shape[0], h, x.shape[1], x.shape[2] // h))
+            for x, h in zip((q, k, v), heads, strict=True)
         )
     if k.shape[1] != q.shape[1]:  # several heads share a key and a value
         k, v = (op.trace.rearranged(x, (x.shape[0], q.shape[1], *x.shape[2:])) for x in (k, v))

@@ -6,15 +6,12 @@ from collections.abc import Iterator, Mapping
 from math import prod
 from typing import Any
 
-from convcli.errors import BackendMissing, ImportFailed, SpecError
-from convcli.importer.graph import Shape
+import onnx
+from google.protobuf.message import DecodeError, EncodeError
+from onnx import ModelProto, TensorProto
 
-try:
-    import onnx
-    from google.protobuf.message import DecodeError, EncodeError
-    from onnx import ModelProto, TensorProto
-except ImportError as error:
-    raise BackendMissing('onnx is not installed; pip install "convcli[onnx]"') from error
+from convcli.errors import ImportFailed, SpecError
+from convcli.importer.graph import Shape
 
 OLDEST = 7
 SMALL = 4096  # elements of a tensor whose numbers may tell a shape
@@ -26,7 +23,9 @@ def model_of(data: bytes, source: str) -> ModelProto:
     try:
         model = onnx.load_model_from_string(data)
     except DecodeError:
-        raise SpecError(f"{source}: this is no ONNX file, or not all of one", allowed="what torch.onnx.export writes") from None
+        raise SpecError(
+            f"{source}: this is no ONNX file, or not all of one", allowed="what torch.onnx.export writes"
+        ) from None
     if not model.graph.node or not model.opset_import:
         raise SpecError(f"{source}: there is no graph in this file", allowed="an ONNX model, whole")
     opset = opset_of(model)
@@ -69,7 +68,7 @@ def _tensors(model: ModelProto) -> Iterator[TensorProto]:
 
 
 def settle_inputs(model: ModelProto, given: Inputs, source: str) -> dict[str, Shape]:
-    """The shape of every input of the network, written into the model; `given` tells the axes that the file leaves open.
+    """The shape of every input of the network, written into the model; `given` tells what the file leaves open.
 
     given: the first input's shape, or shapes by the inputs' names; a name of an axis with one number will do, too.
     """
@@ -90,8 +89,8 @@ def settle_inputs(model: ModelProto, given: Inputs, source: str) -> dict[str, Sh
 
 def _settled(one: Any, told: dict[str, Shape], source: str) -> Shape:
     dims = one.type.tensor_type.shape.dim
-    said = [dim.dim_value if dim.HasField("dim_value") else (dim.dim_param or "?") for dim in dims]
-    shape = told.get(one.name) or tuple(told[n][0] if n in told and len(told[n]) == 1 else n for n in said)
+    said: list[int | str] = [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?" for dim in dims]
+    shape: tuple[int | str, ...] = told.get(one.name) or tuple(_size(n, told) for n in said)
     fixed = tuple(n for n in shape if isinstance(n, int))
     known = one.type.tensor_type.HasField("shape")
     if len(fixed) < len(shape) or (not known and one.name not in told):
@@ -116,6 +115,12 @@ def _settled(one: Any, told: dict[str, Shape], source: str) -> Shape:
     return fixed
 
 
+def _size(said: int | str, told: dict[str, Shape]) -> int | str:
+    """The size of an axis that has a name, when somebody told it."""
+    found = told.get(said, ()) if isinstance(said, str) else ()
+    return found[0] if len(found) == 1 else said
+
+
 def inferred(model: ModelProto) -> dict[str, Shape]:
     """The shapes that ONNX itself finds, by name: those without an open axis."""
     graph = model.graph
@@ -129,7 +134,7 @@ def inferred(model: ModelProto) -> dict[str, Shape]:
     shapes = dict[str, Shape]()
     for one in (*found.value_info, *found.output):
         held = one.type.tensor_type
-        if one.type.HasField("tensor_type") and held.HasField("shape"):
-            if all(dim.HasField("dim_value") for dim in held.shape.dim):
-                shapes[one.name] = tuple(dim.dim_value for dim in held.shape.dim)
+        known = one.type.HasField("tensor_type") and held.HasField("shape")
+        if known and all(dim.HasField("dim_value") for dim in held.shape.dim):
+            shapes[one.name] = tuple(dim.dim_value for dim in held.shape.dim)
     return shapes

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
 
 from convcli.errors import SpecError
 from convcli.importer.graph import Graph, Node, Shape
+from convcli.layers import Layer
 from convcli.spec.build import entry
 
 
 class Value(msgspec.Struct, eq=False):
-    """A tensor of the file. node: the layer that it comes out of; None is the network's input, or a tensor that is there.
+    """A tensor of the file. node: the layer that it comes out of; None is the network's input, or what is there.
 
     there: it depends on no input. numbers: what is in it, where that is small and known. weight: the name of the tensor
     of the file whose elements these are, and nothing else. learned: it counts as a parameter when it enters a layer as
@@ -81,7 +82,9 @@ class Trace:
         key = (x.weight, x.shape) if x.weight else id(x)
         if key not in self._listed:
             learned = x.learned and x.weight not in self.owner
-            node = Node("Parameter" if learned else "Constant", {"shape": x.shape}, (), x.shape, word=x.weight or "constant")
+            node = Node(
+                "Parameter" if learned else "Constant", {"shape": x.shape}, (), x.shape, word=x.weight or "constant"
+            )
             if learned:
                 node.weights = {"weight": x.weight}
                 self.owner[x.weight] = node
@@ -90,19 +93,25 @@ class Trace:
             x.node = node if not x.weight else None  # a value without a name is kept from being forgotten
         return self._listed[key]
 
-    def layer(self, type_: str, fields: dict[str, Any], inputs: Sequence[Value], tensors: dict[str, Value]) -> Value | None:
-        """What comes out of a layer that owns `tensors`, or uses a layer's again; None when they are not its own."""
+    def layer(
+        self, type_: str, fields: dict[str, Any], inputs: Sequence[Value], tensors: dict[str, Value]
+    ) -> Value | None:
+        """What comes out of a layer that owns `tensors`, or uses a layer's again; None when they are not its own.
+
+        A matrix tells whose they are: exporters keep vectors with equal numbers once, so that biases of zeros are one.
+        """
         told = {key: x.weight for key, x in tensors.items()}
         if not all(told.values()):
             return None
-        owners = [self.owner.get(name) for name in told.values()]
-        taken = [node for node in owners if node is not None and not node.source]
+        ranks = [len(x.shape) for x in tensors.values()]
+        telling = [name for name, rank in zip(told.values(), ranks, strict=True) if rank > 1 or max(ranks) < 2]
+        owners = {name: self.owner[name] for name in telling if name in self.owner}
+        taken = [node for node in owners.values() if not node.source]
         if taken and not (taken[0].fields == fields and taken[0].weights == told and taken[0].type == type_):
             return None
         out = self.add(type_, fields, inputs, weights={} if taken else told, shares=taken[0] if taken else None)
-        for name, node in zip(told.values(), owners, strict=True):
-            if node is not None and node.source:  # it was listed as a tensor of its own: now it is counted here
-                assert out.node is not None
+        for name, node in owners.items():
+            if node.source and out.node:  # it was listed as a tensor of its own: now it is counted here
                 node.type, node.weights, self.owner[name] = "Constant", {}, out.node
         return out
 
@@ -118,12 +127,15 @@ class Trace:
         key = (type_, repr(fields), inputs)
         if key not in self._shapes:
             try:
-                made = entry({"type": type_, **fields}, 1).layer
-                assert made is not None
-                self._shapes[key] = tuple(made(max(1, len(inputs[0]) - 2) if inputs else 1).output_shape(*inputs))
+                self._shapes[key] = _made({"type": type_, **fields}, inputs).output_shape(*inputs)
             except SpecError as error:
                 self._shapes[key] = error.problems[0].message
         found = self._shapes[key]
         if isinstance(found, str):
             raise Refused(found)
         return found
+
+
+def _made(fields: dict[str, Any], inputs: Sequence[Shape]) -> Layer:
+    make = cast("Callable[[int], Layer]", entry(fields, 1).layer)  # only a line that could not be read has none
+    return make(max(1, len(inputs[0]) - 2) if inputs else 1)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable
 from math import prod
+from typing import Any
 
 from onnx import GraphProto, NodeProto, helper
 
@@ -27,7 +28,7 @@ class Walk:
         self.trace.inferred = inferred
         self.readers: dict[str, list[NodeProto]] = defaultdict(list)
         self.results: set[str] = set()
-        self.lost: Counter[str] = Counter()
+        self.lost: list[str] = []  # the operators of whose results nobody knows the shapes
         for place, (name, shape) in enumerate(inputs.items()):
             self.trace.values[name] = Value(shape)
             if place:
@@ -42,7 +43,7 @@ class Walk:
             self.trace.values[held.name] = value
         for held in graph.sparse_initializer:
             shape = tuple(held.dims)
-            self.trace.values[held.values.name] = Value(shape, None, True, None, held.values.name, learned=True)
+            self.trace.values[held.values.name] = Value(shape, there=True, weight=held.values.name, learned=True)
         nodes = list(graph.node)
         self.results |= {output.name for output in graph.output}
         for node in nodes:
@@ -99,9 +100,13 @@ class Walk:
         for place, name in enumerate(op.proto.output):
             if place < len(values):
                 self.trace.values[name] = values[place]
-            elif name and (self.readers[name] or name in self.results):
+            elif name and self._wanted(name):
                 shape = self.trace.inferred.get(name)
                 self.trace.values[name] = None if shape is None else self.trace.rearranged(values[0], shape)
+
+    def _wanted(self, name: str) -> bool:
+        """Whether anything reads it."""
+        return name in self.results or bool(self.readers[name])
 
     def _forget(self, nodes: Iterable[Node]) -> None:
         """The weights of layers that are taken back are nobody's again."""
@@ -116,15 +121,16 @@ class Walk:
         first = True
         for name in op.proto.output:
             shape = self.trace.inferred.get(name)
-            if not first and shape is None:
+            if not first and (shape is None or not self._wanted(name)):
                 self.trace.values[name] = None
                 continue
-            fields = {"operation": op.name, "shape": shape or ()}
+            self.lost += [op.name] if shape is None else []
+            fields: dict[str, Any] = {"operation": op.name, "shape": shape or ()}
             if held:
                 fields["tensors"] = {key: list(x.shape) for key, x in held.items()}
             value = self.trace.add("Unknown", fields, inputs, weights={key: key for key in held}, word=op.name.lower())
-            assert value.node is not None
-            value.node.comment = reason if first else "another result of it"
+            if value.node:
+                value.node.comment = reason if first else "another result of it"
             self.trace.values[name] = value if shape is not None else None
             held, first = {}, False
 

@@ -13,8 +13,10 @@ from convcli.importer.onnx.windows import padding
 OPERANDS = {"QLinearConv": (0, 3, 8), "ConvInteger": (0, 1, 99), "DeformConv": (0, 1, 3)}  # x, weight, bias
 
 
-def owned(op: Op, type_: str, fields: dict[str, Any], inputs: list[Value], weight: Value, bias: Value | None) -> Value | None:
-    """A layer that owns its weight and bias; a bias that it cannot own is added behind it. None: the weight is not its."""
+def owned(
+    op: Op, type_: str, fields: dict[str, Any], inputs: list[Value], weight: Value, bias: Value | None
+) -> Value | None:
+    """A layer that owns its weight and bias; another bias is added behind it. None: the weight is not its own."""
     if bias is not None and bias.weight:
         found = op.trace.layer(type_, fields, inputs, {"weight": weight, "bias": bias})
         if found is not None:
@@ -113,10 +115,11 @@ def _batch_norm(op: Op) -> Value:
 
 @on("InstanceNormalization")
 def _instance_norm(op: Op) -> Value:
-    """Exporters say group norm by it, with a scale of ones that is no weight."""
+    """Exporters say group norm by it, with a scale of ones and a shift of zeros that are no weights."""
     rank, scale, bias = len(op.x.shape) - 2, op.input(1), op.input(2)
     type_ = f"InstanceNorm{rank}d"
-    if not (scale.learned or bias.learned):
+    known = scale.numbers is not None and bias.numbers is not None
+    if known and (scale.numbers == 1).all() and (bias.numbers == 0).all():
         return op.trace.add(type_, {}, [op.x])
     return _norm(op, type_, {"affine": True}, scale, bias, affine="affine")
 
