@@ -49,6 +49,13 @@ ENDS: dict[str, list[Any]] = {
         {"type": "Permute", "dims": [0, 2, 1]},
         {"type": "MultiheadAttention", "num_heads": 2, "batch_first": True},
     ],
+    "residual": [
+        {"type": "Flatten", "start_dim": 2},
+        {"type": "Permute", "dims": [0, 2, 1], "name": "tokens"},
+        {"type": "MultiheadAttention", "num_heads": 2, "batch_first": True, "name": "attended"},
+        {"type": "Add", "from": ["tokens", "attended"]},
+        {"type": "Rearrange", "shape": [1, 4]},
+    ],
     "token": [
         {"type": "Flatten", "start_dim": 2},
         {"type": "Permute", "dims": [0, 2, 1], "name": "tokens"},
@@ -90,6 +97,7 @@ def test_where_it_cannot_be_told_it_is_not_told(layers: list[Any]) -> None:
     with pytest.raises(convcli.SpecError, match="cannot be told") as caught:
         seen(*BACKBONE, *layers, {"type": "ReLU"})
     assert layers[0]["type"] in str(caught.value)
+    assert caught.value.problems[0].repair == "--layer body"
 
 
 def test_fields_follow_their_axes() -> None:
@@ -121,8 +129,9 @@ def test_a_learned_tensor_sees_nothing_and_changes_nothing() -> None:
     join = {"type": "Multiply", "from": ["body", "positive"]}
     assert field(*BACKBONE, *scale, join) == field(*BACKBONE)
     assert field(*BACKBONE, *scale) is None
+    assert seen(*BACKBONE, *scale).layer == "body"
     with pytest.raises(convcli.SpecError, match="no input reaches"):
-        seen(*BACKBONE, *scale)
+        seen(*BACKBONE, *scale, layer="positive")
 
 
 def test_channels_last_has_its_axes_before_the_channels() -> None:
