@@ -216,12 +216,22 @@ class PixelShuffle(Companion, frozen=True, kw_only=True):
     """(*, C*r*r, H, W) -> (*, C, H*r, W*r)"""
 
     kind: ClassVar[str] = "pixel_shuffle"
+    spatial: ClassVar[bool] = True
     upscale_factor: int
+
+    @property
+    def rank(self) -> int:
+        """Two spatial axes."""
+        return 2
+
+    def split(self, shape: Shape) -> tuple[Shape, Shape]:
+        """(N, ...), (C, H, W)"""
+        return leading(shape, 2)
 
     def output(self, x: Shape) -> Shape:
         """Channels become pixels."""
         r = self.upscale_factor
-        if len(x) < 3 or x[-3] % (r * r):
+        if x[0] % (r * r):
             raise SpecError(
                 f"the channels of {list(x)} do not divide by {r * r}",
                 field="upscale_factor",
@@ -235,6 +245,17 @@ class PixelShuffle(Companion, frozen=True, kw_only=True):
         if before == -3:
             return None
         return Way(Resized(1, self.upscale_factor, 1, aligned=True), place) if before > -3 else Way(SAME, place)
+
+
+def leading(shape: Shape, rank: int) -> tuple[Shape, Shape]:
+    """((...), (C, *space)): any number of axes before the channels."""
+    if len(shape) <= rank:
+        raise SpecError(
+            f"the input {list(shape)} has {len(shape)} axes",
+            field="input",
+            allowed=f"at least {rank + 1}: the channels and {rank} spatial ones",
+        )
+    return tuple(shape[: -rank - 1]), tuple(shape[-rank - 1 :])
 
 
 class Pad(Companion, frozen=True, kw_only=True):
@@ -309,3 +330,19 @@ def _pair(scale: float) -> tuple[int, int]:
 
     ratio = Fraction(str(scale))
     return ratio.denominator, ratio.numerator
+
+
+class SpacePad(Pad, frozen=True, kw_only=True):
+    """The same around `dims` spatial axes of x (channels, *space), wherever the channels are."""
+
+    spatial: ClassVar[bool] = True
+    dims: int
+
+    @property
+    def rank(self) -> int:
+        """The number of spatial axes."""
+        return self.dims
+
+    def split(self, shape: Shape) -> tuple[Shape, Shape]:
+        """((...), (C, *space)); copies are made in a batch, or in one image."""
+        return leading(shape, self.dims) if self.mode == "zeros" else split_batch(shape, self.dims)
