@@ -116,7 +116,7 @@ def plan(network: Network) -> Plan:
     problems: list[Problem] = []
     steps = tuple(steps_of(network.entries, network.input, channels_last=network.channels_last, problems=problems))
     if problems:
-        raise network.located(SpecError(problems=tuple(problems)))
+        raise network.located(SpecError(problems=tuple(dict.fromkeys(problems))))  # a repeated block says it once
     return Plan(network, steps)
 
 

@@ -1,3 +1,4 @@
+# mypy: disable-error-code="misc"
 """Small torch models, each with something that an importer may stumble over."""
 
 from __future__ import annotations

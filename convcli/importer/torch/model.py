@@ -44,7 +44,7 @@ def _quick_nms() -> Iterator[None]:
     if boxes is None:
         yield
         return
-    with _replaced(boxes, "_batched_nms_vanilla", boxes._batched_nms_coordinate_trick):
+    with _replaced(boxes, "_batched_nms_vanilla", boxes._batched_nms_coordinate_trick):  # noqa: SLF001 - the other half
         yield
 
 
