@@ -15,6 +15,7 @@ from convcli._version import __version__
 
 if TYPE_CHECKING:
     from convcli import kernels
+    from convcli.conventions.differs import why_differs
     from convcli.errors import Problem, SpecError
     from convcli.gate.check import check
     from convcli.gate.sides import diff
@@ -43,6 +44,7 @@ __all__ = [
     "summarize",
     "verify",
     "verify_kernel",
+    "why_differs",
 ]
 
 _HOMES = {
@@ -59,6 +61,7 @@ _HOMES = {
     "summarize": "convcli.records",
     "verify": "convcli.verifier.run",
     "verify_kernel": "convcli.verifier.own",
+    "why_differs": "convcli.conventions.differs",
 }
 
 

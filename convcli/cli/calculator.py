@@ -23,19 +23,48 @@ class CountFlags(msgspec.Struct):
     backward: Annotated[bool, typer.Option("--backward", help="Add what the gradients cost.")] = False
 
 
-def _run(command: Command, layer: LayerFlags, report: ReportFlags, counts: CountFlags | None = None) -> None:
+class LikeFlags(msgspec.Struct):
+    """Whose numbers to give."""
+
+    like: Annotated[
+        str | None,
+        typer.Option(
+            "--like",
+            metavar="TOOL",
+            help="The numbers of torchinfo, fvcore, thop, ptflops, torch or torchvision.",
+            show_default=False,
+        ),
+    ] = None
+
+
+def _run(
+    command: Command,
+    layer: LayerFlags,
+    report: ReportFlags,
+    counts: CountFlags | None = None,
+    like: LikeFlags | None = None,
+) -> None:
     counts = counts or CountFlags()
+    tool = like.like if like else None
     one_of("--convention", counts.convention, tuple(FLOPS_WORDS))
     one_of("--dtype", counts.dtype, tuple(BYTES))
     sink = output.Sink(report)
+    if tool is not None:
+        from convcli.conventions import tool as known
+
+        known(tool)
     gc.disable()  # a big spec makes millions of small records that all live to the end; collecting costs a third
     try:
-        _report(sink, Scope(command, counts.convention, counts.dtype, counts.backward), layer)
+        _report(sink, Scope(command, counts.convention, counts.dtype, counts.backward, tool or ""), layer)
     finally:
         gc.enable()
 
 
 def _report(sink: output.Sink, scope: Scope, layer: LayerFlags) -> None:
+    if scope.like:
+        from convcli.conventions.likeness import words
+
+        words(scope)  # what is wrong with the flags comes before what is wrong with the specs
     sink.emit(report_of((network_record(plan, scope) for plan in plans_of(layer)), scope))
 
 
@@ -56,34 +85,34 @@ def shape(layer: LayerFlags, report: ReportFlags) -> None:
     _run("shape", layer, report)
 
 
-@takes(layer=LayerFlags, report=ReportFlags)
-def params(layer: LayerFlags, report: ReportFlags) -> None:
+@takes(layer=LayerFlags, report=ReportFlags, like=LikeFlags)
+def params(layer: LayerFlags, report: ReportFlags, like: LikeFlags) -> None:
     """Parameters, per tensor and in all; the bytes they take.
 
     \b
     Example:
       convcli params --type SeparableConv2d -i 1,32,56,56 --out-channels 64 --kernel-size 3
     """
-    _run("params", layer, report)
+    _run("params", layer, report, like=like)
 
 
-@takes(layer=LayerFlags, report=ReportFlags, counts=CountFlags)
-def flops(layer: LayerFlags, report: ReportFlags, counts: CountFlags) -> None:
+@takes(layer=LayerFlags, report=ReportFlags, counts=CountFlags, like=LikeFlags)
+def flops(layer: LayerFlags, report: ReportFlags, counts: CountFlags, like: LikeFlags) -> None:
     """MACs and FLOPs, forward and --backward; bytes moved and arithmetic intensity.
 
     \b
     Example:
       convcli flops "ConvTranspose2d(16, 8, 3, stride=2, padding=1, output_padding=1)" -i 1,16,10,10 --backward
     """
-    _run("flops", layer, report, counts)
+    _run("flops", layer, report, counts, like)
 
 
-@takes(layer=LayerFlags, report=ReportFlags, counts=CountFlags)
-def summary(layer: LayerFlags, report: ReportFlags, counts: CountFlags) -> None:
+@takes(layer=LayerFlags, report=ReportFlags, counts=CountFlags, like=LikeFlags)
+def summary(layer: LayerFlags, report: ReportFlags, counts: CountFlags, like: LikeFlags) -> None:
     """Shapes, parameters, MACs and FLOPs in one table with totals.
 
     \b
     Example:
       convcli summary sample_configs/networks/resnet50.yaml --output report.md --output report.json
     """
-    _run("summary", layer, report, counts)
+    _run("summary", layer, report, counts, like)
