@@ -43,6 +43,15 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
         return self.layer.spatial and not self.step.batch
 
     @property
+    def reaching(self) -> Shape:
+        """x as torch's convolution sees it: padding whose ends differ is a layer before it, but for the word `same`."""
+        axes = self.layer.axes
+        if self.padding == "same" or all(axis.before == axis.after for axis in axes):
+            return self.x
+        space = [size + axis.before + axis.after for axis, size in zip(axes, self.x[-len(axes) :], strict=True)]
+        return (*self.x[: -len(axes)], *space)
+
+    @property
     def taps(self) -> int:
         """The cells of a kernel."""
         return prod(axis.kernel for axis in self.layer.axes)

@@ -23,7 +23,8 @@ def _transposed(site: Site) -> tuple[Reason, ...]:
 
 
 def _channels(site: Site, batched: int) -> Reason:
-    told = prod(site.y) * (site.x[1] // site.said("groups", 1)) * site.taps if site.unbatched else batched
+    channels = (site.reaching if site.layer.kind == "conv" else site.x)[1]
+    told = prod(site.y) * (channels // site.said("groups", 1)) * site.taps if site.unbatched else batched
     words = "takes axis 1 of the input for its channels, which without the batch axis it is not"
     return Reason(told - batched, words, factor(told, batched))
 
