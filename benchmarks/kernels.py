@@ -82,6 +82,8 @@ def measured(row: Row, threads: Sequence[int], seconds: float) -> dict[str, Any]
     """The row's sums by number of threads, and the layers that are furthest behind on the first of them."""
     records = {count: convcli.bench(network(row), grad=row.grad, threads=count, seconds=seconds) for count in threads}
     for record in records.values():
+        if record.interrupted:
+            raise SystemExit(130)
         if record.exit_code:
             reasons = [(layer.name, layer.status, layer.reason, layer.missing) for layer in record.layers]
             raise SystemExit(f"{row.name}: not everything was measured: {reasons}")

@@ -2,8 +2,9 @@
 
 python benchmarks/small.py [--layers 300] [--seconds 0.05] [--seed 0] [--json]
 
-Every layer is timed with `auto` and with every other method but the loops, readings interleaved, CPU time, medians, one
-thread; forward and, as a layer of its own, backward. Fuzzing runs millions of such layers: the call itself counts.
+Every layer is timed with `auto` and with every other method but the loops, readings interleaved in turns of any order,
+CPU time, one thread; forward and, as a layer of its own, backward. The least reading counts: what else runs only adds
+to calls this short. Fuzzing runs millions of such layers: the call itself counts.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def main() -> int:
 
 
 def measured(rng: np.random.Generator, seconds: float) -> dict[str, Any]:
-    """One random layer: the median microseconds of each method, and how auto's compare with the fastest other's."""
+    """One random layer: the microseconds of each method, and how auto's compare with the fastest other's."""
     function, arrays, keywords = layer(rng)
     methods = [name for name in kernels.METHODS[function] if name == "auto" or name not in NOT_OBVIOUS]
     calls = {name: partial(getattr(kernels, function), *arrays, **keywords, method=name) for name in methods}
@@ -73,18 +74,19 @@ def measured(rng: np.random.Generator, seconds: float) -> dict[str, Any]:
 
 
 def interleaved(calls: dict[str, Callable[[], Any]], seconds: float) -> dict[str, float]:
-    """Median microseconds of CPU time of one run of each."""
+    """The least microseconds of CPU time of one run of each."""
     readings: dict[str, list[int]] = {name: [] for name in calls}
+    turns = np.random.default_rng(0)
     for call in calls.values():
         call()
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(readings["auto"]) < 5:
-        for name, call in calls.items():
+        for name in turns.permutation(list(calls)):
             start = time.process_time_ns()
             for _ in range(3):
-                call()
+                calls[name]()
             readings[name].append(time.process_time_ns() - start)
-    return {name: median(found) / 3000 for name, found in readings.items()}
+    return {name: min(found) / 3000 for name, found in readings.items()}
 
 
 def layer(rng: np.random.Generator) -> tuple[str, list[Any], dict[str, Any]]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from convcli.errors import Problem, SpecError
     from convcli.gate.check import check
     from convcli.gate.sides import diff
+    from convcli.importer.torch.load import import_torch
+    from convcli.receptive.record import receptive_field
     from convcli.records import summarize
     from convcli.solver.solve import solve
     from convcli.spec.load import load, parse
@@ -36,9 +38,11 @@ __all__ = [
     "check",
     "diff",
     "fuzz",
+    "import_torch",
     "kernels",
     "load",
     "parse",
+    "receptive_field",
     "replay",
     "solve",
     "summarize",
@@ -54,8 +58,10 @@ _HOMES = {
     "check": "convcli.gate.check",
     "diff": "convcli.gate.sides",
     "fuzz": "convcli.verifier.fuzz.run",
+    "import_torch": "convcli.importer.torch.load",
     "load": "convcli.spec.load",
     "parse": "convcli.spec.load",
+    "receptive_field": "convcli.receptive.record",
     "replay": "convcli.verifier.explain.replay",
     "solve": "convcli.solver.solve",
     "summarize": "convcli.records",

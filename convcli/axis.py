@@ -9,14 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from math import log10
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from convcli.errors import SpecError
-
-if TYPE_CHECKING:
-    from fractions import Fraction
 
 LARGEST = 2**63 - 1  # PyTorch's sizes are 64-bit integers; products of them are Python's, which have no limit
 Padding = int | str | Sequence[int | Sequence[int]]
@@ -83,11 +80,12 @@ class Axis(msgspec.Struct, frozen=True):
 
     def pooled(self, size: int, *, ceil: bool = False) -> int:
         """`out`; with ceil rounded up, as long as the last window begins before the padding after the input (torch)."""
-        room = size + self.before + self.after
-        if room < self.span:
+        if not ceil:
             return self.out(size)
-        rounded = -(-(room - self.span) // self.stride) + 1 if ceil else self.out(size)
-        return rounded - 1 if ceil and (rounded - 1) * self.stride >= size + self.before else rounded
+        room = size + self.before + self.after
+        rounded = -(-(room - self.span) // self.stride) + 1
+        rounded -= (rounded - 1) * self.stride >= size + self.before
+        return rounded if rounded >= 1 else self.out(size)
 
     def lacking(self, size: int) -> int:
         """Cells that the padded input needs for one output and does not have: span - size - before - after."""
@@ -189,57 +187,6 @@ class Axis(msgspec.Struct, frozen=True):
         # tap t has ceil((bound - t*dilation) / stride) positions; count the others backwards from the last one
         smallest = bound - (some - 1) * self.dilation
         return full * positions + _floor_sum(some - full, self.stride, self.dilation, smallest + self.stride - 1)
-
-
-class Reach(msgspec.Struct, frozen=True):
-    """One axis of a receptive field, measured in input cells; whole numbers until a transposed layer divides the jump.
-
-    jump: the distance between the fields of neighbouring output cells. twice_start: twice the centre of the first
-    field, because centres lie on halves (cell 0 covers 0 to 1).
-    """
-
-    size: int | Fraction = 1
-    jump: int | Fraction = 1
-    twice_start: int | Fraction = 1
-
-    def through(self, axis: Axis) -> Reach:
-        """size + (span-1)*jump; jump*stride; start + ((span-1)/2 - before)*jump"""
-        grown = (axis.span - 1) * self.jump
-        return Reach(self.size + grown, self.jump * axis.stride, self.twice_start + grown - 2 * axis.before * self.jump)
-
-    def through_transposed(self, axis: Axis) -> Reach:
-        """size + floor((span-1)/stride)*jump; jump/stride; start - ((span-1)/2 - before)*jump/stride"""
-        jump = _ratio(self.jump, axis.stride)
-        return Reach(
-            self.size + (axis.span - 1) // axis.stride * self.jump,
-            jump,
-            self.twice_start - (axis.span - 1 - 2 * axis.before) * jump,
-        )
-
-    def nearest(self, factor: int) -> Reach:
-        """Every cell `factor` times: jump/factor; start - (1 - 1/factor)*jump/2"""
-        jump = _ratio(self.jump, factor)
-        return Reach(self.size, jump, self.twice_start - self.jump + jump)
-
-    def shifted(self, cells: int) -> Reach:
-        """The first field `cells` later."""
-        return Reach(self.size, self.jump, self.twice_start + 2 * cells * self.jump)
-
-    def union(self, other: Reach) -> Reach | None:
-        """The smallest field that holds both; None where they move at different speeds."""
-        if self.jump != other.jump:
-            return None
-        first = min(self.twice_start - self.size, other.twice_start - other.size)
-        end = max(self.twice_start + self.size, other.twice_start + other.size)
-        return Reach(_ratio(end - first, 2), self.jump, _ratio(first + end, 2))
-
-
-def _ratio(number: int | Fraction, divisor: int) -> int | Fraction:
-    if number % divisor == 0:
-        return number // divisor
-    from fractions import Fraction  # a slow import that only fractional jumps need
-
-    return Fraction(number, divisor)
 
 
 def _floor_sum(n: int, m: int, a: int, b: int) -> int:

@@ -64,9 +64,17 @@ class SpecError(ValueError):
         return SpecError(problems=tuple(msgspec.structs.replace(p, path=(*path, *p.path)) for p in self.problems))
 
 
-class BackendMissing(Exception):  # noqa: N818 - a state of the machine, and the name says it
+class Unchecked(Exception):  # noqa: N818 - what became of the run, and the name says it
+    """Nothing could be worked out here, though nothing is wrong with what was asked; the message says why."""
+
+
+class BackendMissing(Unchecked):
     """What a command needs is not installed; the message holds the line that installs it."""
 
 
-class RevisionMissing(Exception):  # noqa: N818 - a state of the machine, and the name says it
+class RevisionMissing(Unchecked):
     """git is not there, or does not have what was asked of it; the message says which."""
+
+
+class ImportFailed(Unchecked):
+    """A model could not be built or run, or asks for data; the message says what it said."""

@@ -11,11 +11,9 @@ from typing import Any, cast
 
 import msgspec
 
-from convcli.axis import Reach
 from convcli.errors import Path, Problem, SpecError
+from convcli.field import first_field, seen
 from convcli.layers import Field, Layer, Shape
-
-NOTHING: Field = (Reach(0, 0, 0),)  # the field of what no input reaches: a learned tensor
 
 
 class Entry(msgspec.Struct):
@@ -91,11 +89,27 @@ class Plan(msgspec.Struct, frozen=True):
     steps: tuple[Step, ...]
 
 
+def complete(planned: Plan) -> Plan:
+    """`planned` itself; SpecError names every layer of which nobody knows what it costs."""
+    problems = [
+        Problem(f"nobody knows what {step.name} ({step.type}) costs", step.path, "layers whose cost is known")
+        for step in planned.steps
+        if not step.layer.known
+    ]
+    if problems:
+        raise planned.network.located(SpecError(problems=tuple(problems)))
+    return planned
+
+
 class Flow(msgspec.Struct, frozen=True):
-    """What comes out of a layer: a shape, None where nothing does, and the field of its cells; () for none yet."""
+    """What comes out of a layer: a shape, None where nothing does, and the field of its cells.
+
+    fresh: an input, whose field is its own cells as soon as somebody says which axes are spatial.
+    """
 
     shape: Shape | None
-    field: Field | None = ()
+    field: Field | None = None
+    fresh: bool = False
 
 
 def plan(network: Network) -> Plan:
@@ -103,7 +117,7 @@ def plan(network: Network) -> Plan:
     problems: list[Problem] = []
     steps = tuple(steps_of(network.entries, network.input, channels_last=network.channels_last, problems=problems))
     if problems:
-        raise network.located(SpecError(problems=tuple(problems)))
+        raise network.located(SpecError(problems=tuple(dict.fromkeys(problems))))  # a repeated block says it once
     return Plan(network, steps)
 
 
@@ -117,14 +131,14 @@ def steps_of(
     """
     wanted = {name for entry in entries for name in entry.sources or ()}
     owners = {entry.shares: None for entry in entries if entry.shares}
-    flow: Flow | None = Flow(start)
+    flow: Flow | None = Flow(start, fresh=True)
     given: dict[str, Flow | None] = {"input": flow}
     weights: dict[str, Step] = {}
-    for entry in entries:
+    for number, entry in enumerate(entries):
         try:
             flows = _flows(entry, flow, given)
             lost = entry.layer is None or None in flows
-            step = None if lost else _step(entry, cast("list[Flow]", flows), channels_last=channels_last)
+            step = None if lost else _step(entries, number, cast("list[Flow]", flows), channels_last=channels_last)
             if step and entry.shares in weights:
                 _check_shared(step, weights[entry.shares])
         except SpecError as error:
@@ -143,7 +157,7 @@ def steps_of(
 def _flows(entry: Entry, before: Flow | None, given: dict[str, Flow | None]) -> list[Flow | None]:
     """What feeds a layer: its own input, the layers that it names, or the one before it."""
     if entry.input is not None:
-        return [Flow(entry.input)]
+        return [Flow(entry.input, fresh=True)]
     if entry.sources is None:
         return [before]
     for place, name in enumerate(entry.sources):
@@ -156,12 +170,13 @@ def _flows(entry: Entry, before: Flow | None, given: dict[str, Flow | None]) -> 
     return [given[name] for name in entry.sources]
 
 
-def _step(entry: Entry, flows: list[Flow], *, channels_last: bool) -> Step:
+def _step(entries: Sequence[Entry], number: int, flows: list[Flow], *, channels_last: bool) -> Step:
+    entry = entries[number]
     shapes = tuple([flow.shape for flow in flows if flow.shape is not None])
     layer = cast("Callable[[int], Layer]", entry.layer)(max(1, len(shapes[0]) - 2 if shapes else 0))
     if layer.arity[1] == 0:
         shapes = ()
-    elif len(shapes) < len(flows):
+    elif len(shapes) < len(flows) and (layer.arity[0] or entry.sources):
         raise SpecError(
             "no input reaches this layer",
             field="input",
@@ -170,29 +185,34 @@ def _step(entry: Entry, flows: list[Flow], *, channels_last: bool) -> Step:
         )
     batch, x, layer = layer.on(shapes, channels_last=channels_last)
     y = layer.output(x)
-    field = _joined([flow.field for flow in flows]) if shapes else NOTHING
-    if field is not None and field != NOTHING:
-        rank = layer.rank if layer.spatial else len(field)
-        field = layer.reach(x, field if len(field) == rank else (Reach(),) * rank)
     type_ = entry.type.replace("*", str(layer.rank)) if "*" in entry.type else entry.type
     told = (entry.expect, entry.path, entry.line, entry.sources, entry.shares)
+    fields = [_field(flow, entries, number, layer, channels_last=channels_last) for flow in flows] if shapes else []
+    field = seen(layer, x, len(batch) + (not channels_last), fields, (*batch, *y))
     return Step(entry.name, type_, layer, batch, x, y, field, channels_last, *told)
 
 
-def _joined(fields: list[Field | None]) -> Field | None:
-    """The field that holds all of them; None where nobody can tell, or where they move at different speeds."""
-    if len(fields) == 1:
-        return fields[0]
-    seen = [field for field in fields if field != NOTHING]
-    rank = max((len(field) for field in seen if field), default=0)
-    found: Field | None = seen[0] if seen else NOTHING
-    for field in seen[1:]:
-        if found is None or field is None:
-            return None
-        pairs = zip(found or (Reach(),) * rank, field or (Reach(),) * rank, strict=False)
-        joined = [one.union(other) for one, other in pairs]
-        found = None if None in joined or len(joined) != rank else tuple(cast("list[Reach]", joined))
-    return found
+def _field(flow: Flow, entries: Sequence[Entry], number: int, layer: Layer, *, channels_last: bool) -> Field | None:
+    """What reaches a layer as its cells' field; that of an input when somebody says which of its axes are spatial."""
+    if not flow.fresh or flow.shape is None:
+        return flow.field
+    return first_field(flow.shape, spatial_rank(entries, number, layer, flow.shape), channels_last=channels_last)
+
+
+def spatial_rank(entries: Sequence[Entry], number: int, layer: Layer, shape: Shape) -> int:
+    """The number of spatial axes of an input: what the first layer that works along such takes, from `number` on."""
+    usual = max(0, len(shape) - 2)
+    if not (layer.spatial and layer.rank):
+        made = (_made(entry, usual) for entry in entries[number:])
+        layer = next((one for one in made if one and one.spatial and one.rank), layer)
+    return layer.rank if layer.spatial and 0 < layer.rank < len(shape) else usual
+
+
+def _made(entry: Entry, rank: int) -> Layer | None:
+    try:
+        return entry.layer(rank) if entry.layer else None
+    except SpecError:  # told where it stands
+        return None
 
 
 def _check_shared(step: Step, owner: Step) -> None:

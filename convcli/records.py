@@ -14,8 +14,9 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from convcli._version import __version__
+from convcli.field import NOTHING
 from convcli.layers import Counts, Field, Layer, Shape
-from convcli.plan import NOTHING, Network, Plan, Step, plan
+from convcli.plan import Network, Plan, Step, plan
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -102,6 +103,7 @@ class Totals(msgspec.Struct, frozen=True):
     macs: int | UnsetType = UNSET
     macs_nonpad: int | UnsetType = UNSET
     bias_adds: int | UnsetType = UNSET
+    elementwise_flops: int | UnsetType = UNSET
     flops: int | UnsetType = UNSET
     backward: Backward | UnsetType = UNSET
     memory: Memory | UnsetType = UNSET
@@ -285,7 +287,7 @@ def _backward(counts: Counts) -> Backward:
 @lru_cache(4096)  # layers that have an input of their own repeat few fields
 def receptive_field(field: Field | None) -> ReceptiveField | UnsetType:
     """A receptive field in the numbers of a report; UNSET where nobody can tell, or nothing reaches."""
-    if not field or field == NOTHING:
+    if not field or field == NOTHING or any(reach.merged for reach in field):
         return UNSET
     return ReceptiveField(
         tuple([_number(reach.size) for reach in field]),
@@ -305,6 +307,7 @@ def _number(value: int | Fraction, divisor: int = 1) -> int | float:
 
 def _totals(planned: Plan, layers: tuple[LayerRecord, ...], scope: Scope) -> Totals:
     last = planned.steps[-1]
+    elementwise = [layer.elementwise_flops for layer in layers if layer.elementwise_flops is not UNSET]
     memory: Memory | UnsetType = UNSET
     if command_needs_tensors(scope):
         weights = sum(m.weight_bytes for m in _memories(layers) if m.weight_bytes is not UNSET)
@@ -315,6 +318,7 @@ def _totals(planned: Plan, layers: tuple[LayerRecord, ...], scope: Scope) -> Tot
         macs=_sum(layer.macs for layer in layers) if scope.flops else UNSET,
         macs_nonpad=_sum(layer.macs_nonpad for layer in layers) if scope.flops else UNSET,
         bias_adds=_sum(layer.bias_adds for layer in layers) if scope.flops else UNSET,
+        elementwise_flops=_sum(elementwise) if elementwise else UNSET,
         flops=_sum(layer.flops for layer in layers) if scope.flops else UNSET,
         backward=_total_backward(layers) if scope.flops and scope.backward else UNSET,
         memory=memory,

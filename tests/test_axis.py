@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from convcli import SpecError
-from convcli.axis import LARGEST, Axis, Reach, axes
+from convcli.axis import LARGEST, Axis, axes
 
 TRILLIONS = 10**18
 AXES = st.builds(
@@ -116,75 +115,6 @@ def test_torch_same_keeps_the_size_with_the_odd_cell_on_the_right(axis: Axis, si
 
 
 # Receptive fields: the set of input cells, padding included, that one output cell depends on.
-
-
-def sources(chain: list[Axis], cell: int) -> set[int]:
-    """The input cells that output cell `cell` of a chain of convolutions reads."""
-    cells = {cell}
-    for axis in reversed(chain):
-        cells = {c * axis.stride - axis.before + t * axis.dilation for c in cells for t in range(axis.kernel)}
-    return cells
-
-
-CHAINS = st.lists(
-    st.builds(
-        Axis,
-        kernel=st.integers(1, 4),
-        stride=st.integers(1, 3),
-        dilation=st.integers(1, 3),
-        before=st.integers(0, 4),
-        after=st.integers(0, 4),
-    ),
-    min_size=1,
-    max_size=5,
-)
-
-
-def through(chain: list[Axis]) -> Reach:
-    reach = Reach()
-    for axis in chain:
-        reach = reach.through(axis)
-    return reach
-
-
-@given(CHAINS, st.integers(0, 5))
-def test_the_field_of_a_chain_is_its_footprint(chain: list[Axis], cell: int) -> None:
-    reach = through(chain)
-    cells = sources(chain, cell)
-    assert reach.size == max(cells) - min(cells) + 1
-    assert reach.twice_start + 2 * cell * reach.jump == min(cells) + max(cells) + 1
-    assert reach.jump == min(sources(chain, cell + 1)) - min(cells)
-
-
-def transposed_sources(axis: Axis, cell: int) -> set[int]:
-    """The cells x[p] with stride*p + dilation*t - before = cell, on an input without ends."""
-    there = [cell + axis.before - t * axis.dilation for t in range(axis.kernel)]
-    return {place // axis.stride for place in there if place % axis.stride == 0}
-
-
-@given(CHAINS, st.builds(Axis, kernel=st.integers(1, 6), stride=st.integers(1, 4), before=st.integers(0, 3)))
-def test_a_transposed_layer_divides_the_jump(chain: list[Axis], up: Axis) -> None:
-    """The widest footprint of `stride` neighbours is the size; all lie around the centres that are reported."""
-    before = through(chain)
-    reach = before.through_transposed(up)
-    assert reach.jump == Fraction(before.jump) / up.stride
-    widest = 0
-    for cell in range(2 * up.stride):
-        cells = [c for middle in transposed_sources(up, cell) for c in sources(chain, middle)]
-        if cells:
-            widest = max(widest, max(cells) - min(cells) + 1)
-            centre = Fraction(reach.twice_start) / 2 + cell * reach.jump
-            ends = Fraction(before.size) / 2 + Fraction(up.span - 1, 2 * up.stride) * before.jump
-            assert centre - ends <= min(cells) < max(cells) + 1 <= centre + ends
-    assert reach.size == widest
-
-
-@given(CHAINS)
-def test_up_by_the_stride_and_down_again_restores_the_jump(chain: list[Axis]) -> None:
-    reach = through(chain)
-    for axis in chain:
-        reach = reach.through_transposed(axis)
-    assert reach.jump == 1
 
 
 # Numbers without a limit, in a time without one either.

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convcli import SpecError, parse
-from convcli.axis import Axis, Reach, axes
+from convcli.axis import Axis, axes
 from convcli.layers import KINDS, Conv, ConvTranspose, DeformConv, DeformConvPack, Layer, Separable
+from convcli.reach import Reach
 
 Shape = tuple[int, ...]
 

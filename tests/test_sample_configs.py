@@ -76,3 +76,32 @@ def test_a_jsonl_sample_is_a_layer_a_line() -> None:
     with path.open("rb") as stream:
         numbered = list(text.decode_lines(stream, str(path)))
     assert [entry.line for entry in load(path).entries] == [number for number, _ in numbered]
+
+
+# Parameters and GMACs as torchvision's weights state them (`num_params`, `_ops`); the U-Net's parameters alone.
+PUBLISHED: dict[str, tuple[int, str]] = {
+    "resnet50": (25_557_032, "4.089"),
+    "mobilenet_v2": (3_504_872, "0.301"),
+    "vgg16": (138_357_544, "15.470"),
+    "vit_b_16": (86_567_656, "17.564"),
+    "unet": (31_037_633, ""),
+}
+
+
+def test_whole_networks_have_the_published_totals() -> None:
+    paths = {path.stem: path for path in FILES if path.parent.name == "whole"}
+    assert set(paths) == set(PUBLISHED)
+    for stem, path in paths.items():
+        totals = summarize(load(path)).reports[0].totals
+        assert isinstance(totals.macs, int)
+        gmacs = f"{totals.macs / 1e9:.3f}"
+        assert (totals.params, gmacs if PUBLISHED[stem][1] else "") == PUBLISHED[stem]
+        assert totals.complete
+
+
+@pytest.mark.torch
+def test_torchvision_publishes_these_totals() -> None:
+    models = pytest.importorskip("torchvision.models")
+    for stem in set(PUBLISHED) - {"unet"}:
+        meta = models.get_model_weights(stem)["IMAGENET1K_V1"].meta
+        assert (meta["num_params"], f"{meta['_ops']:.3f}") == PUBLISHED[stem]

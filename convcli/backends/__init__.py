@@ -41,6 +41,9 @@ class Backend(Protocol):
 
     `FORMATS` names the formats it computes in that numpy has no type for ("bfloat16"). It is then called with the
     format's name as one more argument, for float32 arrays of such numbers, and gives its result as such an array.
+
+    For `bench` it may have `set_threads(threads)`, and `prepared(layer, arrays, dy=None)`: the layer, or with dy its
+    gradients, as a call without arguments, all that a user does once being done.
     """
 
     def versions(self) -> dict[str, str]:
@@ -125,7 +128,7 @@ def backend(name: str) -> Backend:
     return cast("Backend", getattr(found, attribute) if attribute else found)
 
 
-def companions(name: str) -> Companions | None:
+def companions_of(name: str) -> Companions | None:
     """What it says of the layers between convolutions; None when it is asked for convolutions alone."""
     return cast("Companions | None", getattr(backend(name), "companions", None))
 

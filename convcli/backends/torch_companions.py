@@ -49,6 +49,7 @@ PAD_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate"
 def facts(layer: Layer, shapes: tuple[Shape, ...]) -> Facts:
     """Output, parameters and the macs that torch counts, for inputs of these shapes; no element is touched."""
     run = made(layer)
+    run = run.eval() if isinstance(run, nn.Module) else run
     with torch.no_grad(), FlopCounterMode(display=False) as counter, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PyTorch advises where softmax is not told its axis
         y = run(*_indices(layer, [torch.empty(shape, device="meta") for shape in shapes]))

@@ -16,6 +16,7 @@ COMMANDS = {
     "params": "convcli.cli.calculator",
     "flops": "convcli.cli.calculator",
     "summary": "convcli.cli.calculator",
+    "receptive-field": "convcli.cli.field",
     "check": "convcli.cli.check",
     "diff": "convcli.cli.diff",
     "solve": "convcli.cli.solve",
@@ -23,8 +24,11 @@ COMMANDS = {
     "verify": "convcli.cli.verify",
     "bench": "convcli.cli.bench",
     "fuzz": "convcli.cli.fuzz",
+    "import": "convcli.cli.imports",
     "schema": "convcli.cli.schema",
 }
+
+KEYWORDS = {"import": "import_"}  # what no function can be called
 
 
 def app(arguments: list[str]) -> typer.Typer:
@@ -40,7 +44,7 @@ def app(arguments: list[str]) -> typer.Typer:
     )
     made.callback()(convcli)
     for name in one or COMMANDS:
-        made.command(name)(getattr(import_module(COMMANDS[name]), name))
+        made.command(name)(getattr(import_module(COMMANDS[name]), KEYWORDS.get(name, name.replace("-", "_"))))
     return made
 
 

@@ -18,7 +18,10 @@ def bench(
     method: Annotated[
         list[str] | None,
         typer.Option(
-            "--method", metavar="METHOD", help="Of convcli.kernels; repeatable. auto, if left out.", show_default=False
+            "--method",
+            metavar="METHOD",
+            help="Of convcli.kernels, with --grad of their gradients; repeatable. auto, if left out.",
+            show_default=False,
         ),
     ] = None,
     against: Annotated[
@@ -26,7 +29,7 @@ def bench(
         typer.Option(
             "--against",
             metavar="BACKEND",
-            help="Repeatable: torch (if left out), onnxruntime, jax, none.",
+            help="Repeatable: torch (if left out), onnxruntime, onnx-reference, jax, tensorflow, module:name, or none.",
             show_default=False,
         ),
     ] = None,

@@ -7,7 +7,7 @@ import msgspec
 import typer
 
 from convcli.cli import output
-from convcli.cli.options import LayerFlags, ReportFlags, takes
+from convcli.cli.options import LayerFlags, ReportFlags, StrictFlag, takes
 from convcli.cli.sources import plans_of
 from convcli.errors import SpecError
 from convcli.records import BYTES, FLOPS_WORDS, Command, Scope, network_record, report_of
@@ -23,7 +23,7 @@ class CountFlags(msgspec.Struct):
     backward: Annotated[bool, typer.Option("--backward", help="Add what the gradients cost.")] = False
 
 
-class LikeFlags(msgspec.Struct):
+class LikeFlag(msgspec.Struct):
     """Whose numbers to give."""
 
     like: Annotated[
@@ -41,31 +41,29 @@ def _run(
     command: Command,
     layer: LayerFlags,
     report: ReportFlags,
+    strict: StrictFlag,
     counts: CountFlags | None = None,
-    like: LikeFlags | None = None,
+    like: LikeFlag | None = None,
 ) -> None:
     counts = counts or CountFlags()
     tool = like.like if like else None
     one_of("--convention", counts.convention, tuple(FLOPS_WORDS))
     one_of("--dtype", counts.dtype, tuple(BYTES))
     sink = output.Sink(report)
+    scope = Scope(command, counts.convention, counts.dtype, counts.backward, tool or "")
     if tool is not None:
-        from convcli.conventions import tool as known
+        from convcli.conventions.likeness import words
 
-        known(tool)
+        words(scope)  # what is wrong with the flags comes before what is wrong with the specs
     gc.disable()  # a big spec makes millions of small records that all live to the end; collecting costs a third
     try:
-        _report(sink, Scope(command, counts.convention, counts.dtype, counts.backward, tool or ""), layer)
+        _report(sink, scope, layer, strict=strict.strict)
     finally:
         gc.enable()
 
 
-def _report(sink: output.Sink, scope: Scope, layer: LayerFlags) -> None:
-    if scope.like:
-        from convcli.conventions.likeness import words
-
-        words(scope)  # what is wrong with the flags comes before what is wrong with the specs
-    sink.emit(report_of((network_record(plan, scope) for plan in plans_of(layer)), scope))
+def _report(sink: output.Sink, scope: Scope, layer: LayerFlags, *, strict: bool) -> None:
+    sink.emit(report_of((network_record(plan, scope) for plan in plans_of(layer, strict=strict)), scope))
 
 
 def one_of(flag: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -74,45 +72,45 @@ def one_of(flag: str, value: str, allowed: tuple[str, ...]) -> None:
         raise SpecError(f"{flag} {value} is not known", allowed=", ".join(allowed))
 
 
-@takes(layer=LayerFlags, report=ReportFlags)
-def shape(layer: LayerFlags, report: ReportFlags) -> None:
+@takes(layer=LayerFlags, report=ReportFlags, strict=StrictFlag)
+def shape(layer: LayerFlags, report: ReportFlags, strict: StrictFlag) -> None:
     """Output shape of every layer; receptive field, jump and start per axis.
 
     \b
     Example:
       convcli shape "Conv2d(3, 64, 7, stride=2, padding=3)" -i 1,3,224,224
     """
-    _run("shape", layer, report)
+    _run("shape", layer, report, strict)
 
 
-@takes(layer=LayerFlags, report=ReportFlags, like=LikeFlags)
-def params(layer: LayerFlags, report: ReportFlags, like: LikeFlags) -> None:
+@takes(layer=LayerFlags, report=ReportFlags, strict=StrictFlag, like=LikeFlag)
+def params(layer: LayerFlags, report: ReportFlags, strict: StrictFlag, like: LikeFlag) -> None:
     """Parameters, per tensor and in all; the bytes they take.
 
     \b
     Example:
       convcli params --type SeparableConv2d -i 1,32,56,56 --out-channels 64 --kernel-size 3
     """
-    _run("params", layer, report, like=like)
+    _run("params", layer, report, strict, like=like)
 
 
-@takes(layer=LayerFlags, report=ReportFlags, counts=CountFlags, like=LikeFlags)
-def flops(layer: LayerFlags, report: ReportFlags, counts: CountFlags, like: LikeFlags) -> None:
+@takes(layer=LayerFlags, report=ReportFlags, strict=StrictFlag, counts=CountFlags, like=LikeFlag)
+def flops(layer: LayerFlags, report: ReportFlags, strict: StrictFlag, counts: CountFlags, like: LikeFlag) -> None:
     """MACs and FLOPs, forward and --backward; bytes moved and arithmetic intensity.
 
     \b
     Example:
       convcli flops "ConvTranspose2d(16, 8, 3, stride=2, padding=1, output_padding=1)" -i 1,16,10,10 --backward
     """
-    _run("flops", layer, report, counts, like)
+    _run("flops", layer, report, strict, counts, like)
 
 
-@takes(layer=LayerFlags, report=ReportFlags, counts=CountFlags, like=LikeFlags)
-def summary(layer: LayerFlags, report: ReportFlags, counts: CountFlags, like: LikeFlags) -> None:
+@takes(layer=LayerFlags, report=ReportFlags, strict=StrictFlag, counts=CountFlags, like=LikeFlag)
+def summary(layer: LayerFlags, report: ReportFlags, strict: StrictFlag, counts: CountFlags, like: LikeFlag) -> None:
     """Shapes, parameters, MACs and FLOPs in one table with totals.
 
     \b
     Example:
       convcli summary sample_configs/networks/resnet50.yaml --output report.md --output report.json
     """
-    _run("summary", layer, report, counts, like)
+    _run("summary", layer, report, strict, counts, like)

@@ -5,16 +5,17 @@ from typing import Annotated
 
 import typer
 
-from convcli.cli.options import LayerFlags, ReportFlags, takes
+from convcli.cli.options import LayerFlags, ReportFlags, StrictFlag, takes
 from convcli.cli.output import Sink
 from convcli.cli.sources import plans_of
 from convcli.errors import SpecError
 
 
-@takes(layer=LayerFlags, report=ReportFlags)
+@takes(layer=LayerFlags, report=ReportFlags, strict=StrictFlag)
 def explain(
     layer: LayerFlags,
     report: ReportFlags,
+    strict: StrictFlag,
     why_differs: Annotated[
         bool,
         typer.Option(
@@ -34,7 +35,7 @@ def explain(
     if not why_differs:
         raise SpecError("explain needs a question", allowed="--why-differs")
     tools, layer.specs = _apart(layer.specs or [])
-    plans = plans_of(layer)
+    plans = plans_of(layer, strict=strict.strict)
     from convcli.conventions.differs import differences
 
     sink.emit(differences(plans, tools))
@@ -42,13 +43,13 @@ def explain(
 
 def _apart(words: list[str]) -> tuple[list[str], list[str]]:
     """The names of tools among the words, and the rest. SpecError for a name that is nearly one and no file."""
-    from convcli.conventions import nearest, tool
+    from convcli.conventions import named, nearest
 
     tools = [name for word in words if _names(word) for name in word.split(",")]
     specs = [word for word in words if not _names(word)]
     for word in specs:
         if word.replace("-", "").isalnum() and word != "-" and nearest(word) and not Path(word).exists():
-            tool(word, "--why-differs")
+            named(word, "--why-differs")
     return [name.strip().lower() for name in tools], specs
 
 

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from convcli.errors import BackendMissing, RevisionMissing, SpecError
+from convcli.errors import SpecError, Unchecked
 
 MOST_SHOWN = 100  # problems; a file with more has one cause
 WRONG_INPUT, UNCHECKED, INTERRUPTED = 2, 3, 130
@@ -35,7 +35,9 @@ def guarded(command: Callable[[], None], *, form: str = "text", debug: bool = Fa
     except BrokenPipeError:  # whoever read us has seen enough
         _close_stdout()
         return 0
-    except (BackendMissing, RevisionMissing) as error:
+    except Unchecked as error:
+        if debug and error.__cause__ is not None:
+            raise
         say(str(error))
         return UNCHECKED
     except (Exception, RecursionError, MemoryError) as error:

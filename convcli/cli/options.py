@@ -166,6 +166,14 @@ class LayerFlags(msgspec.Struct):
     ] = None
 
 
+class StrictFlag(msgspec.Struct):
+    """For the commands that work networks out."""
+
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse a network with a layer whose cost is unknown.")] = (
+        False
+    )
+
+
 class ReportFlags(msgspec.Struct):
     """How and where the answer appears."""
 

@@ -107,7 +107,8 @@ def solve(
     sink = Sink(report)
     from convcli.solver.solve import solve as solved
 
-    sizes = [_size(word) for word in question] if all(map(_SIZE.fullmatch, question)) else []
+    words = " ".join(question).replace("->", " ").split()
+    sizes = [_size(word) for word in words] if all(map(_SIZE.fullmatch, words)) else []
     if len(sizes) > 2:
         raise SpecError(f"{len(sizes)} sizes are too many", allowed="two")
     text = "" if sizes else _text(question)

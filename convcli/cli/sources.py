@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from convcli.cli.options import LayerFlags
 from convcli.errors import Problem, SpecError
-from convcli.plan import Network, Plan, plan
+from convcli.plan import Network, Plan, complete, plan
 from convcli.spec.build import flags_network, shape_of
 
 _NOT_FIELDS = {"specs", "input", "input_layout"}
 
 
-def plans_of(flags: LayerFlags) -> list[Plan]:
-    """The networks worked out, the command line's input in place of theirs. Raises SpecError with all that is wrong."""
+def plans_of(flags: LayerFlags, *, strict: bool = False) -> list[Plan]:
+    """The networks worked out, the command line's input in place of theirs. Raises SpecError with all that is wrong.
+
+    strict: a layer whose cost nobody knows is wrong too.
+    """
     problems: list[Problem] = []
     plans = []
     for network in _networks(flags, problems):
         try:
-            plans.append(plan(network))
+            planned = plan(network)
+            plans.append(complete(planned) if strict else planned)
         except SpecError as error:
             problems.extend(error.problems)
     if problems:

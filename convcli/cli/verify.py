@@ -5,7 +5,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from convcli.cli.guard import Ended
-from convcli.cli.options import LayerFlags, ReportFlags, takes
+from convcli.cli.options import LayerFlags, ReportFlags, StrictFlag, takes
 from convcli.cli.output import Sink
 from convcli.cli.sources import plans_of
 from convcli.cli.trials import TrialFlags, progress_bar
@@ -14,10 +14,11 @@ from convcli.errors import SpecError
 DEFAULT = ("float64", "float32")
 
 
-@takes(layer=LayerFlags, report=ReportFlags, trial=TrialFlags)
+@takes(layer=LayerFlags, report=ReportFlags, strict=StrictFlag, trial=TrialFlags)
 def verify(
     layer: LayerFlags,
     report: ReportFlags,
+    strict: StrictFlag,
     trial: TrialFlags,
     seed: Annotated[
         int, typer.Option("--seed", help="Seed of the data; a layer's data depends on it and on the layer alone.")
@@ -96,7 +97,7 @@ def verify(
         raise SpecError("--grad: nothing differentiates numpy arrays", allowed="--kernel-grad names the backward")
     if replay is not None:
         _replay(replay, sink, layer, trial, kernel_grad)
-    plans = plans_of(layer)
+    plans = plans_of(layer, strict=strict.strict)
     from convcli.verifier.own import target
     from convcli.verifier.run import verify as verify_plans
 

@@ -20,7 +20,7 @@ HOMES = {
 }
 
 
-def tool(name: str, flag: str = "--like") -> Tool:
+def named(name: str, flag: str = "--like") -> Tool:
     """The rules of the tool of that name. SpecError, about `flag`, names the nearest for one that is not known."""
     home = HOMES.get(name.strip().lower())
     if home is None:

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from convcli._version import __version__
-from convcli.conventions import HOMES, tool
+from convcli.conventions import HOMES, named
 from convcli.conventions.told import Told, told
 from convcli.conventions.tool import Tool
 from convcli.errors import SpecError
@@ -91,7 +91,7 @@ def why_differs(*networks: Network, tools: Sequence[str] = ()) -> Differences:
 
 def differences(plans: Sequence[Plan], tools: Sequence[str] = ()) -> Differences:
     """`why_differs` of networks that are planned."""
-    known = [tool(name) for name in dict.fromkeys(tools or HOMES)]
+    known = [named(name) for name in dict.fromkeys(tools or HOMES)]
     return Differences(comparisons=tuple(_comparison(planned, one) for planned in plans for one in known))
 
 

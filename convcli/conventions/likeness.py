@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from msgspec import UNSET
 
-from convcli.conventions import tool
+from convcli.conventions import named
 from convcli.conventions.told import told
 from convcli.errors import SpecError
 
@@ -25,7 +25,7 @@ OURS = (
 
 def words(scope: Scope) -> dict[str, str]:
     """What the numbers of a report like another tool's mean. Raises SpecError for what no tool says."""
-    known = tool(scope.like)
+    known = named(scope.like)
     if scope.backward or scope.convention != "dense":
         said = "--backward" if scope.backward else f"--convention {scope.convention}"
         raise SpecError(f"--like {known.name} goes with no {said}: it counts forward passes, its own way")
@@ -38,7 +38,7 @@ def words(scope: Scope) -> dict[str, str]:
 
 def relabelled(planned: Plan, record: NetworkRecord, scope: Scope) -> NetworkRecord:
     """The record with the MACs, FLOPs and parameters that the tool of `scope.like` would say."""
-    known = tool(scope.like)
+    known = named(scope.like)
     steps = told(planned, known)
     layers = []
     for layer, step in zip(record.layers, steps, strict=True):

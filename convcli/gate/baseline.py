@@ -20,34 +20,39 @@ from convcli.plan import Plan
 from convcli.records import Scope, network_record
 
 FORM = 1
-TYPED = "(command line)"  # the spec of layers that were spelled out
+TYPED, STDIN = "(command line)", "<stdin>"  # the specs of layers that are in no file
 
 
 class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     """specs: by the path of the spec, seen from the baseline's own folder."""
 
-    baseline: int = FORM
+    baseline: int
     dtype: str = "float32"
     specs: dict[str, NetworkNumbers] = {}
 
 
 def read(path: str | os.PathLike[str]) -> Baseline:
     """The baseline that a file holds. Raises SpecError, also when there is no such file."""
-    repair = "--update-baseline writes it"
     try:
         data = Path(path).read_bytes()
     except FileNotFoundError:
+        repair = "--update-baseline writes it"
         raise SpecError(f"{path}: there is no baseline yet", field="--baseline", repair=repair) from None
     except (OSError, ValueError) as error:
         raise SpecError(f"{path}: {getattr(error, 'strerror', None) or error}", field="--baseline") from None
+    return decoded(data, path)
+
+
+def decoded(data: bytes, path: str | os.PathLike[str]) -> Baseline:
+    """The baseline in a file's bytes. Raises SpecError."""
     try:
         found = msgspec.json.decode(data, type=Baseline)
         told = "" if found.baseline == FORM else f"its form is {found.baseline}, this convcli knows {FORM}"
-        told = told or ("" if b'"baseline"' in data else "it names no form")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         told = str(error)
     if told:
-        raise SpecError(f"{path}: this is no baseline: {told}", field="--baseline", repair=repair)
+        written = "a file that --update-baseline wrote"
+        raise SpecError(f"{path}: this is no baseline: {told}", field="--baseline", allowed=written)
     return found
 
 
@@ -61,14 +66,14 @@ def updated(old: Baseline | None, plans: Iterable[Plan], path: str | os.PathLike
     networks = [numbers_of(network_record(one, Scope("summary", dtype=dtype))) for one in plans]
     here = Path(path).parent
     kept = old.specs if old and old.dtype == dtype else {}
-    specs = {spec: numbers for spec, numbers in kept.items() if spec == TYPED or (here / spec).exists()}
+    specs = {spec: numbers for spec, numbers in kept.items() if spec in {TYPED, STDIN} or (here / spec).exists()}
     specs |= {spec_of(network.source, path): network for network in networks}
-    return Baseline(dtype=dtype, specs=specs)
+    return Baseline(baseline=FORM, dtype=dtype, specs=specs)
 
 
 def spec_of(source: str, path: str | os.PathLike[str]) -> str:
     """What the baseline in the file `path` calls the spec `source`: its path from there, with slashes."""
-    if not source or source == "<stdin>":
+    if not source or source == STDIN:
         return source or TYPED
     try:
         return Path(os.path.relpath(source, Path(path).parent)).as_posix()

@@ -42,14 +42,22 @@ class Known(msgspec.Struct, frozen=True):
     line: int | UnsetType = UNSET
 
 
-class LayerChange(Deltas, frozen=True, kw_only=True):
-    """One layer. renamed: from one given name to another. moved: it changed places with its neighbours."""
+class LayerChange(msgspec.Struct, frozen=True, kw_only=True):
+    """One layer: what became of it, then the same numbers as `Deltas`.
+
+    renamed: from one given name to another. moved: it changed places with its neighbours.
+    """
 
     status: Literal["same", "changed", "added", "removed"]
     renamed: bool
     moved: bool
     before: Known | UnsetType = UNSET
     after: Known | UnsetType = UNSET
+    params: Delta | UnsetType = UNSET
+    macs: Delta | UnsetType = UNSET
+    flops: Delta | UnsetType = UNSET
+    activation_bytes: Delta | UnsetType = UNSET
+    weight_bytes: Delta | UnsetType = UNSET
 
     @property
     def differs(self) -> bool:
@@ -150,8 +158,8 @@ def _layers(before: tuple[LayerNumbers, ...], after: tuple[LayerNumbers, ...]) -
 
 def _matched(before: LayerNumbers, after: LayerNumbers, *, moved: bool) -> LayerChange:
     renamed = before.name != after.name and (is_given(before) or is_given(after))
-    facts = ("type", "output", *KEYS)
-    same = all(getattr(before, name) == getattr(after, name) for name in facts)
+    facts = ((getattr(before, name), getattr(after, name)) for name in ("type", "output", *KEYS))
+    same = all(start == end for start, end in facts if start is not UNSET and end is not UNSET)
     return LayerChange(
         status="same" if same else "changed",
         renamed=renamed,

@@ -34,6 +34,11 @@ class Subject(NamedTuple):
     change: NetworkChange | None
 
     @property
+    def old_totals(self) -> Numbers | None:
+        """The baseline's totals."""
+        return self.old.totals if self.old else None
+
+    @property
     def gap(self) -> str:
         """Why there is nothing to compare with, and what to do."""
         if not self.spec:
@@ -140,7 +145,7 @@ Raw = tuple[Finding, Path, int | None]  # a finding, its path in the document, i
 
 
 def _of_totals(one: Subject, part: tuple[int, int], tolerance: str, *, update: bool) -> Iterator[Raw]:
-    budget, old, totals = one.network.budget or {}, one.old.totals if one.old else None, one.numbers.totals
+    budget, old, totals = one.network.budget or {}, one.old_totals, one.numbers.totals
     for key, said in budget.items():
         at_most = _at_most(said, old, key)
         if share(said) is None or not update:
@@ -154,7 +159,8 @@ def _of_totals(one: Subject, part: tuple[int, int], tolerance: str, *, update: b
         before = UNSET if old is None else getattr(old, key)
         at_most = None if before is UNSET else before * part[0] // part[1]
         held = _held(one, "baseline", key, getattr(totals, key), at_most, old, one.gap)
-        yield msgspec.structs.replace(held, said=f"+{tolerance}"), (), _line_of_growth(one.change, key)
+        line = _line_of_growth(one.change, key) if held.status == "failed" else None
+        yield msgspec.structs.replace(held, said=f"+{tolerance}"), (), line
         if old is None:
             return  # one finding says that the spec is not there
 
@@ -203,7 +209,7 @@ def _held(
         allowed=UNSET if at_most is None else at_most,
         found=found,
         baseline=UNSET if old is None else getattr(old, key),
-        detail=detail or (_grown(one.change, key) if status == "failed" and old is not None else ""),
+        detail=detail or (_grown(one.change, key) if status == "failed" and old is one.old_totals else ""),
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from convcli.gate.numbers import LayerNumbers
 
-MOST = 2_000_000  # pairs of layers that an alignment looks at; larger ones are matched in order only
+MOST = 1_000_000  # pairs of layers that an alignment looks at, about
 Layers = Sequence[LayerNumbers]
 Key = Callable[[LayerNumbers], Hashable]
 
@@ -86,7 +86,7 @@ def _in_order(before: Layers, after: Layers, found: dict[int, int], key: Key) ->
 
 
 def _in_gaps(before: Layers, after: Layers, found: dict[int, int]) -> None:
-    """Match what stands between the same matched layers: with the same output, or nameless and of the same type."""
+    """Match what stands between the same matched layers: of the same output, or nameless, in one block, of one type."""
     left, right = _left(before, after, found)
     gaps: dict[Hashable, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
     for i, gap in zip(left, _neighbours(left, len(before), found), strict=True):
@@ -102,7 +102,7 @@ def _in_one_gap(before: Layers, after: Layers, found: dict[int, int], ours: list
     nameless = [i for i in ours if not is_given(before[i])], [j for j in theirs if not is_given(after[j])]
     keys: list[tuple[list[int], list[int], Key]] = [
         (ours, theirs, lambda layer: layer.output),
-        (*nameless, lambda layer: layer.type),
+        (*nameless, lambda layer: (layer.type, layer.name.rpartition(".")[0])),
     ]
     for here, there, key in keys:
         taken = set(found.values())
@@ -127,33 +127,45 @@ def _neighbours(free: list[int], size: int, found: dict[int, int], *, there: boo
 
 
 def common(before: Sequence[Hashable], after: Sequence[Hashable]) -> list[tuple[int, int]]:
-    """A longest common subsequence, as places in both; the same pairs when the two change places."""
+    """A longest common subsequence, as places in both; the same pairs when the two change places.
+
+    Of long sequences it is one whose places are not far from each other.
+    """
     start = 0
     while start < min(len(before), len(after)) and before[start] == after[start]:
         start += 1
     first, second = before[start:], after[start:]
     found = [(i, i) for i in range(start)]
-    if len(first) * len(second) > MOST:
+    if not first or not second:
         return found
-    best = _lengths(first, second)
+    longest, more = max(len(first), len(second)), len(second) - len(first)
+    apart = min(longest, MOST // longest)
+    low, high = min(0, more) - apart, max(0, more) + apart
+    best = _lengths(first, second, low, high)
     i = j = 0
     while i < len(first) and j < len(second):
+        here = j - i - low + 1
         if first[i] == second[j]:
             found.append((start + i, start + j))
             i, j = i + 1, j + 1
-        elif (best[i + 1][j], repr(second[j])) > (best[i][j + 1], repr(first[i])):  # a tie goes by what is there
+        elif (best[i + 1][here - 1], repr(second[j])) > (best[i][here + 1], repr(first[i])):  # a tie: by what is there
             i += 1
         else:
             j += 1
     return found
 
 
-def _lengths(first: Sequence[Hashable], second: Sequence[Hashable]) -> list[list[int]]:
-    """best[i][j]: how much first[i:] and second[j:] have in common."""
-    best = [[0] * (len(second) + 1)]
-    for one in reversed(first):
-        below, row = best[-1], [0]
-        for j in range(len(second) - 1, -1, -1):
-            row.append(below[j + 1] + 1 if one == second[j] else max(below[j], row[-1]))
-        best.append(row[::-1])
+def _lengths(first: Sequence[Hashable], second: Sequence[Hashable], low: int, high: int) -> list[list[int]]:
+    """best[i][j - i - low + 1]: how much first[i:] and second[j:] have in common, for j - i from low to high.
+
+    Nothing is known beyond: 0 stands there, and at both ends of each row.
+    """
+    width = high - low + 1
+    best = [[0] * (width + 2)]
+    for i in range(len(first) - 1, -1, -1):
+        below, row, one = best[-1], [0] * (width + 2), first[i]
+        for j in range(min(i + high, len(second) - 1), max(i + low, 0) - 1, -1):
+            here = j - i - low + 1
+            row[here] = below[here] + 1 if one == second[j] else max(below[here - 1], row[here + 1])
+        best.append(row)
     return best[::-1]

@@ -1,4 +1,4 @@
-"""What an import finds, before it has names: operations and what feeds them. Recorders fill it, `document` writes it."""
+"""What an import finds, before it has names: operations and what feeds them. Recorders fill it, `document` writes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ Shape = tuple[int, ...]
 class Node(msgspec.Struct, eq=False):
     """One layer. `type` and `fields` are the spec's own words; a source of None is the network's input.
 
-    shape: what comes out, as the recorder saw it. weights: the layer's tensors and the full names of the parameters that
-    they are. place: the path of the module that it is in; alone: that module has no other layer, so its name serves.
+    shape: what comes out, as the recorder saw it. weights: the layer's tensors and the full names of the parameters
+    that they are. place: the path of the module that it is in; alone: the module has no other layer, its name serves.
     word: what it is called there, when the path does not say. comment: what the reader of the spec should know.
     """
 

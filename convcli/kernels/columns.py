@@ -77,6 +77,7 @@ def blocked(call: Call) -> Array:
                     np.matmul(some, rows, out=part)
             if first + count > positions:
                 y[box[0], group] = np.moveaxis(part.reshape(len(part), outs, count // positions, positions), 2, 0)
+            del part  # before the next one is made: two of them are more than the layer may hold
         done += count
     return y.reshape(counts[0], call.groups * outs, *call.out)
 
@@ -108,6 +109,8 @@ def block_size(call: Call) -> BlockSize:
     if rows * fill <= held:
         groups = max(1, min(call.groups, columns // (rows * fill)))
         most = max(min(2 * POSITIONS, held // (rows * groups)), columns // (rows * groups))
+        if most > prod(call.out) and len(call.x) > 1:  # samples in a block: their product is held, too
+            most = max(prod(call.out), min(most, held // (groups * (rows + outs))))
         return BlockSize(even(call, most), groups, max(1, channels), outs)
     several = prod(call.out) < min(every, 4 * POSITIONS)  # samples in a block: their product is held, too
     most = even(call, max(1, min(4 * POSITIONS, held // (3 * outs) if several else held, held // (3 * taps))))

@@ -6,6 +6,7 @@ from math import prod
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -102,11 +103,28 @@ def taps(call: Call) -> Array:
 
 def pointwise(call: Call) -> Array:
     """A kernel of one tap is a product of matrices: weight (O, C) @ x (C, positions), on x itself."""
-    cells, g, outs = padded(call), call.groups, len(call.weight)
-    ((_, box),) = tap_boxes(call.axes, call.out)
+    cells, g, outs = reached(call), call.groups, len(call.weight)
     weight = call.weight.reshape(g, outs // g, call.weight.shape[1])
-    y: Array = weight @ cells[last(*box)].reshape(len(cells), g, weight.shape[2], prod(call.out))
+    y: Array = weight @ cells.reshape(len(cells), g, weight.shape[2], prod(call.out))
     return y.reshape(len(cells), outs, *call.out)
+
+
+def reached(call: Call) -> Array:
+    """x (N, C, *out): the cell that a kernel of one tap meets at every position; padding comes after the stride."""
+    if call.padding_mode != "zeros":
+        ((_, box),) = tap_boxes(call.axes, call.out)
+        copied: Array = padded(call)[last(*box)]
+        return copied
+    firsts = [max(0, -(-axis.before // axis.stride)) for axis in call.axes]  # the first position on a cell of x
+    steps = zip(firsts, call.axes, call.out, strict=True)
+    cells = call.x[
+        last(*[slice(p * a.stride - a.before, max(0, n * a.stride - a.before), a.stride) for p, a, n in steps])
+    ]
+    axes = tuple(
+        Axis(1, before=first, after=out - first - size)
+        for first, out, size in zip(firsts, call.out, cells.shape[2:], strict=True)
+    )
+    return padded(msgspec.structs.replace(call, x=cells, axes=axes))
 
 
 def matrix(call: Call) -> Array:

@@ -153,7 +153,7 @@ def input_form(call: Call, dy: Array) -> Callable[[Call], Array]:
     """Turning the kernel copies it: that pays for itself on large maps, and with channels to fill a product."""
     positions, channels = len(dy) * prod(call.out), call.weight.shape[1]
     if small(call):
-        return turned if transposed.few_phases(call) else transposed.scatter
+        return turned if transposed.few_phases(msgspec.structs.replace(call, x=dy)) else transposed.scatter
     large = channels >= 8 and positions >= 128 * prod(call.strides)
     return turned if large or call.groups > 1 or prod(call.kernel) == 1 else transposed.scatter
 

@@ -12,8 +12,9 @@ from typing import ClassVar
 
 import msgspec
 
-from convcli.axis import LARGEST, Axis, Reach, whole
+from convcli.axis import LARGEST, Axis, whole
 from convcli.errors import SpecError
+from convcli.reach import Link, Reach, Window
 
 Shape = tuple[int, ...]
 Field = tuple[Reach, ...]
@@ -107,10 +108,15 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
         del x
         return {}
 
-    def reach(self, x: Shape, field: Field) -> Field | None:
-        """The receptive field of the output, given the one of x; None where nobody can tell."""
+    def links(self, x: Shape) -> tuple[Link, ...]:
+        """Which cells of x each output cell reads, for every spatial axis."""
         del x
-        return _through(self.axes, field)
+        return windows(self.axes)
+
+    def reach(self, x: Shape, field: Field) -> Field | None:
+        """The receptive field of the output along the spatial axes, given the one of x; None where nobody can tell."""
+        found = [reach.through(link) for reach, link in zip(field, self.links(x), strict=True)]
+        return None if None in found else tuple(found)  # type: ignore[arg-type]
 
     # What anybody asks, of any layer, in PyTorch's shapes.
 
@@ -146,7 +152,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
         if not fewest <= len(shapes) <= most:
             raise _wrong_arity(len(shapes), fewest, most)
         batch, x = self.split(shapes[0] if shapes else ())
-        if channels_last and self.spatial:
+        if channels_last and self.spatial and x:
             x = (x[-1], *x[:-1])
         return batch, x, self.joined(shapes).settled(x)
 
@@ -171,8 +177,9 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @lru_cache(4096)  # the layers of a big spec have few different windows
-def _through(axes: tuple[Axis, ...], field: Field) -> Field:
-    return tuple([reach.through(axis) for reach, axis in zip(field, axes, strict=True)])
+def windows(axes: tuple[Axis, ...], mode: str = "zeros") -> tuple[Link, ...]:
+    """What slides along each axis."""
+    return tuple([Window(axis, mode) for axis in axes])
 
 
 def _wrong_arity(count: int, fewest: int, most: int) -> SpecError:

@@ -7,13 +7,25 @@ along spatial axes (pools, batch norm) see (channels, *space) like convolutions 
 from __future__ import annotations
 
 from math import prod
-from typing import ClassVar, Self
+from typing import ClassVar, NamedTuple, Self
 
 import msgspec
 
 from convcli.axis import LARGEST, Axis, whole
 from convcli.errors import SpecError
-from convcli.layers.base import Counts, Field, Layer, Shape
+from convcli.layers.base import Counts, Layer, Shape, split_batch
+from convcli.reach import SAME, Link
+
+
+class Way(NamedTuple):
+    """A link, and the axis of the output that the cells lie along: None when all of it sees the same.
+
+    merged: so many cells lie along it together with others.
+    """
+
+    link: Link
+    place: int | None
+    merged: int = 0
 
 
 class Companion(Layer, frozen=True, kw_only=True):
@@ -66,10 +78,41 @@ class Companion(Layer, frozen=True, kw_only=True):
         del x
         return {f"x{place}": shape for place, shape in enumerate(self.inputs[1:], 2)}
 
-    def reach(self, x: Shape, field: Field) -> Field | None:
+    def links(self, x: Shape) -> tuple[Link, ...]:
         """Each output cell sees what its input cell saw."""
         del x
-        return field
+        return (SAME,) * self.rank
+
+    def way(self, which: int, place: int) -> Way | None:
+        """How the cells along axis `place` of its input number `which` are read; None where nobody can tell by axes.
+
+        Asked of the layers that take whole shapes; `links` of those that work along spatial axes.
+        """
+        del which
+        return Way(SAME, place)
+
+
+class Channelled(Companion, frozen=True, kw_only=True):
+    """A companion of x (channels, *space) with any number of spatial axes; what comes before is the batch."""
+
+    kind: ClassVar[str] = ""
+    spatial: ClassVar[bool] = True
+    dims: int = 0
+
+    @property
+    def rank(self) -> int:
+        """The number of spatial axes, told by the input."""
+        return self.dims
+
+    def split(self, shape: Shape) -> tuple[Shape, Shape]:
+        """(N,), (C, *space)"""
+        if len(shape) < 2:
+            raise SpecError(f"the input {list(shape)} has {len(shape)} axes", field="input", allowed="at least 2: N, C")
+        return split_batch(shape, len(shape) - 2)
+
+    def settled(self, x: Shape) -> Self:
+        """The number of spatial axes."""
+        return msgspec.structs.replace(self, dims=max(0, len(x) - 1))
 
 
 class Blind(Companion, frozen=True, kw_only=True):
@@ -77,9 +120,10 @@ class Blind(Companion, frozen=True, kw_only=True):
 
     kind: ClassVar[str] = ""
 
-    def reach(self, x: Shape, field: Field) -> None:
+    def way(self, which: int, place: int) -> Way | None:
         """Lost."""
-        del x, field
+        del which, place
+        return None
 
 
 def dimension(field: str, dim: int, rank: int) -> int:

@@ -7,13 +7,15 @@ from typing import ClassVar, Self
 
 import msgspec
 
-from convcli.layers.base import Counts, Field, Layer, Part, Shape, added
+from convcli.layers.base import Counts, Layer, Part, Shape, added
+from convcli.reach import Link
 
 
 class Composite(Layer, frozen=True, kw_only=True):
     """A layer that is its parts, one after the other."""
 
     kind: ClassVar[str] = ""
+    slides: ClassVar[int] = 0  # the part whose windows are the layer's
 
     def settled(self, x: Shape) -> Self:
         """The parts settle themselves; here only the channels are checked."""
@@ -38,12 +40,10 @@ class Composite(Layer, frozen=True, kw_only=True):
         """The sum over the parts."""
         return added(tuple(part.layer.counts(part.x, batch) for part in _parts(self, x)))
 
-    def reach(self, x: Shape, field: Field) -> Field | None:
-        """Through every part in turn."""
-        found: Field | None = field
-        for part in _parts(self, x):
-            found = found and part.layer.reach(part.x, found)
-        return found
+    def links(self, x: Shape) -> tuple[Link, ...]:
+        """Those of the part that slides: another has a kernel of 1, or sees the same cells."""
+        part = _parts(self, x)[self.slides]
+        return part.layer.links(part.x)
 
 
 @lru_cache(8)  # settling, output and field of a layer ask for the same parts, one right after the other

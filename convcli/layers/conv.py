@@ -6,7 +6,8 @@ from math import prod
 from typing import ClassVar
 
 from convcli.axis import Axis
-from convcli.layers.base import Counts, Layer, Shape, check_groups
+from convcli.layers.base import Counts, Layer, Shape, check_groups, windows
+from convcli.reach import Link
 
 
 class Conv(Layer, frozen=True, kw_only=True):
@@ -46,6 +47,10 @@ class Conv(Layer, frozen=True, kw_only=True):
     def output(self, x: Shape) -> Shape:
         """(out_channels, *space), each axis by floor((size + before + after - span) / stride) + 1."""
         return (self._out_channels, *[axis.out(size) for axis, size in zip(self.axes, x[1:], strict=True)])
+
+    def links(self, x: Shape) -> tuple[Link, ...]:
+        """The kernel's windows, over cells that the padding repeats off the zero mode."""
+        return windows(self.axes, self.padding_mode)
 
     def tensors(self, x: Shape) -> dict[str, Shape]:
         """weight (O, C/groups, *kernel) and bias (O)."""

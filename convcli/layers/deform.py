@@ -9,7 +9,7 @@ import msgspec
 
 from convcli.axis import whole
 from convcli.errors import SpecError
-from convcli.layers.base import Counts, Field, Part, Shape
+from convcli.layers.base import Counts, Layer, Part, Shape
 from convcli.layers.composite import Composite
 from convcli.layers.conv import Conv
 
@@ -24,6 +24,7 @@ class DeformConv(Conv, frozen=True, kw_only=True):
     """
 
     kind: ClassVar[str] = "deform_conv"
+    arity: ClassVar[tuple[int, int]] = (1, 3)
     offset_groups: int = 1
     modulated: bool = False
 
@@ -41,6 +42,15 @@ class DeformConv(Conv, frozen=True, kw_only=True):
         return msgspec.structs.replace(
             self, axes=conv.axes, in_channels=conv.in_channels, out_channels=conv.out_channels, groups=conv.groups
         )
+
+    def on(self, shapes: tuple[Shape, ...], *, channels_last: bool = False) -> tuple[Shape, Shape, Layer]:
+        """A convolution's; the offset and the mask, where a network feeds them, must have their shapes."""
+        batch, x, layer = super().on(shapes, channels_last=channels_last)
+        for (name, needed), given in zip(layer.side_inputs(x).items(), shapes[1:], strict=False):
+            if given != (*batch, *needed):
+                allowed = f"{[*batch, *needed]}"
+                raise SpecError(f"the {name} that is fed has the shape {list(given)}", field="from", allowed=allowed)
+        return batch, x, layer
 
     def side_inputs(self, x: Shape) -> dict[str, Shape]:
         """offset (2*offset_groups*taps, *out), channel 2*(row*kw + col) dy, + 1 dx; mask (offset_groups*taps, *out)."""
@@ -71,6 +81,7 @@ class DeformConvPack(Composite, frozen=True, kw_only=True):
     """deform_conv(x, offset_conv(x)): a convolution predicts the offsets, and a sigmoid the masks (mmcv's packs)."""
 
     kind: ClassVar[str] = "deform_conv_pack"
+    slides: ClassVar[int] = 1  # at zero offsets; the predictor sees the same cells
     out_channels: int
     groups: int = 1
     bias: bool = True
@@ -90,8 +101,3 @@ class DeformConvPack(Composite, frozen=True, kw_only=True):
         channels = sum(shape[0] for shape in deform.side_inputs(x).values())
         predictor = Conv(axes=self.axes, out_channels=channels).settled(x)
         return Part("offset_conv", predictor, x), Part("deform_conv", deform, x)
-
-    def reach(self, x: Shape, field: Field) -> Field | None:
-        """The deformable part's at zero offsets; the predictor sees the same cells."""
-        *_, deform = self.parts(x)
-        return deform.layer.reach(x, field)

@@ -7,8 +7,9 @@ from typing import ClassVar
 
 from convcli.errors import SpecError
 from convcli.layers.base import MANY, Counts, Shape
-from convcli.layers.companion import Companion, dimension
+from convcli.layers.companion import Companion, Way, dimension
 from convcli.layers.linear import broadcast
+from convcli.reach import SAME, All
 
 
 class Arithmetic(Companion, frozen=True, kw_only=True):
@@ -22,6 +23,12 @@ class Arithmetic(Companion, frozen=True, kw_only=True):
         """What all inputs fill."""
         del x
         return broadcast(self.inputs)
+
+    def way(self, which: int, place: int) -> Way | None:
+        """An axis of 1 that stretches is the same everywhere."""
+        size, out = self.inputs[which][place], self.output(())
+        there = place + len(out) - len(self.inputs[which])
+        return Way(All(1), None) if size == 1 and out[there] != 1 else Way(SAME, there)
 
     def counts(self, x: Shape, batch: int) -> Counts:
         """One operation per element for every input but the first."""
@@ -48,3 +55,9 @@ class Concat(Companion, frozen=True, kw_only=True):
                     allowed=f"shapes that are equal but for axis {at}",
                 )
         return (*x[:at], sum(shape[at] for shape in self.inputs), *x[at + 1 :])
+
+    def way(self, which: int, place: int) -> Way | None:
+        """Each input keeps its cells, unless it is one behind the other that they lie."""
+        x = self.inputs[which]
+        behind = place == dimension("dim", self.dim, len(x)) and len(self.inputs) > 1
+        return Way(SAME, place, merged=x[place]) if behind else Way(SAME, place)

@@ -9,7 +9,8 @@ import msgspec
 
 from convcli.errors import SpecError
 from convcli.layers.base import Counts, Shape
-from convcli.layers.companion import Blind, must_be
+from convcli.layers.companion import Blind, Way, must_be
+from convcli.reach import SAME, All
 
 
 class Linear(Blind, frozen=True, kw_only=True):
@@ -34,6 +35,11 @@ class Linear(Blind, frozen=True, kw_only=True):
         """weight (out_features, in_features) and bias (out_features)."""
         weight: dict[str, Shape] = {"weight": (self.out_features, x[-1])}
         return {**weight, "bias": (self.out_features,)} if self.bias else weight
+
+    def way(self, which: int, place: int) -> Way | None:
+        """The last axis becomes features, each of which sees all of it."""
+        (x,) = self.inputs
+        return Way(All(x[-1]), None) if place == len(x) - 1 else Way(SAME, place)
 
     def counts(self, x: Shape, batch: int) -> Counts:
         """Every output is a sum over in_features."""
@@ -110,6 +116,14 @@ class MultiheadAttention(Blind, frozen=True, kw_only=True):
             found["in_proj_bias"] = (3 * width,)
         found["out_proj.weight"] = (width, width)
         return {**found, "out_proj.bias": (width,)} if self.bias else found
+
+    def way(self, which: int, place: int) -> Way | None:
+        """Every place of the sequence attends to all of them, whatever the batch."""
+        shape = self.inputs[which]
+        along = (1 if self.batch_first else 0) if len(shape) == 3 else 0
+        attended = place == along and (which > 0 or len(self.inputs) == 1)
+        everywhere = attended or place == len(shape) - 1
+        return Way(All(shape[place]), None) if everywhere else Way(SAME, place)
 
     def counts(self, x: Shape, batch: int) -> Counts:
         """Three projections, Q K^T, the mean of V, the projection of the result."""

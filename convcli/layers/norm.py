@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import ClassVar, Self
 
 import msgspec
 
 from convcli.errors import SpecError
 from convcli.layers.base import Shape, split_batch
-from convcli.layers.companion import Companion, must_be
+from convcli.layers.companion import Channelled, Companion, must_be
 
 
 class BatchNorm(Companion, frozen=True, kw_only=True):
@@ -50,6 +51,8 @@ class BatchNorm(Companion, frozen=True, kw_only=True):
 
     def settled(self, x: Shape) -> Self:
         """num_features as a number."""
+        if self.instance:
+            _check_statistics(prod(x[1:]), "channel")
         return msgspec.structs.replace(self, num_features=must_be("num_features", self.num_features, x[0], "channels"))
 
     def tensors(self, x: Shape) -> dict[str, Shape]:
@@ -57,33 +60,20 @@ class BatchNorm(Companion, frozen=True, kw_only=True):
         return _affine((x[0],), weight=self.affine, bias=self.bias)
 
 
-class GroupNorm(Companion, frozen=True, kw_only=True):
+class GroupNorm(Channelled, frozen=True, kw_only=True):
     """Statistics over each of num_groups groups of channels of an image; x (channels, *space), of any rank."""
 
     kind: ClassVar[str] = "group_norm"
-    spatial: ClassVar[bool] = True
     num_groups: int
     num_channels: int | None = None
     affine: bool = True
     bias: bool = True
     eps: float = 1e-5
-    dims: int = 0
-
-    @property
-    def rank(self) -> int:
-        """The number of spatial axes, told by the input."""
-        return self.dims
 
     @property
     def operations(self) -> int:
         """Mean and variance take three per element, scale and shift two."""
         return 5
-
-    def split(self, shape: Shape) -> tuple[Shape, Shape]:
-        """(N,), (C, *space): what comes first is the batch, as torch has it."""
-        if len(shape) < 2:
-            raise SpecError(f"the input {list(shape)} has {len(shape)} axes", field="input", allowed="at least 2: N, C")
-        return split_batch(shape, len(shape) - 2)
 
     def settled(self, x: Shape) -> Self:
         """num_channels as a number that divides into the groups."""
@@ -94,7 +84,8 @@ class GroupNorm(Companion, frozen=True, kw_only=True):
                 field="num_groups",
                 allowed="a divisor of num_channels",
             )
-        return msgspec.structs.replace(self, num_channels=channels, dims=len(x) - 1)
+        _check_statistics(prod(x) // self.num_groups * prod(self.inputs[0][:1] if self.inputs else ()), "group")
+        return msgspec.structs.replace(super().settled(x), num_channels=channels)
 
     def tensors(self, x: Shape) -> dict[str, Shape]:
         """weight and bias (C) when affine."""
@@ -139,6 +130,12 @@ class LayerNorm(Companion, frozen=True, kw_only=True):
         """weight and bias of normalized_shape."""
         del x
         return _affine(self.normalized_shape or (), weight=self.affine, bias=self.bias and not self.rms)
+
+
+def _check_statistics(values: int, of: str) -> None:
+    """Refuse, as torch does, to take the mean and the variance of a single value."""
+    if values == 1:
+        raise SpecError(f"there is one value per {of}: it has no variance", field="input", allowed="more cells")
 
 
 def _affine(shape: Shape, *, weight: bool, bias: bool) -> dict[str, Shape]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from math import prod
 from typing import ClassVar
 
-from convcli.axis import Axis
 from convcli.errors import SpecError
-from convcli.layers.base import Counts, Field, Shape
+from convcli.layers.base import Counts, Shape, windows
 from convcli.layers.companion import Companion
+from convcli.reach import Bins, Link
 
 
 class Pool(Companion, frozen=True, kw_only=True):
@@ -30,10 +30,16 @@ class Pool(Companion, frozen=True, kw_only=True):
         return super(Companion, self).split(shape)
 
     def settled(self, x: Shape) -> Pool:
-        """Padding of at most half the kernel, as torch has it."""
-        del x
+        """Padding of at most half the kernel, and no input smaller than a 3-D mean's kernel, as torch has it."""
+        small = any(size < axis.kernel for size, axis in zip(x[1:], self.axes, strict=True))
+        if small and self.function == "avg" and len(self.axes) == 3:
+            raise SpecError(
+                f"the input {list(x[1:])} is smaller than the kernel",
+                field="kernel_size",
+                allowed="no more than the input, its padding apart, in 3-D",
+            )
         for axis in self.axes:
-            if axis.before < 0 or axis.before > (axis.span if self.function == "max" else axis.kernel) // 2:
+            if axis.before < 0 or axis.before > axis.kernel // 2:
                 raise SpecError(
                     f"padding={axis.before} is too large for kernel_size={axis.kernel}",
                     field="padding",
@@ -50,10 +56,10 @@ class Pool(Companion, frozen=True, kw_only=True):
         taps = prod(axis.kernel for axis in self.axes) + (self.function == "avg")
         return Counts(0, 0, 0, 0, elementwise_flops=batch * prod(self.output(x)) * taps)
 
-    def reach(self, x: Shape, field: Field) -> Field | None:
+    def links(self, x: Shape) -> tuple[Link, ...]:
         """A convolution's."""
         del x
-        return tuple(reach.through(axis) for reach, axis in zip(field, self.axes, strict=True))
+        return windows(self.axes)
 
 
 class AdaptivePool(Companion, frozen=True, kw_only=True):
@@ -87,13 +93,9 @@ class AdaptivePool(Companion, frozen=True, kw_only=True):
         divisions = prod(out) if self.function == "avg" else 0
         return Counts(0, 0, 0, 0, elementwise_flops=batch * x[0] * (cells + divisions))
 
-    def reach(self, x: Shape, field: Field) -> Field | None:
-        """That of equal windows side by side; not known where the windows differ."""
-        out = self.output(x)[1:]
-        if any(there < 1 or size % there for size, there in zip(x[1:], out, strict=True)):
-            return None
-        windows = [Axis(size // there, size // there) for size, there in zip(x[1:], out, strict=True)]
-        return tuple(reach.through(axis) for reach, axis in zip(field, windows, strict=True))
+    def links(self, x: Shape) -> tuple[Link, ...]:
+        """A bin for each output cell."""
+        return tuple([Bins(size, there) for size, there in zip(x[1:], self.output(x)[1:], strict=True)])
 
 
 def _cells(size: int, out: int) -> int:

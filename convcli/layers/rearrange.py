@@ -7,11 +7,16 @@ from typing import ClassVar
 
 import msgspec
 
+from convcli.axis import Axis
 from convcli.errors import SpecError
-from convcli.layers.base import Counts, Field, Shape, split_batch
-from convcli.layers.companion import Blind, Companion, dimension
+from convcli.layers.base import Counts, Shape, split_batch
+from convcli.layers.companion import Blind, Companion, Way, dimension
+from convcli.reach import SAME, All, Bins, Link, Resized, Window
 
 INTERPOLATION = {"nearest": 0, "nearest-exact": 0, "linear": 2, "bilinear": 4, "bicubic": 16, "trilinear": 8, "area": 1}
+
+
+RESIZES = {"linear": (1,), "bilinear": (2,), "bicubic": (2,), "trilinear": (3,)}  # the spatial axes that a mode is for
 
 
 class Flatten(Companion, frozen=True, kw_only=True):
@@ -31,9 +36,9 @@ class Flatten(Companion, frozen=True, kw_only=True):
             )
         return (*x[:first], prod(x[first : last + 1]), *x[last + 1 :])
 
-    def reach(self, x: Shape, field: Field) -> Field | None:
-        """The spatial axes are gone, unless nothing was flattened."""
-        return field if self.output(x) == x else None
+    def way(self, which: int, place: int) -> Way | None:
+        """Where the axis went."""
+        return reshaped(self.inputs[which], self.output(self.inputs[which]), place)
 
 
 class Reshape(Companion, frozen=True, kw_only=True):
@@ -56,12 +61,12 @@ class Reshape(Companion, frozen=True, kw_only=True):
             )
         return self.shape
 
-    def reach(self, x: Shape, field: Field) -> Field | None:
-        """Which axes are spatial is no longer known."""
-        return field if self.output(x) == x else None
+    def way(self, which: int, place: int) -> Way | None:
+        """Where the axis went."""
+        return reshaped(self.inputs[which], self.output(self.inputs[which]), place)
 
 
-class Permute(Blind, frozen=True, kw_only=True):
+class Permute(Companion, frozen=True, kw_only=True):
     """The axes in another order: y's axis i is x's axis dims[i]."""
 
     kind: ClassVar[str] = "permute"
@@ -78,6 +83,11 @@ class Permute(Blind, frozen=True, kw_only=True):
             )
         return tuple(x[dim] for dim in order)
 
+    def way(self, which: int, place: int) -> Way | None:
+        """Where the axis went."""
+        rank = len(self.inputs[which])
+        return Way(SAME, [dim % rank for dim in self.dims].index(place))
+
 
 class Rearrange(Blind, frozen=True, kw_only=True):
     """Any other movement of elements into the shape `output_shape`: slices, windows, gathers, copies."""
@@ -92,7 +102,7 @@ class Rearrange(Blind, frozen=True, kw_only=True):
         return self.shape
 
 
-class Reduce(Blind, frozen=True, kw_only=True):
+class Reduce(Companion, frozen=True, kw_only=True):
     """The mean, sum or largest over the axes `dims`."""
 
     kind: ClassVar[str] = "reduce"
@@ -105,6 +115,13 @@ class Reduce(Blind, frozen=True, kw_only=True):
         gone = {dimension("dims", dim, len(x)) for dim in self.dims}
         sizes = [1 if place in gone else size for place, size in enumerate(x)]
         return tuple(size for place, size in enumerate(sizes) if self.keepdim or place not in gone)
+
+    def way(self, which: int, place: int) -> Way | None:
+        """An axis that is gone was read whole."""
+        x = self.inputs[which]
+        gone = {dimension("dims", dim, len(x)) for dim in self.dims}
+        before = 0 if self.keepdim else sum(dim < place for dim in gone)
+        return Way(All(x[place]), None) if place in gone else Way(SAME, place - before)
 
     def counts(self, x: Shape, batch: int) -> Counts:
         """One operation per element of the input."""
@@ -120,6 +137,7 @@ class Upsample(Companion, frozen=True, kw_only=True):
     scale_factor: tuple[float, ...] | float | None = None
     mode: str = "nearest"
     align_corners: bool | None = None
+    recompute_scale_factor: bool | None = None
     dims: int = 0
 
     @property
@@ -128,12 +146,26 @@ class Upsample(Companion, frozen=True, kw_only=True):
         return self.dims
 
     def split(self, shape: Shape) -> tuple[Shape, Shape]:
-        """(N,), (C, *space): torch resizes batches only."""
-        return split_batch(shape, max(1, len(shape) - 2))
+        """(N,), (C, *space): torch resizes batches only, of one to three spatial axes."""
+        if not 3 <= len(shape) <= 5:
+            raise SpecError(
+                f"the input {list(shape)} has {len(shape)} axes", field="input", allowed="N, C and 1 to 3 spatial axes"
+            )
+        return split_batch(shape, len(shape) - 2)
 
     def settled(self, x: Shape) -> Upsample:
         """One number per axis."""
         rank = len(x) - 1
+        if rank not in RESIZES.get(self.mode, (1, 2, 3)):
+            raise SpecError(
+                f"mode={self.mode!r} is not for {rank} spatial axes",
+                field="mode",
+                allowed=", ".join(mode for mode in INTERPOLATION if rank in RESIZES.get(mode, (1, 2, 3))),
+            )
+        if self.align_corners is not None and self.mode not in RESIZES:
+            raise SpecError(
+                f"align_corners is not for mode={self.mode!r}", field="align_corners", allowed=", ".join(RESIZES)
+            )
         if (self.size is None) == (self.scale_factor is None):
             raise SpecError("either size or scale_factor must be given", field="size", allowed="one of the two")
         size = (self.size,) * rank if isinstance(self.size, int) else self.size
@@ -164,12 +196,20 @@ class Upsample(Companion, frozen=True, kw_only=True):
         """A product per cell that is read; none for copies."""
         return INTERPOLATION.get(self.mode, 1)
 
-    def reach(self, x: Shape, field: Field) -> Field | None:
-        """Nearest by whole factors: the jump is divided. Not known else."""
+    def links(self, x: Shape) -> tuple[Link, ...]:
+        """The cells that have a weight, along each axis."""
         out = self.output(x)[1:]
-        if self.mode != "nearest" or any(o % i for i, o in zip(x[1:], out, strict=True)):
-            return None
-        return tuple(reach.nearest(o // i) for reach, i, o in zip(field, x[1:], out, strict=True))
+        if self.mode == "area":
+            return tuple([Bins(size, there) for size, there in zip(x[1:], out, strict=True)])
+        taps = {"nearest": 1, "nearest-exact": 1, "bicubic": 4}.get(self.mode, 2)
+        if self.align_corners:
+            pairs = [(size - 1, max(1, there - 1)) for size, there in zip(x[1:], out, strict=True)]
+        elif isinstance(self.scale_factor, tuple) and not self.recompute_scale_factor:
+            pairs = [_pair(scale) for scale in self.scale_factor]
+        else:
+            pairs = list(zip(x[1:], out, strict=True))
+        aligned = bool(self.align_corners) or self.mode == "nearest"
+        return tuple([Resized(inputs, outputs, taps, aligned) for inputs, outputs in pairs])
 
 
 class PixelShuffle(Companion, frozen=True, kw_only=True):
@@ -189,9 +229,12 @@ class PixelShuffle(Companion, frozen=True, kw_only=True):
             )
         return (*x[:-3], x[-3] // (r * r), x[-2] * r, x[-1] * r)
 
-    def reach(self, x: Shape, field: Field) -> Field | None:
-        """As with the nearest cell: a pixel of the output is a channel of one of the input."""
-        return tuple(reach.nearest(self.upscale_factor) for reach in field)
+    def way(self, which: int, place: int) -> Way | None:
+        """A pixel of the output is a channel of one of the input: the nearest one."""
+        before = place - len(self.inputs[which])
+        if before == -3:
+            return None
+        return Way(Resized(1, self.upscale_factor, 1, aligned=True), place) if before > -3 else Way(SAME, place)
 
 
 class Pad(Companion, frozen=True, kw_only=True):
@@ -210,13 +253,59 @@ class Pad(Companion, frozen=True, kw_only=True):
                 f"padding={list(self.padding)} is for {len(pairs)} axes", field="padding", allowed=f"{len(x)}"
             )
         sizes = [size + before + after for size, (before, after) in zip(reversed(x), pairs, strict=False)]
-        if sizes and min(sizes) < 0:
+        left = [
+            size + min(0, before) + min(0, after) for size, (before, after) in zip(reversed(x), pairs, strict=False)
+        ]
+        if left and min(left) < 0:
             raise SpecError(f"nothing is left of {list(x)}", field="padding", allowed="less to crop")
+        if self.mode != "zeros":
+            self._check_copies(x, pairs)
         return (*x[: len(x) - len(sizes)], *reversed(sizes))
 
-    def reach(self, x: Shape, field: Field) -> Field | None:
+    def _check_copies(self, x: Shape, pairs: list[tuple[int, int]]) -> None:
+        """Copies must be of cells that are there: reflection repeats no edge, a circle goes round once."""
+        if not len(pairs) < len(x) <= len(pairs) + 2:
+            raise SpecError(
+                f"the input {list(x)} has {len(x)} axes",
+                field="input",
+                allowed=f"{len(pairs) + 2} for mode={self.mode!r}, or {len(pairs) + 1} without the batch",
+            )
+        for size, pair in zip(reversed(x), pairs, strict=False):
+            most = {"reflect": size - 1, "circular": size}.get(self.mode)
+            if most is not None and max(pair) > most:
+                raise SpecError(
+                    f"padding={max(pair)} copies more than there is of {size} cells",
+                    field="padding",
+                    allowed=f"at most {most} for mode={self.mode!r}",
+                )
+
+    def way(self, which: int, place: int) -> Way | None:
         """The first field begins before the first cell."""
-        if not field:
-            return field
-        before = [*self.padding[::2], 0, 0, 0][: len(field)]
-        return tuple(reach.shifted(-first) for reach, first in zip(field, reversed(before), strict=True))
+        pair = len(self.inputs[which]) - 1 - place
+        before, after = self.padding[2 * pair : 2 * pair + 2] or (0, 0)
+        return Way(Window(Axis(1, before=before, after=after), self.mode), place)
+
+
+def reshaped(x: Shape, y: Shape, place: int) -> Way | None:
+    """Where axis `place` of x lies in y: by itself, or merged with those around it; None when it is split."""
+    before = prod(x[:place])
+    if x[place] == 1:
+        return Way(All(1), None)
+    for there, size in enumerate(y):
+        outer = prod(y[:there])
+        if outer == before and size == x[place]:
+            return Way(SAME, there)
+        first = next((axis for axis in range(place + 1) if prod(x[:axis]) == outer), None)
+        if first is not None and any(prod(x[first : last + 1]) == size for last in range(place, len(x))):
+            return Way(SAME, there, merged=x[place])
+    return None
+
+
+def _pair(scale: float) -> tuple[int, int]:
+    """(inputs, outputs) of a scale factor: 1.5 is 2 to 3, as it is written."""
+    if scale == int(scale):
+        return 1, int(scale)
+    from fractions import Fraction  # a slow import that hardly any factor needs
+
+    ratio = Fraction(str(scale))
+    return ratio.denominator, ratio.numerator

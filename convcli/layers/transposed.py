@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from math import gcd, prod
 from typing import ClassVar
 
 from convcli.axis import Axis, whole
-from convcli.layers.base import Counts, Field, Layer, Shape, check_groups
+from convcli.layers.base import Counts, Layer, Shape, check_groups
+from convcli.reach import Link, Scatter
 
 
 class ConvTranspose(Layer, frozen=True, kw_only=True):
@@ -58,15 +58,9 @@ class ConvTranspose(Layer, frozen=True, kw_only=True):
             macs_zero_insert=channel_pairs * prod(space) * taps,
         )
 
-    def reach(self, x: Shape, field: Field) -> Field:
-        """The jump shrinks by the stride."""
-        del x
-        return _through(self.axes, field)
-
-
-@lru_cache(4096)  # the layers of a big spec have few different windows
-def _through(axes: tuple[Axis, ...], field: Field) -> Field:
-    return tuple([reach.through_transposed(axis) for reach, axis in zip(field, axes, strict=True)])
+    def links(self, x: Shape) -> tuple[Link, ...]:
+        """What an output cell receives: neighbours take turns, the jump shrinks by the stride."""
+        return tuple([Scatter(axis) for axis in self.axes])
 
 
 def _touched(axis: Axis, size: int, out: int) -> int:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from convcli.conventions.differs import Differences
     from convcli.gate.changes import Diff
     from convcli.gate.findings import Gate
+    from convcli.receptive.record import FieldReport
     from convcli.records import Report
     from convcli.solver.records import Answer
     from convcli.timing.record import Bench
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from convcli.verifier.self_test import SelfTest
     from convcli.verifier.verdict import Outcome
 
-    Trial = Outcome | SelfTest | FuzzOutcome | Bench | Answer | Gate | Diff | Differences
+    Trial = Outcome | SelfTest | FuzzOutcome | Bench | Answer | Gate | Diff | Differences | FieldReport
     Record = Report | Trial
 
 FORMATS = ("text", "json", "csv", "markdown", "junit", "github")

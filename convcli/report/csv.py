@@ -86,14 +86,15 @@ def _checks(layer: LayerVerdict) -> Iterator[Cells]:
 
 def _sheet(sheet: Sheet) -> str:
     """A row for each of the sheet's records; `kind` says of what sort it is, a dictionary has a column per key."""
-    places: dict[str, tuple[int, int]] = {}  # of a column: by the kind of record, then as its fields stand
+    places: dict[str, Order] = {}  # of a column: by the kind of record, then as its fields stand
     kinds, rows = list(dict.fromkeys(map(type, sheet.rows))), []
     for record in sheet.rows:
         row = {"kind": type(record).__name__.lower()}
-        for (field, *_), name, value in flat(record):
+        for order, name, value in flat(record):
             named = {f"{name}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {name: value}
-            places = {key: (kinds.index(type(record)), field) for key in named} | places
-            row |= {guarded(key): _cell(item) for key, item in named.items()}
+            for key, item in named.items():
+                places.setdefault(guarded(key), (kinds.index(type(record)), *order))
+                row[guarded(key)] = _cell(item)
         rows.append(row)
     return _table(["kind", *sorted(places, key=lambda key: places[key])], rows)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec import UNSET
 
+from convcli.gate.changes import LayerChange
 from convcli.report.sheet import Case, Sheet
 from convcli.report.table import Cell, Column, Pair, Row, Signed, Table, macs_words
 from convcli.report.units import counted, printable, shape
@@ -14,11 +16,12 @@ from convcli.report.units import counted, printable, shape
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from convcli.gate.changes import Delta, Diff, End, LayerChange, NetworkChange
+    from convcli.gate.changes import Delta, Diff, End, NetworkChange
 
 SHOWN = {"params": ("params", 0), "macs": ("macs", 1), "activation_bytes": ("output bytes", 5)}  # title, rank
 WORDS = {"params": "parameters", "macs": "MACs", "activation_bytes": "bytes of outputs"}
 MOST = 20  # layers of a table that is to be short
+_LINE: Any = msgspec.defstruct("Layer", ["network", *LayerChange.__struct_fields__], frozen=True)
 
 
 def sheet(record: Diff) -> Sheet:
@@ -29,7 +32,7 @@ def sheet(record: Diff) -> Sheet:
         "diff",
         tuple(table for table in tables if table),
         tuple(_case(one, layer) for one in record.networks for layer in one.layers),
-        tuple(layer for one in record.networks for layer in one.layers),
+        tuple(_line(one, layer) for one in record.networks for layer in one.layers),
         f"{macs_words(record.convention)}; bytes for {record.dtype}",
         _last_line(record),
         0,
@@ -127,6 +130,12 @@ def _heading(change: NetworkChange) -> str:
 
 def _called(end: End) -> str:
     return ": ".join(printable(part) for part in (end.source, end.name) if part) or "nothing"
+
+
+def _line(change: NetworkChange, layer: LayerChange) -> Any:
+    """csv's row: the layer, with its network."""
+    network = change.after if change.after.source or change.after.name else change.before
+    return _LINE(_called(network), *msgspec.structs.astuple(layer))
 
 
 def _case(change: NetworkChange, layer: LayerChange) -> Case:

@@ -115,7 +115,7 @@ def _lines(finding: Finding) -> Iterator[str]:
         yield finding.detail
     elif isinstance(found, int) and isinstance(allowed, int):
         words = f"{found:,}"
-        if before is not UNSET:
+        if before is not UNSET and before != found:
             words = f"{before:,} -> {found:,} ({signed(delta(before, found))})"
         most = f"at most {allowed:,}"
         if finding.said is not UNSET and "%" in finding.said:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from convcli.report.verdicts import Block
     from convcli.verifier.verdict import Check, Outcome
 
+MOST_CASES = 100  # a comment on GitHub holds 65,536 characters
 _MARKS = re.compile(r"[\\`*\[\]{}|~#]|(?<![^\W_])_|_(?![^\W_])")  # an underscore inside a word is no mark
 
 
@@ -92,10 +93,13 @@ def _sheet(sheet: Sheet) -> Iterator[str]:
                     "; ".join(case.detail),
                 )
             )
-            for case in sheet.told
+            for case in sheet.told[:MOST_CASES]
         )
         yield ""
         yield from table_lines(Table("", titles, rows))
+        if len(sheet.told) > MOST_CASES:
+            yield ""
+            yield f"and {len(sheet.told) - MOST_CASES:,} more"
     for table in sheet.tables:
         yield ""
         if table.heading:

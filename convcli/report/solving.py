@@ -35,8 +35,8 @@ REPAIRS = (
 )
 FIXES = (
     Column("try", right=False, folds=30),
-    Column("code", right=False, rank=2, folds=30),
-    Column("when", right=False, rank=3, folds=24),
+    Column("code", right=False, folds=24),
+    Column("when", right=False, folds=24),
 )
 
 

@@ -149,6 +149,11 @@ FIELDS: dict[str, tuple[Field, ...]] = {
         Field(Column("macs_nonpad", rank=5), lambda layer: layer.macs_nonpad, lambda totals: totals.macs_nonpad),
         Field(Column("bias adds", rank=9), lambda layer: layer.bias_adds, lambda totals: totals.bias_adds),
         _FLOPS,
+        Field(
+            Column("elementwise flops", rank=8),
+            lambda layer: layer.elementwise_flops,
+            lambda totals: totals.elementwise_flops,
+        ),
         Field(Column("backward macs", rank=4), _backward("macs"), _backward("macs")),
         Field(Column("backward flops", rank=4), _backward("flops"), _backward("flops")),
         Field(Column("bytes moved", rank=7), lambda layer: moved_bytes(layer.memory)),

@@ -131,7 +131,7 @@ def _cells(columns: Sequence[Column], row: Row) -> list[str]:
     """The row's texts, with a space after commas where text folds: that is where a break looks best."""
     cells = text.texts(row, separators=True)
     return [
-        cell.replace(",", ", ") if column.folds and i else cell
+        cell.replace(", ", ",").replace(",", ", ") if column.folds and i else cell
         for i, (column, cell) in enumerate(zip(columns, cells, strict=True))
     ]
 

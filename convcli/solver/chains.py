@@ -20,7 +20,9 @@ KEPT = 3  # chains that lead to the same size
 MIXED = 4  # what different layers in one chain add to its score
 
 Chain = tuple[Axis, ...]
-Reached = dict[Sizes, list[tuple[int, Chain]]]
+Reached = dict[Sizes, list[Chain]]
+Rated = tuple[int, tuple[int, ...]]  # the scores' sum, and the chain as places in the vocabulary
+Step = tuple[int, Sizes, int]  # the place in the vocabulary, the size it makes, its score
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -37,7 +39,7 @@ def chains(space: Space, pairs: Pairs, layers: int, channels: tuple[int, int], l
     start, target = (tuple(sizes) for sizes in zip(*pairs, strict=True))
     found = {(axis,) * layers for axis in _equal(space, pairs, layers)}
     reached, whole = _reached(space, start, target, layers)
-    found |= {chain for _, chain in reached.get(target, [])}
+    found |= set(reached.get(target, []))
     ways = [_way(space, chain, start, channels) for chain in found]
     best = nsmallest(limit, ways, key=lambda way: (way.score, [step.layer for step in way.layers]))
     return Found(len(ways), best, () if ways else _nearest(space, reached, start, target, channels), whole)
@@ -121,32 +123,40 @@ def _reached(space: Space, start: Sizes, target: Sizes, layers: int) -> tuple[Re
 
     Layer by layer, without sizes from which the target cannot be reached any more.
     """
-    words = [(axis, rank.transposed_score(axis) if space.transposed else 0) for axis in _vocabulary(space)]
-    reached: Reached = {start: [(0, ())]}
+    words = _vocabulary(space)
+    steps: dict[Sizes, list[Step]] = {}
+    reached: dict[Sizes, list[Rated]] = {start: [(0, ())]}
     whole = True
     for _ in range(layers):
-        grown: Reached = {}
-        for sizes, chains_here in reached.items():
-            for axis, cost in words:
-                made = tuple(out(space, axis, size) for size in sizes)
-                if not all(made) or (space.exact and not _divides(space, axis, sizes, made)):
-                    continue
-                own = cost if space.transposed else max(rank.score(axis, size) for size in sizes)
-                grown.setdefault(made, []).extend((before + own, (*chain, axis)) for before, chain in chains_here)
-        kept = {sizes: _best(found) for sizes, found in grown.items() if _in_reach(sizes, target, space)}
+        grown: dict[Sizes, list[Rated]] = {}
+        for sizes, before in reached.items():
+            if sizes not in steps:
+                steps[sizes] = list(_steps(space, words, sizes, target))
+            for word, made, cost in steps[sizes]:
+                grown.setdefault(made, []).extend((cost + total, (*chain, word)) for total, chain in before)
+        kept = {sizes: nsmallest(KEPT, found, key=_unusual) for sizes, found in grown.items()}
         if len(kept) > MOST_SIZES:
             whole = False
             kept = dict(nsmallest(MOST_SIZES, kept.items(), key=lambda item: item[1][0][0]))
         reached = kept
-    return reached, whole
+    return {
+        sizes: [tuple(words[word] for word in chain) for _, chain in found] for sizes, found in reached.items()
+    }, whole
 
 
-def _best(found: list[tuple[int, Chain]]) -> list[tuple[int, Chain]]:
-    return nsmallest(KEPT, found, key=lambda item: (item[0] + MIXED * len(set(item[1])), _numbers(item[1])))
+def _steps(space: Space, words: Sequence[Axis], sizes: Sizes, target: Sizes) -> Iterator[Step]:
+    """What each layer of the vocabulary makes of these sizes, unless that leads past the target; with its score."""
+    for word, axis in enumerate(words):
+        made = tuple(out(space, axis, size) for size in sizes)
+        if not all(made) or not _in_reach(made, target, space):
+            continue
+        if not space.exact or _divides(space, axis, sizes, made):
+            yield word, made, score(space, (axis,) * len(sizes), tuple(zip(sizes, made, strict=True)))
 
 
-def _numbers(chain: Chain) -> list[tuple[int, ...]]:
-    return [(a.kernel, a.stride, a.before, a.after, a.output_padding) for a in chain]
+def _unusual(rated: Rated) -> tuple[int, tuple[int, ...]]:
+    total, chain = rated
+    return total + MIXED * len(set(chain)), chain
 
 
 def _in_reach(sizes: Sizes, target: Sizes, space: Space) -> bool:
@@ -194,6 +204,6 @@ def _nearest(
             best[above] = rated
     found = []
     for _, sizes in (best[side] for side in sorted(best)):
-        way = _way(space, reached[sizes][0][1], start, channels)
+        way = _way(space, reached[sizes][0], start, channels)
         found.append(Near(sizes, tuple(step.layer for step in way.layers)))
     return tuple(found)

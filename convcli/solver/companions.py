@@ -49,8 +49,11 @@ def _last(draft: Draft, name: str) -> Iterator[Draft]:
     if len(shape) > 2 and prod(shape[1:]) == sizes[0]:
         yield draft.on(0, (shape[0], sizes[0]), "x.flatten(1)")
     if len(shape) > 2 and shape[1] == sizes[0]:
-        yield draft.on(0, (*shape[:2],), f"x.mean({tuple(range(2, len(shape)))}): pooled to one number per channel")
-        yield draft.on(1, (shape[0], *shape[2:], shape[1]), "x.movedim(1, -1): the channels to the end")
+        yield draft.on(
+            int(name == "in_features"), (shape[0], *shape[2:], shape[1]), "x.movedim(1, -1): channels to the end"
+        )
+        if name == "in_features":
+            yield draft.on(0, shape[:2], f"x.mean({tuple(range(2, len(shape)))}): pooled to one number per channel")
     yield draft.on(2, (*shape[:-1], sizes[0]), "the layer before must make as many")
 
 

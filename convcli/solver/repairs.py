@@ -94,7 +94,7 @@ def _assumed(fields: dict[str, Any]) -> Sizes:
     """An input that a layer which says its channels could take: 32 cells along each axis, or as many as it spans."""
     channels = fields.get("in_channels")
     if not isinstance(channels, int) or isinstance(channels, bool) or channels < 1:
-        raise SpecError("the layer does not say its in_channels", field="input", allowed="-i 1,3,224,224")
+        raise SpecError("the layer does not say what it takes", field="input", allowed="-i 1,3,224,224")
     rank = form(fields["type"]).rank or 2
     try:
         kernels = per_axis("kernel_size", fields.get("kernel_size", 1), rank, least=1)

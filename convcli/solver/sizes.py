@@ -117,8 +117,11 @@ def move(space: Space, axes: Axes, sizes: tuple[int, ...], channels: tuple[int, 
 
 def out(space: Space, axis: Axis, size: int) -> int:
     """The output's size; 0 where there is none."""
+    if not space.transposed:
+        settled = axis.settled(size)
+        return 0 if settled.lacking(size) else settled.out(size)
     try:
-        return axis.transposed_settled(size).transposed_out(size) if space.transposed else axis.settled(size).out(size)
+        return axis.transposed_settled(size).transposed_out(size)
     except SpecError:
         return 0
 

@@ -46,5 +46,9 @@ def limit(value: int | str, baseline: int | None = None) -> int | None:
     """
     part = share(value)
     if part is None:
-        return amount(value)
+        try:
+            return amount(value)
+        except SpecError as error:
+            (problem,) = error.problems
+            raise SpecError(problem.message, allowed=f"{problem.allowed}, or +2% of the baseline") from None
     return None if baseline is None else baseline * part[0] // part[1]

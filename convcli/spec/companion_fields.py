@@ -228,9 +228,14 @@ class PixelShuffleFields(AnyFields, frozen=True, kw_only=True):
 
 
 class PadFields(AnyFields, frozen=True, kw_only=True):
-    """Pad, ZeroPad1d to 3d, ReflectionPad1d to 3d, ReplicationPad1d to 3d, ConstantPad1d to 3d."""
+    """ZeroPad1d to 3d, ReflectionPad1d to 3d, ReplicationPad1d to 3d, CircularPad1d to 3d."""
 
     padding: Annotated[int | tuple[int, ...], Meta(description="a number, or (left, right, top, bottom, ...)")]
+
+
+class ConstantPadFields(PadFields, frozen=True, kw_only=True):
+    """Pad, ConstantPad1d to 3d."""
+
     value: Number = 0
 
 

@@ -42,6 +42,7 @@ REDUCTIONS = {"Mean": "mean", "Sum": "sum", "Max": "max", "Min": "min"}
 NORM = ("num_features", "eps", "momentum", "affine", "track_running_stats")
 LAYER_NORM = ("normalized_shape", "eps", "elementwise_affine", "bias")
 ATTENTION = ("embed_dim", "num_heads", "dropout", "bias", "add_bias_kv", "add_zero_attn", "kdim", "vdim", "batch_first")
+VALUE = ("padding", "value")
 POOL = ("kernel_size", "stride", "padding")
 ALIASES = {
     "Swish": "SiLU",
@@ -100,7 +101,7 @@ def _norm(*, instance: bool) -> Make:
         dims=rank,
         num_features=fields.num_features,
         affine=fields.affine,
-        bias=fields.bias,
+        bias=fields.bias and fields.affine,
         instance=instance,
         eps=fields.eps,
     )
@@ -132,7 +133,7 @@ def _padded(mode: str, rank: int | None) -> Make:
                 field="padding",
                 allowed=f"one, or {2 * rank}" if rank else "two per axis",
             )
-        return Pad(padding=numbers, mode=mode, value=fields.value)
+        return Pad(padding=numbers, mode=mode, value=getattr(fields, "value", 0))
 
     return make
 
@@ -187,12 +188,13 @@ def _forms() -> list[Form]:
             Form(f"AdaptiveAvgPool{rank}d", rank, f.AdaptivePoolFields, _adaptive("avg"), ("output_size",)),
             Form(f"AdaptiveMaxPool{rank}d", rank, f.AdaptivePoolFields, _adaptive("max"), ("output_size",)),
         ]
-        for word, mode in (("Zero", "zeros"), ("Constant", "zeros"), ("Reflection", "reflect"),
+        for word, mode in (("Zero", "zeros"), ("Reflection", "reflect"),
                            ("Replication", "replicate"), ("Circular", "circular")):  # fmt: skip
-            found.append(Form(f"{word}Pad{rank}d", rank, f.PadFields, _padded(mode, rank), ("padding", "value")))
+            found.append(Form(f"{word}Pad{rank}d", rank, f.PadFields, _padded(mode, rank), ("padding",)))
+        found.append(Form(f"ConstantPad{rank}d", rank, f.ConstantPadFields, _padded("zeros", rank), VALUE))
     return [
         *found,
-        Form("Pad", 0, f.PadFields, _padded("zeros", None), ("padding", "value")),
+        Form("Pad", 0, f.ConstantPadFields, _padded("zeros", None), VALUE),
         Form("PReLU", 0, f.PReLUFields, _alike(PReLU), ("num_parameters", "init")),
         Form("GroupNorm", 0, f.GroupNormFields, _alike(GroupNorm), ("num_groups", "num_channels", "eps", "affine")),
         Form("LayerNorm", 0, f.LayerNormFields, _layer_norm(), LAYER_NORM),

@@ -42,3 +42,33 @@ def test_what_makes_no_sense_is_refused(arguments: tuple[str, ...], words: str) 
     assert (ran.code, ran.out) == (2, "")
     assert words in ran.err
     assert "Traceback" not in ran.err
+
+
+def test_a_method_of_the_gradients_is_timed_and_one_that_is_none_refused() -> None:
+    layer = ("Conv2d(2, 3, 3)", "-i", "1,2,9,9", "--against", "none", "--grad", "--seconds", "0.01")
+    ran = run("bench", *layer, "--method", "auto", "--method", "flipped", "--method", "taps", "-f", "csv")
+    assert ran.code == 0
+    head, _ = ran.out.splitlines()
+    assert {"seconds.numpy", "seconds.numpy flipped", "seconds.numpy taps"} <= set(head.split(","))
+    ran = run("bench", *layer, "--method", "winograd")
+    assert (ran.code, ran.out) == (2, "")
+    assert "no gradient has a method 'winograd'" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ("text", "UNSUPPORTED  deformconv2d_1\n  numpy im2col: method='im2col' is not known"),
+        ("markdown", "| deformconv2d_1 | unsupported |"),
+        ("json", '"status": "unsupported"'),
+        ("csv", ",unsupported,"),
+        ("junit", 'skipped="1"'),
+        ("github", "::warning title=deformconv2d_1%3A unsupported::"),
+    ],
+)
+def test_what_a_side_lacks_is_unsupported_in_every_format(form: str, words: str) -> None:
+    layer = ("DeformConv2d(2, 3, 3)", "-i", "1,2,9,9", "--against", "none", "--seconds", "0.01")
+    ran = run("bench", *layer, "--method", "auto", "--method", "im2col", "-f", form)
+    assert ran.code == 3
+    assert words in ran.out
+    assert "fail" not in ran.out.lower().replace('failures="0"', "")

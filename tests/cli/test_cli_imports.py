@@ -73,10 +73,20 @@ def loaded(*argv: str) -> set[str]:
         ("summary", STEM, *INPUT),
         ("summary", STEM, *INPUT, "--format", "json"),
         ("summary", "--type", "Conv2d", *INPUT, "--out-channels", "8", "--kernel-size", "3"),
+        ("receptive-field", STEM, *INPUT),
+        ("receptive-field", str(SAMPLES / "worked" / "gridding.yaml"), "--format", "json"),
         ("summary", YAML),
         ("summary", YAML, "--format", "csv"),
+        ("check", YAML),
+        ("check", YAML, "--format", "markdown"),
+        ("diff", YAML, YAML),
+        ("diff", STEM, STEM, *INPUT, "--format", "json"),
         ("summary", YAML, "--format", "markdown"),
         ("summary", str(SAMPLES / "kinds" / "layers.jsonl"), "--format", "github"),
+        ("solve", "224", "112"),
+        ("solve", "224", "112", "--layers", "2", "--format", "json"),
+        ("solve", "Conv2d(6, 8, 3, groups=4)", "-i", "1,6,32,32"),
+        ("solve", "mat1 and mat2 shapes cannot be multiplied (4x25088 and 512x10)"),
     ],
     ids=lambda argv: " ".join(word.rpartition("/")[2] for word in argv),
 )
@@ -102,7 +112,9 @@ def test_importing_convcli_loads_next_to_nothing() -> None:
 
 
 def test_a_layer_by_flags_loads_no_reader_of_files() -> None:
-    readers = {f"convcli.{name}" for name in ("spec.load", "spec.text", "spec.printed", "spec.benchdnn", "report.write")}
+    readers = {
+        f"convcli.{name}" for name in ("spec.load", "spec.text", "spec.printed", "spec.benchdnn", "report.write")
+    }
     assert not readers & loaded("summary", "--type", "Conv2d", *INPUT, "--out-channels", "8", "--kernel-size", "3")
 
 

@@ -174,8 +174,19 @@ def typed(draw: DrawFn) -> tuple[str, ...]:
         st.integers().map(str),
     )
     argv = tuple(draw(st.lists(words, max_size=8)))
-    # verify and fuzz run backends: they have tests of their own; a file that is written anywhere is no test's business
-    unwanted = {"verify", "fuzz", "--resume", "-o", "--output", "--install-completion", "--show-completion", "--debug"}
+    # verify and fuzz run backends, solve may find nothing: they have tests of their own; a file that is written
+    # anywhere is no test's business
+    unwanted = {
+        "verify",
+        "fuzz",
+        "solve",
+        "--resume",
+        "-o",
+        "--output",
+        "--install-completion",
+        "--show-completion",
+        "--debug",
+    }
     return tuple(word for word in argv if word not in unwanted and not word.startswith(("-o", "--out=", "--outp")))
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 from laws import examples, holds
 
-from convcli.conventions import tool
+from convcli.conventions import named
 from convcli.conventions.told import told
 from convcli.errors import SpecError
 from convcli.plan import Network, Plan, plan
@@ -32,7 +32,7 @@ class Numbers(NamedTuple):
 
 def said(planned: Plan, name: str) -> Numbers:
     """By our rules."""
-    known = tool(name)
+    known = named(name)
     try:
         steps = told(planned, known)
     except SpecError:
@@ -102,10 +102,8 @@ def torch_has(case: Case) -> bool:
 SIZES = st.integers(1, 6)
 IMAGE = st.tuples(st.integers(1, 4), st.integers(1, 3).map(lambda n: 2 * n), SIZES, SIZES)
 ROWS = st.tuples(st.integers(1, 4), SIZES, st.integers(1, 3).map(lambda n: 2 * n))
-ELEMENTWISE = (
-    "ReLU ReLU6 SELU SiLU Mish Hardswish Hardsigmoid Sigmoid Tanh LogSigmoid Softsign Softmax2d Identity Dropout ELU CELU"
-    " Hardshrink GELU LeakyReLU RReLU Hardtanh Softplus PReLU"
-).split()
+COUNTED = ("ReLU", "ReLU6", "SiLU", "Softmax2d", "ELU", "GELU", "LeakyReLU", "PReLU", "Hardtanh")
+ELEMENTWISE = (*COUNTED, "SELU", "Mish", "Hardswish", "Sigmoid", "Tanh", "Identity", "Dropout", "CELU", "RReLU")
 
 
 def companions() -> SearchStrategy[Plan]:
@@ -123,7 +121,7 @@ def companions() -> SearchStrategy[Plan]:
         st.builds(lambda x, o, b: of(x, {"type": "Linear", "out_features": o, "bias": b}), ROWS, SIZES, yes),
         st.builds(lambda x, d: of(x, {"type": "Softmax", "dim": d}), ROWS, st.sampled_from([None, 0, 1, -1])),
         st.builds(lambda x: of(x, {"type": "Embedding", "num_embeddings": 7, "embedding_dim": 3}), ROWS),
-        st.builds(lambda x, t: of(x, {"type": t, "from": ["input", "input"]}), IMAGE, st.sampled_from(["Add", "Concat"])),
+        st.builds(lambda x, t: of(x, {"type": t, "from": ["input"] * 2}), IMAGE, st.sampled_from(["Add", "Concat"])),
         st.builds(_product, ROWS, SIZES, yes),
         st.builds(_attended, ROWS, yes, yes, yes),
     )

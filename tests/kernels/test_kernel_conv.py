@@ -16,6 +16,7 @@ from kernel_cases import WORK_DTYPES, Case, conv_cases, integers, law, stuffed
 from convcli import kernels
 from convcli.axis import axes
 from convcli.errors import SpecError
+from convcli.kernels.transforms import smooth
 from convcli.kernels.windows import blocks, last
 
 if TYPE_CHECKING:
@@ -59,6 +60,17 @@ def test_the_fourier_transform_takes_any_stride_and_dilation(case: Case) -> None
     x, w, b = arrays(case, np.float64)
     y = kernels.conv(x, w, b, **case.keywords, method="fft")
     np.testing.assert_allclose(y, kernels.conv(x, w, b, **case.keywords), rtol=0, atol=1e-9)
+
+
+@law(st.integers(1, 2000))
+def test_a_transforms_length_is_the_next_with_no_factor_but_2_3_and_5(size: int) -> None:
+    def left(number: int) -> int:
+        for factor in (2, 3, 5):
+            while number % factor == 0:
+                number //= factor
+        return number
+
+    assert smooth(size) == next(number for number in range(size, 2 * size + 1) if left(number) == 1)
 
 
 @pytest.mark.parametrize("method", sorted(kernels.ROUNDS))

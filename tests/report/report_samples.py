@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from convcli.axis import axes
+from convcli.gate.baseline import updated
+from convcli.gate.check import gate
+from convcli.gate.sides import diff
 from convcli.layers import Conv, ConvTranspose, DeformConvPack, Layer, Separable
-from convcli.plan import Entry, Network
+from convcli.plan import Entry, Network, plan
 from convcli.records import Command, Report, summarize
 from convcli.verifier.verdict import (
     Check,
@@ -24,6 +27,9 @@ from convcli.verifier.verdict import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from convcli.gate.changes import Diff
+    from convcli.gate.findings import Gate
+    from convcli.receptive.record import FieldReport
     from convcli.solver.records import Answer
     from convcli.timing.record import Bench
     from convcli.verifier.self_test import SelfTest
@@ -223,6 +229,55 @@ def solved() -> dict[str, Answer]:
         "solve-message": solve("RuntimeError: mat1 and mat2 shapes cannot be multiplied (4x25088 and 512x10)"),
     }
     return {name: msgspec.structs.replace(answer, convcli="0.0.0") for name, answer in found.items()}
+
+
+def seen() -> FieldReport:
+    """A stack with holes along one axis, a wide field, an uneven layer; and a network that sees everything."""
+    from convcli.receptive.record import receptive_field  # not on the calculator's way
+    from convcli.spec.build import network as read
+
+    up = {"name": "up", "type": "ConvTranspose2d", "out_channels": 1, "kernel_size": 3, "stride": 2}
+    wide = {"type": "Conv2d", "out_channels": 1, "kernel_size": 3, "dilation": [1, 24], "padding": "same"}
+    stack = {"name": "stack", "input": [1, 1, 60, 240], "layers": [up, *[wide] * 2]}
+    mixed = {"input": [1, 3, 8], "layers": ["Conv1d(3, 4, 3)", "Flatten()", "Linear(24, 2)"]}
+    found = receptive_field(read(stack, "stack.yaml"), read(mixed, "mixed.yaml"))
+    return msgspec.structs.replace(found, convcli="0.0.0")
+
+
+def before_and_after() -> tuple[Network, Network]:
+    """A network, and what became of it: a layer changed, one added, one removed, one renamed, one with a bad name."""
+    before = network()
+    before.entries.append(entry("old", "Conv2d", conv(4), 11))
+    before.entries.append(entry("gone", "Conv2d", conv(3, 1), 12))
+    after = network()
+    after.entries[0] = entry("conv1", "Conv2d", conv(64, 5, 2), 6)
+    after.entries.append(entry("new|er", "Conv2d", conv(4), 11))
+    after.entries.append(entry("=extra", "Conv2d", conv(9), 12))
+    return before, after
+
+
+def diffs() -> Diff:
+    """What became of a network."""
+    return msgspec.structs.replace(diff(*before_and_after()), convcli="0.0.0")
+
+
+def gates() -> Gate:
+    """Everything that a check may end in: growth, budgets, an expectation, a spec that the baseline lacks."""
+    before, after = before_and_after()
+    after.budget = {"params": "+0.5%", "macs": "10G", "activation_bytes": "1MB"}
+    after.entries[0].expect = {"output": [1, 64, 112, 112], "params": 9408, "macs_kept": 3}
+    after.entries[1].budget = {"macs": "1M", "params": "+1%"}
+    baseline = updated(None, [plan(before)], "baseline.json", "float32")
+    plans = [plan(after), plan(network("other.yaml"))]
+    found = gate(plans, baseline=baseline, path="baseline.json", tolerance="1%")
+    return msgspec.structs.replace(found, convcli="0.0.0")
+
+
+def held() -> Gate:
+    """Two networks that are what they were."""
+    plans = [plan(network(source)) for source in ("a.yaml", "b.yaml")]
+    baseline = updated(None, plans, "baseline.json", "float32")
+    return msgspec.structs.replace(gate(plans, baseline=baseline, path="baseline.json"), convcli="0.0.0")
 
 
 def outcomes() -> Outcome:

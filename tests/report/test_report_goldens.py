@@ -5,7 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from report_samples import COMMANDS, benches, good, incomplete, outcomes, report, self_tests, solved
+from report_samples import (
+    COMMANDS,
+    benches,
+    diffs,
+    gates,
+    good,
+    held,
+    incomplete,
+    outcomes,
+    report,
+    seen,
+    self_tests,
+    solved,
+)
 
 from convcli.report import FORMATS, render, text
 
@@ -23,7 +36,11 @@ CASES: dict[str, Record] = {
     "verify-good": good(),
     "self-test": self_tests(),
     "bench": benches(),
+    "check": gates(),
+    "check-good": held(),
+    "diff": diffs(),
     **solved(),
+    "receptive-field": seen(),
 }
 
 

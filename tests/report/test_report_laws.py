@@ -16,9 +16,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt  # rich brings it
-from report_samples import COMMANDS, NASTY, check, good, huge, many, named, outcomes, report, verdict
+from report_samples import COMMANDS, NASTY, check, conv, entry, good, huge, many, named, outcomes, report, verdict
 
 from convcli.errors import Problem, SpecError
+from convcli.gate.check import check as checked
+from convcli.gate.sides import diff
+from convcli.plan import Network
 from convcli.report import FORMATS, form_of, github, markdown, render, text, units
 from convcli.report.csv import guarded
 from convcli.verifier.verdict import Outcome, Status, outcome
@@ -26,6 +29,8 @@ from convcli.verifier.verdict import Outcome, Status, outcome
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from convcli.gate.changes import Diff
+    from convcli.gate.findings import Gate
     from convcli.records import Command, LayerRecord, Report
 
 NOTHING: dict[str, Any] = {"seed": 0, "environment": {}, "seconds": 1.0}
@@ -177,6 +182,37 @@ def test_any_name_and_source(form: str) -> None:
             assert "\x00" not in rendered
             assert "\x1b" not in rendered
             assert rendered.endswith("\n")
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_any_name_in_a_diff_and_a_check(form: str) -> None:
+    for name in NASTY:
+        for record in (renamed(name), expecting(name)):
+            rendered = render(record, form)
+            rendered.encode()  # no lone surrogate
+            assert "\x00" not in rendered
+            assert "\x1b" not in rendered
+            assert rendered.endswith("\n")
+            if form == "junit":
+                xml_of(rendered)
+            elif form == "markdown":
+                tables = [line for line in rendered.splitlines() if line.startswith("|")]
+                assert {len(re.findall(r"(?<!\\)(?:\\\\)*\|", line)) for line in tables} <= {3, 5, 11}
+            elif form == "csv":
+                assert len(rendered.splitlines()) == 2
+
+
+def renamed(name: str) -> Diff:
+    """A layer that got this name, in a source that has it too."""
+    ends = [Network([entry(said, "Conv2d", conv(), 1)], name, name, (1, 8, 6, 5)) for said in ("plain", name)]
+    return diff(*ends)
+
+
+def expecting(name: str) -> Gate:
+    """A layer of this name that is not what it should be."""
+    wrong = entry(name, "Conv2d", conv(), 1)
+    wrong.expect = {"params": 1}
+    return checked(Network([wrong], name, name, (1, 8, 6, 5)))
 
 
 def hostile(name: str) -> Outcome:

@@ -49,7 +49,7 @@ def reachable(size: int, layers: int, *, transposed: bool) -> tuple[set[int], di
     return sizes, {end: list(equal.values()).count(end) for end in equal.values()}
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.integers(1, 30), st.integers(1, 30), st.integers(2, 3), st.booleans())
 def test_no_chain_is_missed(size: int, out: int, layers: int, transposed: bool) -> None:
     size = min(size, 4) if transposed else size

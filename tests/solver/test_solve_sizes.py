@@ -34,7 +34,7 @@ def windows(space: dict[str, Any]) -> product[tuple[int, ...]]:
     return product(space["kernel"], space["dilation"], space["padding"])
 
 
-@settings(max_examples=150)
+@settings(max_examples=90)
 @given(SIZE, SIZE, spaces(stride=STRIDES))
 def test_no_convolution_is_missed(size: int, out: int, space: dict[str, Any]) -> None:
     expected = {
@@ -45,7 +45,7 @@ def test_no_convolution_is_missed(size: int, out: int, space: dict[str, Any]) ->
     assert found.found == len(expected) == len(found.ways)
 
 
-@settings(max_examples=150)
+@settings(max_examples=90)
 @given(SIZE, SIZE, spaces())
 def test_no_stride_is_missed(size: int, out: int, space: dict[str, Any]) -> None:
     """Of all strides; of those that make one cell the first stands for the rest."""
@@ -58,7 +58,7 @@ def test_no_stride_is_missed(size: int, out: int, space: dict[str, Any]) -> None
     assert found.found == len(expected)
 
 
-@settings(max_examples=150)
+@settings(max_examples=90)
 @given(st.integers(1, 8), SIZE, spaces(stride=STRIDES))
 def test_no_transposed_layer_is_missed(size: int, out: int, space: dict[str, Any]) -> None:
     expected = {
@@ -74,7 +74,7 @@ def test_no_transposed_layer_is_missed(size: int, out: int, space: dict[str, Any
     assert {numbers(way) for way in without.ways} == {one for one in expected if one[-1] == 0}
 
 
-@settings(max_examples=150)
+@settings(max_examples=90)
 @given(st.integers(2, 8), SIZE, spaces(), st.lists(st.integers(0, 3), min_size=1, unique=True))
 def test_no_stride_of_a_transposed_layer_is_missed(size: int, out: int, space: dict[str, Any], some: list[int]) -> None:
     expected = {
@@ -105,7 +105,7 @@ PAIRS = st.lists(st.tuples(st.integers(1, 60), st.integers(1, 60)), min_size=1, 
 WORDS = st.sampled_from([None, "valid", "same_upper", "same_lower", "same"])
 
 
-@settings(max_examples=150)
+@settings(max_examples=90)
 @given(PAIRS, st.booleans(), WORDS)
 def test_what_is_proposed_does_it(pairs: list[tuple[int, int]], transposed: bool, padding: str | None) -> None:
     sizes, wanted = zip(*pairs, strict=True)
@@ -125,7 +125,7 @@ def test_torch_makes_the_size_too(pairs: list[tuple[int, int]], transposed: bool
         assert in_torch(step.layer, (1, 1, *sizes)) in {None, (1, 1, *wanted)}
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(PAIRS, st.integers(1, 12))
 def test_fewer_are_the_first_of_more(pairs: list[tuple[int, int]], limit: int) -> None:
     sizes, wanted = zip(*pairs, strict=True)
@@ -135,7 +135,7 @@ def test_fewer_are_the_first_of_more(pairs: list[tuple[int, int]], limit: int) -
     assert few.found == many.found
 
 
-@settings(max_examples=150)
+@settings(max_examples=90)
 @given(SIZE, SIZE, spaces(stride=st.one_of(st.none(), STRIDES)))
 def test_the_nearest_sizes_are_the_nearest(size: int, out: int, space: dict[str, Any]) -> None:
     found = ways(size, out, rank=1, transposed=False, **space)

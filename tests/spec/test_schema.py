@@ -33,6 +33,7 @@ BEYOND = {
     "words and numbers that the schema leaves to the reader": {
         "padding-word",
         "budget-unit",
+        "layer-budget-unit",
         "forty-digits",
         "unknown-type-in-string",
     },

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from convcli.backends.companions.functions import FREED, FUNCTIONS, STEPS, elementwise, prelu
@@ -17,6 +18,7 @@ from convcli.backends.companions.values import Values
 from convcli.layers import Layer
 from convcli.layers.elementwise import Elementwise
 from convcli.layers.joins import Arithmetic
+from convcli.layers.norm import LayerNorm
 from convcli.layers.pool import AdaptivePool, Pool
 from convcli.layers.rearrange import Reduce, Upsample
 
@@ -61,7 +63,10 @@ VALUES: Mapping[str, Callable[[Any, Arrays], Values]] = MappingProxyType(
 
 def values(layer: Layer, arrays: Arrays) -> Values:
     """y of a layer that is not `untold`, for arrays x, x2, ... and as the layer names its tensors."""
-    return VALUES[layer.kind](layer, {name: array.astype(np.float64) for name, array in arrays.items()})
+    wide = {name: array.astype(np.float64) for name, array in arrays.items()}
+    if isinstance(layer, LayerNorm) and layer.eps is None:  # PyTorch's choice depends on the precision
+        layer = msgspec.structs.replace(layer, eps=float(np.finfo(arrays["x"].dtype).eps))
+    return VALUES[layer.kind](layer, wide)
 
 
 def untold(layer: Layer) -> str:

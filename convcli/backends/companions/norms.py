@@ -43,8 +43,7 @@ def layer_norm(layer: LayerNorm, arrays: Arrays) -> Values:
     if layer.channel_axis:
         w, b = (v.reshape(-1, *(1,) * (x.ndim - 2)) for v in (w, b))
     axes = (1,) if layer.channel_axis else tuple(range(x.ndim - len(shape), x.ndim))
-    eps = layer.eps if layer.eps is not None else 0.0  # PyTorch's own choice is below what the bound leaves open
-    return _normalised(x, axes, eps, w, b, centred=not layer.rms)
+    return _normalised(x, axes, layer.eps or 0.0, w, b, centred=not layer.rms)
 
 
 def _normalised(x: Array, axes: tuple[int, ...], eps: float, w: Array, b: Array, *, centred: bool = True) -> Values:

@@ -1,1 +1,1 @@
-"""A torch model's operations, recorded on tensors without memory. Of convcli's command line only `import` loads this."""
+"""A torch model's operations, recorded on tensors without memory. Only the command `import` loads this."""

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
+from convcli.importer.graph import Node
 from convcli.importer.torch.table import on
 from convcli.importer.torch.trace import Call, Trace, shape
-from convcli.importer.graph import Node
 
 
 def _kept(trace: Trace, what: str, x: torch.Tensor, many: int) -> torch.Tensor:

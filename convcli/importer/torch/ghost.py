@@ -18,8 +18,9 @@ SMALL = 4096  # elements of a filled tensor that keeps its values
 LARGE = 65536  # elements from which on nothing has values
 RANDOM = frozenset({"empty", "empty_strided", "rand", "randn", "normal", "randint", "randperm", "bernoulli"})
 FILLED = frozenset({"zeros", "ones", "full"})
-VALUES = frozenset({"tensor", "as_tensor", "arange", "linspace", "logspace", "eye", "range", "scalar_tensor", "tril_indices",
-                    "triu_indices", "hann_window", "hamming_window", "from_numpy", "complex", "meshgrid"})  # fmt: skip
+VALUES = frozenset({"tensor", "as_tensor", "arange", "linspace", "logspace", "eye", "range", "scalar_tensor",
+                    "tril_indices", "triu_indices", "hann_window", "hamming_window", "from_numpy",
+                    "complex", "meshgrid"})  # fmt: skip
 MOVES = frozenset({"to", "cpu", "cuda", "type", "xpu", "npu"})
 LIKE = frozenset({"new_zeros", "new_ones", "new_full", "new_empty", "new_tensor"})
 
@@ -39,15 +40,14 @@ class Ghost:
         if name in RANDOM or name in FILLED or name in VALUES:
             kwargs = self._placed(name, args, kwargs)
         found = list(tensors((args, kwargs)))
-        bare = [self.bare(x) for x in found]
-        if not any(bare):
+        if not any(map(self.bare, found)):
             return func(*args, **kwargs)
         if name in MOVES:
-            return self._moved(func, args, kwargs)
+            return self._moved(args, kwargs)
         if name in LIKE:
             kwargs = {**kwargs, "device": "meta"}
-        if not all(bare):
-            if name.endswith("_") and not self.bare(args[0]):
+        if any(x.device.type != "meta" for x in found):
+            if in_place(name) and args[0].device.type != "meta":
                 self.hollow[id(args[0])] = args[0]  # it keeps its shape, and its values are gone
                 return args[0]
             args, kwargs = emptied((args, kwargs))
@@ -69,7 +69,7 @@ class Ghost:
         return {**kwargs, "device": "cpu" if small else "meta"}
 
     @staticmethod
-    def _moved(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _moved(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A move to another device, which is none: of what it says, the data type alone counts."""
         dtypes = [word for word in (*args[1:], *kwargs.values()) if isinstance(word, torch.dtype)]
         others = [word for word in args[1:] if isinstance(word, torch.Tensor)]
@@ -78,7 +78,7 @@ class Ghost:
         return torch.Tensor.to(x, dtypes[0]) if dtypes else args[0]
 
 
-class Building(TorchFunctionMode):
+class Building(TorchFunctionMode):  # type: ignore[misc]
     """While a model is built: its parameters get no memory."""
 
     def __init__(self) -> None:
@@ -91,6 +91,15 @@ class Building(TorchFunctionMode):
         """Torch calls this in place of each of its functions."""
         del types
         return self.ghost.call(func, getattr(func, "__name__", ""), args, kwargs or {})
+
+
+def in_place(name: str) -> bool:
+    """add_, __iadd__, __setitem__: not __add__."""
+    return (
+        (name.startswith("__i") and name != "__invert__") or name == "__setitem__"
+        if name.endswith("__")
+        else name.endswith("_")
+    )
 
 
 def tensors(value: Any) -> Iterator[torch.Tensor]:

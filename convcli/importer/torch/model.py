@@ -5,14 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
+from functools import partial as bound
 from typing import Any
 
 import torch
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from convcli.importer.graph import Graph, Node, Shape, pruned
-from convcli.importer.torch.ghost import Building, Ghost, tensors
+from convcli.importer.torch.ghost import Building, Ghost, NeedsDataError, tensors
 from convcli.importer.torch.recorder import Recorder
 from convcli.importer.torch.trace import Trace, Where, shape
 
@@ -44,7 +44,7 @@ def _quick_nms() -> Iterator[None]:
     if boxes is None:
         yield
         return
-    with _replaced(boxes, "_batched_nms_vanilla", boxes._batched_nms_coordinate_trick):
+    with _replaced(boxes, "_batched_nms_vanilla", boxes._batched_nms_coordinate_trick):  # noqa: SLF001 - the other half
         yield
 
 
@@ -71,16 +71,23 @@ def _replaced(holder: Any, name: str, value: object) -> Iterator[None]:
 
 
 def graph_of(
-    model: torch.nn.Module, shapes: Sequence[tuple[Shape, torch.dtype]], *, name: str = "", run: bool = False
+    model: torch.nn.Module,
+    shapes: Sequence[tuple[Shape, torch.dtype]],
+    *,
+    name: str = "",
+    run: bool = False,
+    partial: bool = False,
 ) -> Graph:
-    """What `model` does with inputs of these shapes. run: on the CPU, with zeros, for a model that asks for values."""
+    """What `model` does with inputs of these shapes. run: with zeros, on the CPU. partial: until it asks for values."""
     graph = Graph(name, shapes[0][0])
     counted = {id(p): p for p in model.parameters()}
     graph.params = sum(p.numel() for p in counted.values())
     trace = Trace(graph, model)
     inputs = [torch.zeros(size, dtype=dtype, device="cpu" if run else "meta") for size, dtype in shapes]
     for place, x in enumerate(inputs):
-        trace.gives(x, trace.add("Constant", {"shape": shape(x)}, (), shape(x), f"input_{place + 1}") if place else None)
+        trace.gives(
+            x, trace.add("Constant", {"shape": shape(x)}, (), shape(x), f"input_{place + 1}") if place else None
+        )
         if place:
             trace.fed.add(id(trace.made[id(x)]))
     recorder = Recorder(trace, None if run else Ghost())
@@ -92,7 +99,14 @@ def graph_of(
         stack.enter_context(torch.no_grad())
         stack.enter_context(_quick_nms())
         stack.enter_context(recorder)
-        out = model(*inputs)
+        try:
+            out = model(*inputs)
+        except NeedsDataError as error:
+            if not partial:
+                raise
+            out = ()
+            trace.add("Unknown", {"operation": "the rest", "shape": ()}, [], (), "rest").comment = str(error)
+            graph.notes.append(f"{error}: what it does then is not here")
     graph.outputs = [node for x in _results(out) if (node := trace.made.get(id(x))) is not None]
     _rest(trace, model)
     return pruned(graph)
@@ -135,7 +149,9 @@ def _watched(model: torch.nn.Module, trace: Trace, recorder: Recorder) -> Iterat
     def enter(module: torch.nn.Module, args: object) -> None:
         del args
         path = paths.get(module, f"{trace.modules[-1].path}.{type(module).__name__.lower()}".lstrip("."))
-        trace.modules.append(Where(path, leaf=not any(True for _ in module.children()), nodes=[]))
+        trace.modules.append(
+            Where(path, leaf={name for name, _ in module.named_children()} <= {"parametrizations"}, nodes=[])
+        )
 
     def leave(module: torch.nn.Module, args: object, out: object) -> None:
         del module, args, out
@@ -148,14 +164,14 @@ def _watched(model: torch.nn.Module, trace: Trace, recorder: Recorder) -> Iterat
         torch.backends.mha.set_fastpath_enabled(False)
         for module in model.modules():
             if type(module).forward is torch.nn.MultiheadAttention.forward and "forward" not in vars(module):
-                module.forward = partial(_attention, trace, recorder, module)
+                module.forward = bound(_attention, trace, recorder, module)
                 stack.callback(vars(module).pop, "forward", None)
         yield
 
 
 def _attention(trace: Trace, recorder: Recorder, module: Any, *args: Any, **kwargs: Any) -> Any:
     """An attention module's call: one layer, where that says all; else what it consists of."""
-    forward: Callable[..., Any] = partial(type(module).forward, module)
+    forward: Callable[..., Any] = bound(type(module).forward, module)
     words = ("query", "key", "value", "key_padding_mask", "need_weights", "attn_mask", "average_attn_weights")
     said: Mapping[str, Any] = {**dict(zip(words, args, strict=False)), **kwargs}
     plain = all(said.get(word) is None for word in ("key_padding_mask", "attn_mask")) and module.bias_k is None
@@ -174,10 +190,12 @@ def _attention(trace: Trace, recorder: Recorder, module: Any, *args: Any, **kwar
     width = module.embed_dim
     fields |= {word: n for word, n in (("kdim", module.kdim), ("vdim", module.vdim)) if n != width}
     fields |= {} if module.in_proj_bias is not None else {"bias": False}
-    fields |= {} if module.batch_first else {"batch_first": False}
+    fields |= {"batch_first": True} if module.batch_first else {}
     one = all(x is triple[0] for x in triple)
     inputs = triple[:1] if one else triple
-    node = trace.add("MultiheadAttention", fields, inputs, shape(out), "attention", {k: v for k, v in held.items() if v})
+    node = trace.add(
+        "MultiheadAttention", fields, inputs, shape(out), "attention", {k: v for k, v in held.items() if v}
+    )
     node.alone = True
     trace.gives(out, node)
     return out, weights

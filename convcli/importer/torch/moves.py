@@ -16,12 +16,14 @@ SAME = (
     "type_as", "data", "alias", "requires_grad_", "lift_fresh", "_to_copy", "cpu", "cuda", "positive", "identity",
     "resolve_conj", "real", "view_as_real", "copy", "deepcopy", "expand_as", "_conj", "detach_copy", "short", "byte",
 )  # fmt: skip
-RESHAPED = ("view", "reshape", "squeeze", "unsqueeze", "unflatten", "view_as", "reshape_as", "_unsafe_view", "atleast_1d")
+RESHAPED = ("view", "reshape", "squeeze", "unsqueeze", "unflatten", "view_as", "reshape_as", "_unsafe_view",
+            "atleast_1d", "flatten", "ravel")  # fmt: skip
 PERMUTED = ("permute", "transpose", "t", "swapaxes", "swapdims", "movedim", "moveaxis", "T", "mT", "H", "mH", "adjoint")
 MOVED = (
-    "getitem", "select", "narrow", "slice", "index_select", "index", "gather", "take", "roll", "flip", "rot90", "repeat",
-    "tile", "expand", "broadcast_to", "repeat_interleave", "unfold", "im2col", "pixel_unshuffle", "channel_shuffle",
-    "tril", "triu", "masked_fill", "where", "stack", "as_strided", "diagonal", "diag", "index_put", "index_copy",
+    "getitem", "select", "narrow", "slice", "index_select", "index", "gather", "take", "roll", "flip", "rot90",
+    "repeat", "tile", "expand", "broadcast_to", "repeat_interleave", "unfold", "im2col", "pixel_unshuffle",
+    "channel_shuffle", "tril", "triu", "masked_fill", "where", "stack", "as_strided", "diagonal", "diag", "index_put",
+    "index_copy",
     "scatter", "select_scatter", "slice_scatter", "constant_pad_nd", "one_hot", "fliplr", "flipud", "take_along_dim",
     "hstack", "vstack", "dstack", "column_stack", "native_channel_shuffle",
     "index_fill", "masked_scatter", "fill", "zero", "copysign", "unsafe_index", "_unsafe_index", "view_dtype",
@@ -47,11 +49,10 @@ def _reshaped(trace: Trace, call: Call) -> Node | None:
     if shape(call.out) == shape(call.x):
         trace.same(call.out, call.x)
         return None
-    return reshape(trace, call)
+    return _reshape(trace, call)
 
 
-@on("flatten", "ravel")
-def reshape(trace: Trace, call: Call) -> Node:
+def _reshape(trace: Trace, call: Call) -> Node:
     """Flatten where it is that; else Reshape, with the -1 that was said."""
     x, out = shape(call.x), shape(call.out)
     for start in range(len(x)):

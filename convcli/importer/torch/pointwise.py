@@ -8,10 +8,9 @@ import torch
 
 from convcli.importer.graph import Node
 from convcli.importer.torch.ghost import tensors
-from convcli.importer.torch.products import reshaped
 from convcli.importer.torch.table import on
 from convcli.importer.torch.trace import Call, Trace, elements, shape
-from convcli.importer.torch.weights import first, per_axis, unknown, unless
+from convcli.importer.torch.weights import first, per_axis, unless
 
 UNARY = {
     "relu": "ReLU", "relu6": "ReLU6", "silu": "SiLU", "hardswish": "Hardswish", "hardsigmoid": "Hardsigmoid",
@@ -129,11 +128,6 @@ def reduced(trace: Trace, type_: str, x: Any, dims: Any, out: torch.Tensor, word
     return trace.add(type_, fields, [x], shape(out), word)
 
 
-@on("max_dim", "topk_values")
-def _unreachable(trace: Trace, call: Call) -> Node:
-    return unknown(trace, call)
-
-
 @on("var", "std", "var_mean", "std_mean")
 def _variance(trace: Trace, call: Call) -> Node | None:
     """mean((x - mean(x))**2), and its root"""
@@ -148,14 +142,9 @@ def _variance(trace: Trace, call: Call) -> Node | None:
         node = trace.add("Sqrt", {}, [node], node.shape)
     if not isinstance(call.out, torch.Tensor):
         trace.gives(call.out[0], node)
-        trace.gives(call.out[1], _as_node(reshaped(trace, mean, shape(call.out[1]))))
+        trace.gives(call.out[1], trace.add("Reshape", {"shape": shape(call.out[1])}, [mean], shape(call.out[1])))
         return None
     return node
-
-
-def _as_node(x: Any) -> Node:
-    assert isinstance(x, Node)
-    return x
 
 
 @on("norm", "linalg_norm", "linalg_vector_norm", "vector_norm", "frobenius_norm")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
@@ -11,7 +11,7 @@ from convcli.importer.graph import Node, Shape
 from convcli.importer.torch.table import on
 from convcli.importer.torch.trace import Call, Trace, elements, shape
 
-Operand = torch.Tensor | Node
+Operand: TypeAlias = "torch.Tensor | Node"
 
 
 def sizes_of(x: Operand) -> Shape:
@@ -32,9 +32,7 @@ def matmul(trace: Trace, a: Operand, b: Operand, out: Shape, *, transpose_b: boo
     inner = -2 if transpose_b else -1
     made = (*_broadcast(sizes_of(a)[:-2], sizes_of(b)[:-2]), sizes_of(a)[-2], sizes_of(b)[inner])
     node = trace.add("MatMul", {"transpose_b": True} if transpose_b else {}, [a, b], made)
-    found = reshaped(trace, node, out)
-    assert isinstance(found, Node)
-    return found
+    return node if made == out else trace.add("Reshape", {"shape": out}, [node], out)
 
 
 def _broadcast(a: Shape, b: Shape) -> Shape:

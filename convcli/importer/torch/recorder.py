@@ -14,13 +14,13 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from convcli.importer.torch import moves, pointwise, products, weights
+from convcli.importer.torch import moves, pointwise, products, recurrent, weights
 from convcli.importer.torch.assumed import ASSUMED, masked
-from convcli.importer.torch.ghost import Ghost, NeedsDataError, tensors
+from convcli.importer.torch.ghost import Ghost, NeedsDataError, in_place, tensors
 from convcli.importer.torch.table import TABLE
 from convcli.importer.torch.trace import Call, Trace, shape
 
-HANDLERS = (moves, pointwise, products, weights)  # importing them has filled the table
+HANDLERS = (moves, pointwise, products, recurrent, weights)  # importing them has filled the table
 PROPERTIES = frozenset({"T", "mT", "H", "mH", "data", "real"})
 PLAIN = frozenset({"size", "dim", "ndimension", "numel", "nelement", "stride", "element_size", "is_floating_point",
                    "is_complex", "is_contiguous", "storage_offset", "get_device", "__len__", "is_cuda", "__hash__",
@@ -30,13 +30,13 @@ PLAIN = frozenset({"size", "dim", "ndimension", "numel", "nelement", "stride", "
                    "_assert_async", "manual_seed", "set_grad_enabled", "is_grad_enabled", "get_default_dtype",
                    "is_storage", "__reduce_ex__", "__deepcopy__", "is_conj", "is_neg", "dim_order", "__dir__",
                    "data_ptr", "untyped_storage", "storage"})  # fmt: skip
-BLANK = frozenset({"new_zeros", "new_ones", "new_full", "new_empty", "new_tensor", "zeros_like", "ones_like", "full_like",
-                   "empty_like", "rand_like", "randn_like"})  # fmt: skip
+BLANK = frozenset({"new_zeros", "new_ones", "new_full", "new_empty", "new_tensor", "zeros_like", "ones_like",
+                   "full_like", "empty_like", "rand_like", "randn_like"})  # fmt: skip
 VALUE = frozenset({"item", "__bool__", "tolist", "__int__", "__float__", "__index__", "equal", "allclose", "numpy",
                    "is_nonzero", "__array__", "__complex__", "__contains__", "isclose_all"})  # fmt: skip
 
 
-class Recorder(TorchFunctionMode):
+class Recorder(TorchFunctionMode):  # type: ignore[misc]
     """While a model runs: its operations go to `trace`. ghost: None where tensors are real."""
 
     def __init__(self, trace: Trace, ghost: Ghost | None):
@@ -84,6 +84,8 @@ class Recorder(TorchFunctionMode):
         else:
             out = self._called(func, name, args, kwargs)
             record(self.trace, key, args, kwargs, out)
+            if kwargs.get("inplace") or in_place(name):
+                written(self.trace, args[0])
         whatever_is_left(self.trace, name, args, kwargs, out)
         return out
 
@@ -101,13 +103,14 @@ class Recorder(TorchFunctionMode):
         """`func` without its own question whether somebody overrides it, which would lead here again."""
         if func not in self._bodies:
             blind = {name: _no for name in func.__globals__ if name.startswith("has_torch_function")}
-            made = FunctionType(func.__code__, {**func.__globals__, **blind}, func.__name__, func.__defaults__, func.__closure__)  # fmt: skip
+            world = {**func.__globals__, **blind}
+            made = FunctionType(func.__code__, world, func.__name__, func.__defaults__, func.__closure__)
             made.__kwdefaults__ = func.__kwdefaults__
             self._bodies[func] = made
         return self._bodies[func]
 
 
-class Below(TorchDispatchMode):
+class Below(TorchDispatchMode):  # type: ignore[misc]
     """The operations of aten that a function in C++ consists of."""
 
     def __init__(self, trace: Trace):
@@ -127,6 +130,8 @@ class Below(TorchDispatchMode):
             return out
         name = func.overloadpacket.__name__
         record(self.trace, handled(name) or name, args, kwargs, out)
+        if in_place(name):
+            written(self.trace, args[0])
         whatever_is_left(self.trace, name, args, kwargs, out)
         return out
 
@@ -146,7 +151,7 @@ def word(func: Any) -> str:
 
 
 def handled(name: str) -> str | None:
-    """The name under which the table has a function: without the marks of Python's operators and of writing in place."""
+    """The name under which the table has a function: without the marks of operators and of writing in place."""
     for key in (name, name.rstrip("_"), name.strip("_")):
         if key in TABLE:
             return key
@@ -164,9 +169,14 @@ def record(trace: Trace, key: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     for other in results[1:]:  # indices, weights: they come out of the same operation
         made = trace.add("Rearrange", {"shape": shape(other)}, [node], shape(other))
         trace.gives(other, made)
-    base = getattr(args[0], "_base", None) if args and results[0] is args[0] else None
-    if base is not None and id(base) in trace.made:  # written through a view: the whole has changed
-        trace.gives(base, trace.add("Rearrange", {"shape": shape(base)}, [base, node], shape(base), "written"))
+
+
+def written(trace: Trace, x: torch.Tensor) -> None:
+    """x was written to: where it is a view, so was the tensor that it shows a part of."""
+    base = x._base  # noqa: SLF001 - torch's name for it
+    if base is not None and id(base) in trace.made and id(x) in trace.made:
+        node = trace.add("Rearrange", {"shape": shape(base)}, [base, x], shape(base), "written")
+        trace.gives(base, node)
 
 
 def whatever_is_left(trace: Trace, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:

@@ -111,26 +111,19 @@ def conv(
 
 @on("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 def _transposed(trace: Trace, call: Call) -> Node:
-    told = (call.get(3, "stride", 1), call.get(4, "padding", 0), call.get(5, "output_padding", 0))
-    more = (call.get(6, "groups", 1), call.get(7, "dilation", 1))
-    return transposed(trace, call, call.get(1, "weight"), call.get(2, "bias"), *told, *more)
+    words = (("stride", 1), ("padding", 0), ("output_padding", 0), ("groups", 1), ("dilation", 1))
+    told = {name: call.get(place, name, default) for place, (name, default) in enumerate(words, 3)}
+    return transposed(trace, call, call.get(1, "weight"), call.get(2, "bias"), **told)
 
 
-def transposed(
-    trace: Trace, call: Call, weight: Any, bias: Any, stride: Any, padding: Any, extra: Any, groups: int, dilation: Any
-) -> Node:
+def transposed(trace: Trace, call: Call, weight: Any, bias: Any, *, groups: int, **window: Any) -> Node:
     """A transposed convolution."""
     rank = weight.dim() - 2
+    said = {name: (per_axis(value, rank), int(name in {"stride", "dilation"})) for name, value in window.items()}
     fields = {
         "out_channels": int(weight.shape[1]) * groups,
         "kernel_size": per_axis(shape(weight)[2:], rank),
-        **unless(
-            stride=(per_axis(stride, rank), 1),
-            padding=(per_axis(padding, rank), 0),
-            output_padding=(per_axis(extra, rank), 0),
-            groups=(groups, 1),
-            dilation=(per_axis(dilation, rank), 1),
-        ),
+        **unless(**said, groups=(groups, 1)),
     }
     found = layer(trace, f"ConvTranspose{rank}d", fields, [call.x], call, weight=weight, bias=bias)
     return found or unknown(trace, call)
@@ -140,7 +133,8 @@ def transposed(
 def _aten_conv(trace: Trace, call: Call) -> Node:
     _, weight, bias, stride, padding, dilation, turned, extra, groups = call.args[:9]
     if turned:
-        return transposed(trace, call, weight, bias, stride, padding, extra, groups, dilation)
+        window = {"stride": stride, "padding": padding, "output_padding": extra, "dilation": dilation}
+        return transposed(trace, call, weight, bias, groups=groups, **window)
     return conv(trace, call, weight, bias, stride, padding, dilation, groups)
 
 
@@ -186,8 +180,8 @@ def _batch_norm(trace: Trace, call: Call) -> Node:
     rank = max(1, x.dim() - 2)
     if rank > 3:
         return unknown(trace, call)
-    plain = type_ == "BatchNorm"
-    return _norm(trace, call, f"{type_}{rank}d", {} if plain else {"affine": True}, {"affine": False} if plain else {}, weight, bias)  # fmt: skip
+    said, bare = ({}, {"affine": False}) if type_ == "BatchNorm" else ({"affine": True}, {})
+    return _norm(trace, call, f"{type_}{rank}d", said, bare, weight, bias)
 
 
 @on("group_norm", "native_group_norm")

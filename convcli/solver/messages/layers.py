@@ -9,7 +9,7 @@ from math import gcd, isqrt
 from convcli.solver.messages.reader import NUMBER, SHAPE, counted, numbers, plain, reader, told, x
 from convcli.solver.records import Fix, Reading, Sizes
 
-LARGEST_MAP = 64  # a flattened map has no more cells along an axis
+LARGEST_MAP = 256  # a flattened map has no more cells along an axis
 
 
 def _product(found: re.Match[str]) -> Reading:
@@ -20,11 +20,14 @@ def _product(found: re.Match[str]) -> Reading:
 
 
 def _product_fixes(rows: int, got: int, wanted: int, out: int) -> Iterator[Fix]:
-    square = got // wanted if wanted and got % wanted == 0 else 0
-    side = _side(square)
-    if side:
-        where = f"C*H*W = {wanted}*{side}*{side} = {got}: the maps are {side}x{side} when they are flattened"
-        yield Fix(f"pool to 1x1 before flattening, which leaves {wanted}", "AdaptiveAvgPool2d(1)", where)
+    maps = _maps(wanted, got)
+    if maps is not None:
+        channels, side, other = maps
+        where = f"{got} = C*H*W = {channels}*{other}*{other} arrive, {wanted} = {channels}*{side}*{side} are taken"
+        if other > side:
+            yield Fix(f"pool to {side}x{side} before flattening", f"AdaptiveAvgPool2d({side})", f"perhaps: {where}")
+        if side > 1:
+            yield Fix(f"feed images that come to maps of {side}x{side} here", when=f"they came to {other}x{other}")
     times = wanted // got if got and wanted % got == 0 else 0
     if times > 1 and rows % times == 0:
         yield Fix(
@@ -36,11 +39,6 @@ def _product_fixes(rows: int, got: int, wanted: int, out: int) -> Iterator[Fix]:
         )
         yield Fix("bring the features to the end", "x.movedim(1, -1)", f"the {wanted} features are on axis 1")
     yield Fix(f"make the layer for {got} features", f"Linear({got}, {out})", _flattened(got))
-    if wanted > got > 1 and wanted % got == 0 and _side(wanted // got):
-        side = _side(wanted // got)
-        yield Fix(
-            f"feed maps of {side}x{side}", when=f"{wanted} = {got}*{side}*{side}: the layer was made for larger images"
-        )
     if rows == wanted:
         yield Fix("transpose the input", "x.T", "its axes are the other way round")
     if got == out:
@@ -57,10 +55,17 @@ def _flattened(got: int) -> str:
     return "the input is right"
 
 
-def _side(cells: int) -> int:
-    """The side of a square map of so many cells; 0 when there is none, or none that large."""
-    side = isqrt(max(cells, 0))
-    return side if side * side == cells and 1 < side <= LARGEST_MAP else 0
+def _maps(wanted: int, got: int) -> tuple[int, int, int] | None:
+    """(channels, side wanted, side found) of square maps that, flattened, are both numbers; a power of two, if any."""
+    found = []
+    for side in range(1, LARGEST_MAP + 1):
+        channels, rest = divmod(wanted, side * side)
+        if rest or channels < 1 or got % channels:
+            continue
+        other = isqrt(max(got // channels, 0))
+        if other * other * channels == got and 1 <= other <= LARGEST_MAP and max(side, other) > 1:
+            found.append((channels, side, other))
+    return max(found, key=lambda maps: (maps[0] & (maps[0] - 1) == 0, maps[0]), default=None)
 
 
 def _meta_product(found: re.Match[str]) -> Reading:

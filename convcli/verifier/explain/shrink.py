@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from convcli.axis import Axis, Reach
+from convcli.axis import Axis
 from convcli.errors import SpecError
 from convcli.layers import Conv, Separable
+from convcli.reach import Reach
 from convcli.verifier.repro import respelled
 
 if TYPE_CHECKING:

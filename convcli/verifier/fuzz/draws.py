@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from convcli.axis import Reach
 from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Layer, Separable, Shape
 from convcli.plan import Step
+from convcli.reach import Reach
 from convcli.verifier.fuzz.slides import Draw, slides
 from convcli.verifier.fuzz.space import SPACES
 from convcli.verifier.repro import type_of
