@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import prod
+from math import inf, prod
 from typing import ClassVar
 
 import msgspec
@@ -171,7 +171,7 @@ class Upsample(Companion, frozen=True, kw_only=True):
         size = (self.size,) * rank if isinstance(self.size, int) else self.size
         scale = (self.scale_factor,) * rank if isinstance(self.scale_factor, int | float) else self.scale_factor
         for field, values in (("size", size), ("scale_factor", scale)):
-            if values is not None and (len(values) != rank or min(values) <= 0):
+            if values is not None and (len(values) != rank or not all(0 < value < inf for value in values)):
                 raise SpecError(
                     f"{field}={values} does not fit {rank} axes", field=field, allowed="one positive number per axis"
                 )
@@ -203,7 +203,8 @@ class Upsample(Companion, frozen=True, kw_only=True):
             return tuple([Bins(size, there) for size, there in zip(x[1:], out, strict=True)])
         taps = {"nearest": 1, "nearest-exact": 1, "bicubic": 4}.get(self.mode, 2)
         if self.align_corners:
-            pairs = [(size - 1, max(1, there - 1)) for size, there in zip(x[1:], out, strict=True)]
+            ends = [(size - 1, there - 1) for size, there in zip(x[1:], out, strict=True)]
+            pairs = [end if end[1] else (0, 1) for end in ends]  # a single cell is the first one
         elif isinstance(self.scale_factor, tuple) and not self.recompute_scale_factor:
             pairs = [_pair(scale) for scale in self.scale_factor]
         else:

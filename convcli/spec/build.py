@@ -139,6 +139,7 @@ def entry(raw: object, number: int) -> Entry:
         expect=msgspec.to_builtins(fields.expect) if fields.expect else None,
         sources=(fields.from_,) if isinstance(fields.from_, str) else fields.from_,
         budget=budget_of(fields),
+        padding=padding.lower() if isinstance(padding := getattr(fields, "padding", 0), str) else "",
     )
 
 
