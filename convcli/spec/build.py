@@ -230,6 +230,19 @@ def shape_of(text: str) -> Shape:
     return checked({"input": torch_spelling.value(text)}, Input).input
 
 
+def inputs_of(text: str) -> Shape | dict[str, Shape]:
+    """The input's shape as a flag gives it, or the shapes of several by name: "x=1,3,224,224 mask=1,128"."""
+    if "=" not in text:
+        return shape_of(text)
+    found = dict[str, Shape]()
+    for one in text.split():
+        name, equals, sizes = one.rpartition("=")
+        if not equals:
+            raise SpecError(f"--input {one}", allowed="name=1,3,224,224, of every input that is named")
+        found[name] = (int(sizes),) if sizes.isdecimal() else shape_of(sizes)
+    return found
+
+
 def flags_network(fields: dict[str, str | bool]) -> Network:
     """The network of one layer given by flags: the texts that were typed, or true and false. Raises SpecError."""
     problems: list[Problem] = []
