@@ -9,7 +9,7 @@ from convcli.cli.guard import Ended
 from convcli.cli.options import ReportFlags, StrictFlag, takes
 from convcli.cli.output import Sink
 from convcli.records import BYTES, FLOPS_WORDS
-from convcli.spec.build import shape_of
+from convcli.spec.build import inputs_of
 
 
 @takes(report=ReportFlags, strict=StrictFlag)
@@ -50,7 +50,7 @@ def diff(
     found = difference(
         before,
         after,
-        input=None if shape is None else shape_of(shape),
+        input=None if shape is None else inputs_of(shape),
         convention=convention,
         dtype=dtype,
         everything=everything,

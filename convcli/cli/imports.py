@@ -1,4 +1,4 @@
-"""`import`: a spec from a torch model."""
+"""`import`: a spec from a torch model or an ONNX file."""
 
 import sys
 from importlib.util import find_spec
@@ -22,7 +22,7 @@ def import_(
         str | None,
         typer.Argument(
             metavar="MODEL",
-            help="module:callable or file.py:callable: a module's class, a function that makes one, or the module.",
+            help="module:callable or file.py:callable (a class, a function, or the module itself); or FILE.onnx.",
             show_default=False,
         ),
     ] = None,
@@ -32,7 +32,7 @@ def import_(
             "--input",
             "-i",
             metavar="SHAPE",
-            help="Input shape, 1,3,224,224, or 1,128:int64 with a data type. Repeatable, for several inputs.",
+            help="Input shape, 1,3,224,224, or 1,128:int64 with a data type; ONNX: name=1,3,224,224. Repeatable.",
             show_default=False,
         ),
     ] = None,
@@ -61,7 +61,7 @@ def import_(
         bool, typer.Option("--list", help="Name torchvision's models, their parameters and published GMACs.")
     ] = False,
 ) -> None:
-    """Make a spec from a torch model, without computing anything and without weights in memory.
+    """Make a spec from a torch model or an ONNX file, without computing anything and without weights in memory.
 
     The model's code is imported and runs, on tensors that have a shape and no values. Published weights are neither
     fetched nor loaded: --arg weights=DEFAULT gives the model that they are for.
@@ -75,6 +75,12 @@ def import_(
         return
     if target is None:
         raise SpecError("there is no model to import", allowed="module:callable, or --list for torchvision's models")
+    if target.lower().endswith(".onnx"):
+        told = [flag for flag, said in (("--arg", arg), ("--partial", partial), ("--run", run)) if said]
+        if told:
+            raise SpecError(f"{', '.join(told)}: an ONNX file is read, not run", allowed="-i, -o, --name")
+        _write(_onnx(target, input or [], name or ""), output)
+        return
     from convcli.importer.target import arguments
 
     shapes, given = [_shape(one) for one in input or ()], arguments(arg or [])
@@ -83,6 +89,17 @@ def import_(
     from convcli.importer.torch.load import torch_graph
 
     _write(torch_graph(target, *shapes, name=name or "", run=run, partial=partial, **given), output)
+
+
+def _onnx(path: str, inputs: list[str], name: str) -> "Graph":
+    from convcli.importer.onnx.load import onnx_graph
+    from convcli.spec.build import inputs_of
+    from convcli.spec.load import contents
+
+    if len(inputs) > 1 and not all("=" in one for one in inputs):
+        raise SpecError("several inputs need their names", field="--input", allowed="-i name=1,3,224,224, for each")
+    given = inputs_of(" ".join(inputs)) if inputs else None
+    return onnx_graph(contents(path), path, given, name=name)
 
 
 def _write(graph: "Graph", output: str | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from convcli.cli.options import LayerFlags
 from convcli.errors import Problem, SpecError
 from convcli.plan import Network, Plan, complete, plan
-from convcli.spec.build import flags_network, shape_of
+from convcli.spec.build import flags_network, inputs_of
 
 _NOT_FIELDS = {"specs", "input", "input_layout"}
 
@@ -35,16 +35,17 @@ def _networks(flags: LayerFlags, problems: list[Problem]) -> list[Network]:
         allowed = "a spec file, -, a layer like 'Conv2d(3, 64, 3)', or --type with its flags"
         raise SpecError("there is no layer to work on", allowed=allowed)
     found: list[Network] = []
+    shape = None if flags.input is None else inputs_of(flags.input)
+    if given:
+        found.append(flags_network(given))
+        if isinstance(shape, dict):
+            raise SpecError("inputs by name are for ONNX files", field="--input", allowed="a shape")
+        found[0].input = shape
     if flags.specs:
         from convcli.spec.load import networks  # the readers, which flags do without
 
-        found = networks(flags.specs, problems)
-    if given:
-        found.append(flags_network(given))
-    shape = None if flags.input is None else shape_of(flags.input)
+        found = networks(flags.specs, problems, shape) + found
     for network in found:
-        if shape is not None:
-            network.input = shape
         if flags.input_layout is not None:
             network.channels_last = _is_last(flags.input_layout)
     return found

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from convcli.errors import RevisionMissing
 
-SPEC = re.compile(r"(.+?\.(?:ya?ml|jsonl?|txt))@(.+)", re.IGNORECASE | re.DOTALL)
+SPEC = re.compile(r"(.+?\.(?:ya?ml|jsonl?|txt|onnx))@(.+)", re.IGNORECASE | re.DOTALL)
 SECONDS = 60
 
 

@@ -13,11 +13,10 @@ from convcli.errors import Problem, SpecError
 from convcli.gate import revisions
 from convcli.gate.changes import Diff, change
 from convcli.gate.numbers import KEYS, NetworkNumbers, Numbers, numbers_of
-from convcli.layers import Shape
 from convcli.plan import Network, complete, plan
 from convcli.records import FLOPS_WORDS, Convention, Report, Scope, network_record
 from convcli.spec.build import spelled_network
-from convcli.spec.load import STDIN, contents, is_spelled, loads
+from convcli.spec.load import STDIN, Given, contents, is_spelled, loads
 
 Source = str | os.PathLike[str] | Network | Report
 S = TypeVar("S")
@@ -43,7 +42,7 @@ def diff(
     before: Source,
     after: Source,
     *,
-    input: Shape | None = None,  # noqa: A002 - as in a spec
+    input: Given = None,  # noqa: A002 - as in a spec
     convention: str | None = None,
     dtype: str | None = None,
     everything: bool = False,
@@ -57,7 +56,7 @@ def diff(
     cost nobody knows is wrong.
     Raises SpecError for what is wrong with either side, RevisionMissing when git cannot give a file.
     """
-    read = _both(_read, (before, after))
+    read = _both(lambda source: _read(source, input), (before, after))
     scope = _scope(read, convention, dtype)
     first, second = _both(lambda one: _side(one, scope, input, strict=strict), read)
     _check_alike(first, second, scope)
@@ -87,7 +86,7 @@ def _scope(read: list[Network | Report], convention: str | None, dtype: str | No
     return Scope("summary", convention or told, dtype or (saved.dtype if saved else "float32"))
 
 
-def _read(source: Source) -> Network | Report:
+def _read(source: Source, given: Given) -> Network | Report:
     if isinstance(source, (Network, Report)):
         return source
     name = os.fspath(source)
@@ -99,9 +98,9 @@ def _read(source: Source) -> Network | Report:
     if saved:
         return saved
     if not revision:
-        return loads(data, "<stdin>" if name == STDIN else name)
+        return loads(data, "<stdin>" if name == STDIN else name, given)
     try:
-        network = loads(data, revision[0])
+        network = loads(data, revision[0], given)
     except SpecError as error:
         raise _renamed(error, name) from None
     located = network.located
@@ -131,10 +130,10 @@ def _saved(data: bytes, name: str) -> Report | None:
     raise SpecError(f"{name}: this is {told}", allowed="a spec, or the JSON report of " + ", ".join(REPORTS))
 
 
-def _side(read: Network | Report, scope: Scope, shape: Shape | None, *, strict: bool) -> Side:
+def _side(read: Network | Report, scope: Scope, shape: Given, *, strict: bool) -> Side:
     if isinstance(read, Report):
         return Side(tuple(map(numbers_of, read.reports)), (read.convention.flops, read.dtype))
-    if shape is not None:
+    if isinstance(shape, tuple):
         read = msgspec.structs.replace(read, input=shape)
     planned = complete(plan(read)) if strict else plan(read)
     return Side((numbers_of(network_record(planned, scope)),))

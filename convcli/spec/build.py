@@ -139,6 +139,7 @@ def entry(raw: object, number: int) -> Entry:
         expect=msgspec.to_builtins(fields.expect) if fields.expect else None,
         sources=(fields.from_,) if isinstance(fields.from_, str) else fields.from_,
         budget=budget_of(fields),
+        padding=padding.lower() if isinstance(padding := getattr(fields, "padding", 0), str) else "",
     )
 
 
@@ -227,6 +228,19 @@ def _shifted(problem: Problem, source: str, line: int, text: str) -> Problem:
 def shape_of(text: str) -> Shape:
     """An input's shape as a flag gives it: 1,3,224,224 or 1x3x224x224. Raises SpecError."""
     return checked({"input": torch_spelling.value(text)}, Input).input
+
+
+def inputs_of(text: str) -> Shape | dict[str, Shape]:
+    """The input's shape as a flag gives it, or the shapes of several by name: "x=1,3,224,224 mask=1,128"."""
+    if "=" not in text:
+        return shape_of(text)
+    found = dict[str, Shape]()
+    for one in text.split():
+        name, equals, sizes = one.rpartition("=")
+        if not equals:
+            raise SpecError(f"--input {one}", allowed="name=1,3,224,224, of every input that is named")
+        found[name] = (int(sizes),) if sizes.isdecimal() else shape_of(sizes)
+    return found
 
 
 def flags_network(fields: dict[str, str | bool]) -> Network:

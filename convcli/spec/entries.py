@@ -108,7 +108,7 @@ class Reader:
             self.problems.extend(error.at(*one.path).problems)
             return one
         first = owner.shares or owner.name
-        return msgspec.structs.replace(one, type=owner.type, layer=owner.layer, shares=first)
+        return msgspec.structs.replace(one, type=owner.type, layer=owner.layer, padding=owner.padding, shares=first)
 
 
 def budget_of(fields: AnyFields | Document | Shared) -> dict[str, Any] | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from typing import cast
@@ -12,27 +13,45 @@ from typing import cast
 import msgspec
 
 from convcli.errors import Problem, SpecError
-from convcli.layers import Layer
+from convcli.layers import Layer, Shape
 from convcli.plan import Network
 from convcli.spec import text
 from convcli.spec.build import lines_network, network, printed_network, spelled_entry, spelled_network
 
 STDIN = "-"
+ONNX = b"\x08"  # how an ONNX file begins: its version's number. No text does
+Given = Shape | Mapping[str, Shape] | None  # the input's shape in place of the spec's own; several by name are for ONNX
 
 
-def load(source: str | PathLike[str]) -> Network:
-    """The network of a spec file: YAML, JSON, JSON lines (.jsonl), a printed model; "-" is standard input.
+def load(source: str | PathLike[str], *, input: Given = None) -> Network:  # noqa: A002 - as in a spec
+    """The network of a spec file: YAML, JSON, JSON lines (.jsonl), a printed model, ONNX; "-" is standard input.
 
+    input: in place of the spec's own; an ONNX file needs it for axes that it leaves open, and takes several by name.
     Raises SpecError with everything that is wrong, each problem with its file, line and column.
     """
     name = str(source)
     data = contents(name)
-    return loads(data, "<stdin>" if name == STDIN else name)
+    return loads(data, "<stdin>" if name == STDIN else name, input)
 
 
-def loads(data: bytes, source: str = "<text>") -> Network:
+def loads(data: bytes, source: str = "<text>", input: Given = None) -> Network:  # noqa: A002 - as in a spec
     """The network of a spec already read; the ending of `source` tells the format when it has one."""
     ending = Path(source).suffix.lower()
+    if ending == ".onnx" or data.startswith(ONNX):
+        # the importer lies above the specs and needs a library of its own, so it is named, not imported
+        read = import_module("convcli.importer.onnx.load").onnx_network
+        return cast("Network", read(data, source, input))
+    return _with_input(_loaded(data, source, ending), input)
+
+
+def _with_input(found: Network, given: Given) -> Network:
+    if isinstance(given, Mapping):
+        raise SpecError("inputs by name are for ONNX files", field="--input", allowed="a shape")
+    found.input = found.input if given is None else given
+    return found
+
+
+def _loaded(data: bytes, source: str, ending: str) -> Network:
     if ending == ".jsonl" or (ending not in {".json", ".yaml", ".yml"} and _is_lines(data)):
         return lines_network(text.decode_lines(data.splitlines(keepends=True), source), source)
     if ending not in {".json", ".yaml", ".yml"}:
@@ -76,16 +95,20 @@ def parse(spelling: str) -> Layer:
     return cast("Callable[[int], Layer]", entry.layer)(0)
 
 
-def networks(arguments: Sequence[str], problems: list[Problem]) -> list[Network]:
+def networks(
+    arguments: Sequence[str],
+    problems: list[Problem],
+    input: Given = None,  # noqa: A002 - as in a spec
+) -> list[Network]:
     """One network per file; the layers spelled out among the arguments make one network together, in their order.
 
-    What is wrong with any of them goes to `problems`.
+    input: in place of the files' own. What is wrong with any of them goes to `problems`.
     """
     spelled = [argument for argument in arguments if is_spelled(argument)]
     files = [argument for argument in arguments if not is_spelled(argument)]
-    readers: list[Callable[[], Network]] = [partial(load, file) for file in files]
+    readers: list[Callable[[], Network]] = [partial(load, file, input=input) for file in files]
     if spelled:
-        readers.insert(0, partial(spelled_network, spelled))
+        readers.insert(0, lambda: _with_input(spelled_network(spelled), input))
     found = []
     for read in readers:
         try:
@@ -97,7 +120,7 @@ def networks(arguments: Sequence[str], problems: list[Problem]) -> list[Network]
 
 def is_spelled(argument: str) -> bool:
     """Whether an argument is a layer, not the name of a file."""
-    if argument == STDIN or Path(argument).suffix.lower() in {".yaml", ".yml", ".json", ".jsonl"}:
+    if argument == STDIN or Path(argument).suffix.lower() in {".yaml", ".yml", ".json", ".jsonl", ".onnx"}:
         return False
     from convcli.spec import benchdnn
 

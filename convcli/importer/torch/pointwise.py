@@ -6,11 +6,12 @@ from typing import Any
 
 import torch
 
+from convcli.importer.fields import per_axis, unless
 from convcli.importer.graph import Node
 from convcli.importer.torch.ghost import tensors
 from convcli.importer.torch.table import on
 from convcli.importer.torch.trace import Call, Trace, elements, shape
-from convcli.importer.torch.weights import first, per_axis, unless
+from convcli.importer.torch.weights import first
 
 UNARY = {
     "relu": "ReLU", "relu6": "ReLU6", "silu": "SiLU", "hardswish": "Hardswish", "hardsigmoid": "Hardsigmoid",

@@ -6,23 +6,11 @@ from typing import Any
 
 import torch
 
+from convcli.importer.fields import per_axis, unless
 from convcli.importer.graph import Node
 from convcli.importer.torch.products import matmul, product_conv
 from convcli.importer.torch.table import on
 from convcli.importer.torch.trace import Call, Trace, elements, shape
-
-
-def per_axis(said: Any, rank: int) -> Any:
-    """One number where all axes have the same, else a list; words stay."""
-    if isinstance(said, str | int):
-        return said
-    sizes = list(said) * (rank if len(said) == 1 else 1)
-    return sizes[0] if len(set(sizes)) == 1 else sizes
-
-
-def unless(**pairs: tuple[Any, Any]) -> dict[str, Any]:
-    """The fields whose value is not the one that goes without saying."""
-    return {name: value for name, (value, default) in pairs.items() if value != default}
 
 
 def layer(
