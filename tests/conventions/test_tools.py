@@ -52,7 +52,7 @@ def heard(planned: Plan, name: str) -> Numbers:
         macs, params = asked(name, Model(planned), torch.zeros(start))
     except (AssertionError, IndexError, RuntimeError, TypeError):
         return Numbers(None)
-    return Numbers(macs and int(macs), params) if macs is not None else Numbers(None)
+    return Numbers(int(macs), params) if macs is not None else Numbers(None)
 
 
 def of(start: tuple[int, ...], *layers: Document | str) -> Plan:
