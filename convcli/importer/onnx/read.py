@@ -74,6 +74,7 @@ def settle_inputs(model: ModelProto, given: Inputs, source: str) -> dict[str, Sh
     """
     there = {tensor.name for tensor in model.graph.initializer}
     inputs = [one for one in model.graph.input if one.name not in there and one.type.HasField("tensor_type")]
+    inputs.sort(key=lambda one: len(one.type.tensor_type.shape.dim) == 1)  # a spec's input has two axes or more
     if not inputs:
         raise SpecError(f"{source}: this network has no input", allowed="at least one tensor that is no weight")
     told = dict(given) if isinstance(given, Mapping) else {} if given is None else {inputs[0].name: given}
