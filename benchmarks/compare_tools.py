@@ -30,6 +30,13 @@ from readings import Reading, backward_right, best
 ROOT = Path(__file__).resolve().parent.parent
 SPEC = ROOT / "sample_configs" / "single-layers.yaml"
 Record = dict[str, Any]
+LIKE = {  # the tools whose numbers convcli foretells, and which of its numbers is what they print
+    "torchinfo": ("torchinfo", "macs"),
+    "thop": ("thop", "macs"),
+    "ptflops": ("ptflops", "macs"),
+    "fvcore": ("fvcore", "macs"),
+    "torch flop_counter": ("torch", "flops"),
+}
 HEADINGS = (
     "tool",
     "version",
@@ -56,7 +63,7 @@ def main() -> int:
         return 1
     rows = [_row(tool, pythons.get(tool.name, sys.executable), truths) for tool in CALCULATORS]
     rows.append(_convcli(pythons.get("convcli", sys.executable), truths))
-    report = {"layers": len(truths), "environment": _environment(), "tools": rows}
+    report = {"layers": len(truths), "environment": _environment(), "tools": rows, "foretold": _foretold(rows)}
     if options.out:
         options.out.write_text(_document(report, truths), encoding="utf-8")
     print(json.dumps(report, indent=1) if options.json else _table(rows))
@@ -255,6 +262,27 @@ def _convcli_answer(summary: Record, costs: Record | str, name: str) -> Record:
     return {"params": layer.get("params"), "macs": layer.get("macs"), "backward": macs, "notice": "", "error": ""}
 
 
+def _foretold(rows: Iterable[Record]) -> list[list[str]]:
+    """Per tool that was asked and whose rules convcli has: of how many layers `--like` says what the tool said."""
+    found = []
+    for row in rows:
+        if row["tool"] not in LIKE or row["missing"]:
+            continue
+        name, key = LIKE[row["tool"]]
+        command = [sys.executable, "-m", "convcli", "flops", str(SPEC), "--like", name, "--format", "json"]
+        report = _convcli_layers(command)
+        cases = row["cases"]
+        wrong = [
+            case["name"]
+            for case in cases
+            if case["macs"] != (_named(report, case["name"]).get(key) if isinstance(report, Mapping) else None)
+        ]
+        found.append(
+            [row["tool"], row["version"], _share(len(cases) - len(wrong), len(cases)), ", ".join(wrong) or "-"]
+        )
+    return found
+
+
 def _named(report: Mapping[str, Any], name: str) -> Record:
     return next((dict(layer) for part in report["reports"] for layer in part["layers"] if layer["name"] == name), {})
 
@@ -317,6 +345,9 @@ def _document(report: Record, truths: Sequence[Record]) -> str:
             [_case_cells(i, truth, ran) for i, truth in enumerate(truths)],
         ),
         "`right`, or what the tool said and the ratio to the right number under its convention.",
+        "## What `convcli flops --like` says that they say",
+        _markdown(["tool", "version", "foretold", "not foretold"], report["foretold"]),
+        _LIKE,
         "## Backward passes that are wrong",
         "\n".join(
             f"- {row['tool']}: {', '.join(row['backward_wrong']) or 'none'}"
@@ -332,6 +363,9 @@ def _document(report: Record, truths: Sequence[Record]) -> str:
 _TRUTH = """The {} layers are those of [single-layers.yaml](../sample_configs/single-layers.yaml). torch confirmed each
 expected number in this run by executing the layer on all-ones float64 data, where the sum of the output is the number
 of products."""
+
+_LIKE = """Foretold: convcli's number in the tool's convention is what the tool gave here, right or wrong, for a layer
+alone and without its notice. `convcli explain --why-differs TOOL` says why they differ."""
 
 _HOW = """How it was judged, in the tools' favour:
 

@@ -15,6 +15,7 @@ from convcli._version import __version__
 
 if TYPE_CHECKING:
     from convcli import kernels
+    from convcli.conventions.differs import why_differs
     from convcli.errors import Problem, SpecError
     from convcli.gate.check import check
     from convcli.gate.sides import diff
@@ -47,6 +48,7 @@ __all__ = [
     "summarize",
     "verify",
     "verify_kernel",
+    "why_differs",
 ]
 
 _HOMES = {
@@ -65,6 +67,7 @@ _HOMES = {
     "summarize": "convcli.records",
     "verify": "convcli.verifier.run",
     "verify_kernel": "convcli.verifier.own",
+    "why_differs": "convcli.conventions.differs",
 }
 
 

@@ -66,15 +66,16 @@ def ways(layer: Layer, x: Shape, first: int, which: int, field: Field) -> list[W
 
 
 def _way(layer: Companion, which: int, reach: Reach) -> Way | None:
-    """Of a layer that takes whole shapes."""
-    if reach.place is None:
+    """Of a layer that takes whole shapes. Wherever it puts cells that all see the same, everything is what they see."""
+    place = reach.place
+    if place is None:
         return Way(SAME, None)
-    way = layer.way(which, reach.place)
-    if not way or not reach.merged:
-        return way
-    if way.link.everything:
-        return Way(All(reach.merged), None)
-    return way._replace(merged=reach.merged) if way.link is SAME else None
+    way, cells = layer.way(which, place), reach.merged or layer.inputs[which][place]
+    if way and way.link.everything:
+        return Way(All(cells), None)
+    if way and (way.link is SAME or not reach.merged):
+        return way._replace(merged=reach.merged or way.merged)
+    return None if reach.step else Way(All(cells), None)
 
 
 def _slides(links: tuple[Link, ...], first: int, reach: Reach) -> Way | None:

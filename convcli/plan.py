@@ -22,7 +22,7 @@ class Entry(msgspec.Struct):
     layer: takes the number of spatial axes of the input, which only the types that name no rank look at; `*` stands for
     it in their `type`. None is a layer that could not be read: what it would feed is lost.
     sources: the layers (or `input`) whose outputs it takes; the layer before it when None. shares: the layer whose
-    parameters it uses again.
+    parameters it uses again. padding: the word it was written with (same, valid), "" for numbers.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Entry(msgspec.Struct):
     sources: tuple[str, ...] | None = None
     shares: str = ""
     budget: dict[str, Any] | None = None
+    padding: str = ""
 
 
 class Network(msgspec.Struct):
@@ -116,7 +117,7 @@ def plan(network: Network) -> Plan:
     problems: list[Problem] = []
     steps = tuple(steps_of(network.entries, network.input, channels_last=network.channels_last, problems=problems))
     if problems:
-        raise network.located(SpecError(problems=tuple(problems)))
+        raise network.located(SpecError(problems=tuple(dict.fromkeys(problems))))  # a repeated block says it once
     return Plan(network, steps)
 
 

@@ -185,7 +185,15 @@ class All(Link, frozen=True):
         return full(min(self.size, size)) if cells else 0
 
 
-SAME = Link()
+class Same(Link, frozen=True):
+    """Each cell its own."""
+
+    def back(self, cells: Cells, size: int) -> Cells:
+        """The same ones."""
+        return cells & full(size)
+
+
+SAME = Same()
 
 
 class Reach(msgspec.Struct, frozen=True):

@@ -29,10 +29,11 @@ FLOPS_WORDS = {"dense": "2*macs", "strict": "2*terms - 1 + bias, per output"}
 
 
 class Convention(msgspec.Struct, frozen=True):
-    """What the numbers mean, named in every report."""
+    """What the numbers mean, named in every report. params: whose they are, of a report like another tool's."""
 
     macs: str = "dense"
     flops: str = "2*macs"
+    params: str | UnsetType = UNSET
 
 
 class ReceptiveField(msgspec.Struct, frozen=True):
@@ -133,12 +134,16 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class Scope(msgspec.Struct, frozen=True):
-    """What to work out: the command's share of the numbers, the FLOPs convention, the data type of the bytes."""
+    """What to work out: the command's share of the numbers, the FLOPs convention, the data type of the bytes.
+
+    like: the calculator whose numbers to give in place of ours.
+    """
 
     command: Command = "summary"
     convention: str = "dense"
     dtype: str = "float32"
     backward: bool = False
+    like: str = ""
 
     @property
     def shape(self) -> bool:
@@ -162,20 +167,26 @@ def summarize(
     convention: str = "dense",
     dtype: str = "float32",
     backward: bool = False,
+    like: str = "",
 ) -> Report:
     """The report of one or more networks: the numbers of `command` for every layer, and in all.
 
     convention: how FLOPs are counted, "dense" (2 * macs) or "strict" (2*terms - 1 + bias per output).
-    dtype: what the bytes are counted for. backward: the gradients' cost too.
+    dtype: what the bytes are counted for. backward: the gradients' cost too. like: the MACs, FLOPs and parameters that
+    another calculator would say: torchinfo, fvcore, thop, ptflops, torch or torchvision.
     Raises SpecError with all that is wrong in the networks.
     """
-    scope = Scope(command, convention, dtype, backward)
+    scope = Scope(command, convention, dtype, backward, like)
     return report_of((network_record(plan(network), scope) for network in networks), scope)
 
 
 def report_of(records: Iterable[NetworkRecord], scope: Scope) -> Report:
     """The report that holds `records`."""
     convention = Convention(flops=FLOPS_WORDS[scope.convention])
+    if scope.like:
+        from convcli.conventions.likeness import words
+
+        convention = Convention(**words(scope))
     return Report(SCHEMA, __version__, scope.command, convention, scope.dtype, tuple(records))
 
 
@@ -183,7 +194,7 @@ def network_record(planned: Plan, scope: Scope) -> NetworkRecord:
     """One planned network's numbers."""
     network = planned.network
     layers = tuple(step_record(step, scope) for step in planned.steps)
-    return NetworkRecord(
+    record = NetworkRecord(
         network.source,
         network.name,
         network.input,
@@ -191,6 +202,11 @@ def network_record(planned: Plan, scope: Scope) -> NetworkRecord:
         _totals(planned, layers, scope),
         "channels_last" if network.channels_last else UNSET,
     )
+    if scope.like and scope.command != "shape":
+        from convcli.conventions.likeness import relabelled  # hardly ever asked for
+
+        return relabelled(planned, record, scope)
+    return record
 
 
 def step_record(step: Step, scope: Scope) -> LayerRecord:

@@ -14,7 +14,7 @@ from convcli.cli.app import COMMANDS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SOLVE = (ROOT / "docs" / "solve.md").read_text(encoding="utf-8")
+PAGES = [README, *((ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("solve.md", "networks.md"))]
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 FAIL = {"convcli check sample_configs/resnet-stem.yaml"}  # on purpose
 TIMES = re.compile(r"\d+\.\d+(?= s$)|(?<= )\d+\.\d\d$", re.MULTILINE)  # seconds
@@ -25,9 +25,9 @@ def blocks(language: str, page: str = README) -> list[str]:
 
 
 def commands() -> list[tuple[str, str]]:
-    """(command line, the output that follows it) of every console block, those of docs/solve.md too."""
+    """(command line, the output that follows it) of every console block, those of the docs too."""
     found = []
-    for block in (*blocks("console"), *blocks("console", SOLVE)):
+    for block in (block for page in PAGES for block in blocks("console", page)):
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             command, _, output = part.partition("\n")
             found.append((command, output))
@@ -35,7 +35,7 @@ def commands() -> list[tuple[str, str]]:
 
 
 def needs_torch(command: str) -> list[pytest.MarkDecorator]:
-    return [pytest.mark.torch] if command.startswith(("convcli verify", "convcli fuzz")) else []
+    return [pytest.mark.torch] if command.startswith(("convcli verify", "convcli fuzz", "convcli import")) else []
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def backend(name: str) -> Backend:
     return cast("Backend", getattr(found, attribute) if attribute else found)
 
 
-def companions(name: str) -> Companions | None:
+def companions_of(name: str) -> Companions | None:
     """What it says of the layers between convolutions; None when it is asked for convolutions alone."""
     return cast("Companions | None", getattr(backend(name), "companions", None))
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "check": "convcli.cli.check",
     "diff": "convcli.cli.diff",
     "solve": "convcli.cli.solve",
+    "explain": "convcli.cli.explain",
     "verify": "convcli.cli.verify",
     "bench": "convcli.cli.bench",
     "fuzz": "convcli.cli.fuzz",

@@ -23,16 +23,41 @@ class CountFlags(msgspec.Struct):
     backward: Annotated[bool, typer.Option("--backward", help="Add what the gradients cost.")] = False
 
 
+class LikeFlag(msgspec.Struct):
+    """Whose numbers to give."""
+
+    like: Annotated[
+        str | None,
+        typer.Option(
+            "--like",
+            metavar="TOOL",
+            help="The numbers of torchinfo, fvcore, thop, ptflops, torch or torchvision.",
+            show_default=False,
+        ),
+    ] = None
+
+
 def _run(
-    command: Command, layer: LayerFlags, report: ReportFlags, strict: StrictFlag, counts: CountFlags | None = None
+    command: Command,
+    layer: LayerFlags,
+    report: ReportFlags,
+    strict: StrictFlag,
+    counts: CountFlags | None = None,
+    like: LikeFlag | None = None,
 ) -> None:
     counts = counts or CountFlags()
+    tool = like.like if like else None
     one_of("--convention", counts.convention, tuple(FLOPS_WORDS))
     one_of("--dtype", counts.dtype, tuple(BYTES))
     sink = output.Sink(report)
+    scope = Scope(command, counts.convention, counts.dtype, counts.backward, tool or "")
+    if tool is not None:
+        from convcli.conventions.likeness import words
+
+        words(scope)  # what is wrong with the flags comes before what is wrong with the specs
     gc.disable()  # a big spec makes millions of small records that all live to the end; collecting costs a third
     try:
-        _report(sink, Scope(command, counts.convention, counts.dtype, counts.backward), layer, strict=strict.strict)
+        _report(sink, scope, layer, strict=strict.strict)
     finally:
         gc.enable()
 
@@ -58,34 +83,34 @@ def shape(layer: LayerFlags, report: ReportFlags, strict: StrictFlag) -> None:
     _run("shape", layer, report, strict)
 
 
-@takes(layer=LayerFlags, report=ReportFlags, strict=StrictFlag)
-def params(layer: LayerFlags, report: ReportFlags, strict: StrictFlag) -> None:
+@takes(layer=LayerFlags, report=ReportFlags, strict=StrictFlag, like=LikeFlag)
+def params(layer: LayerFlags, report: ReportFlags, strict: StrictFlag, like: LikeFlag) -> None:
     """Parameters, per tensor and in all; the bytes they take.
 
     \b
     Example:
       convcli params --type SeparableConv2d -i 1,32,56,56 --out-channels 64 --kernel-size 3
     """
-    _run("params", layer, report, strict)
+    _run("params", layer, report, strict, like=like)
 
 
-@takes(layer=LayerFlags, report=ReportFlags, strict=StrictFlag, counts=CountFlags)
-def flops(layer: LayerFlags, report: ReportFlags, strict: StrictFlag, counts: CountFlags) -> None:
+@takes(layer=LayerFlags, report=ReportFlags, strict=StrictFlag, counts=CountFlags, like=LikeFlag)
+def flops(layer: LayerFlags, report: ReportFlags, strict: StrictFlag, counts: CountFlags, like: LikeFlag) -> None:
     """MACs and FLOPs, forward and --backward; bytes moved and arithmetic intensity.
 
     \b
     Example:
       convcli flops "ConvTranspose2d(16, 8, 3, stride=2, padding=1, output_padding=1)" -i 1,16,10,10 --backward
     """
-    _run("flops", layer, report, strict, counts)
+    _run("flops", layer, report, strict, counts, like)
 
 
-@takes(layer=LayerFlags, report=ReportFlags, strict=StrictFlag, counts=CountFlags)
-def summary(layer: LayerFlags, report: ReportFlags, strict: StrictFlag, counts: CountFlags) -> None:
+@takes(layer=LayerFlags, report=ReportFlags, strict=StrictFlag, counts=CountFlags, like=LikeFlag)
+def summary(layer: LayerFlags, report: ReportFlags, strict: StrictFlag, counts: CountFlags, like: LikeFlag) -> None:
     """Shapes, parameters, MACs and FLOPs in one table with totals.
 
     \b
     Example:
       convcli summary sample_configs/networks/resnet50.yaml --output report.md --output report.json
     """
-    _run("summary", layer, report, strict, counts)
+    _run("summary", layer, report, strict, counts, like)

@@ -6,16 +6,17 @@ from typing import Annotated
 import typer
 
 from convcli.cli.guard import Ended, say
-from convcli.cli.options import LayerFlags, ReportFlags, takes
+from convcli.cli.options import LayerFlags, ReportFlags, StrictFlag, takes
 from convcli.cli.output import Sink
 from convcli.cli.sources import plans_of
 from convcli.errors import SpecError
 
 
-@takes(layer=LayerFlags, report=ReportFlags)
+@takes(layer=LayerFlags, report=ReportFlags, strict=StrictFlag)
 def check(
     layer: LayerFlags,
     report: ReportFlags,
+    strict: StrictFlag,
     baseline: Annotated[
         str | None,
         typer.Option(
@@ -44,7 +45,7 @@ def check(
     if baseline is not None and layer.specs:  # nets/* has the baseline in it
         held = os.path.realpath(baseline)
         layer.specs = [spec for spec in layer.specs if os.path.realpath(spec) != held]
-    plans = plans_of(layer)
+    plans = plans_of(layer, strict=strict.strict)
     from convcli.gate import baseline as baselines
     from convcli.gate.check import gate
 

@@ -6,15 +6,16 @@ import typer
 
 from convcli.cli.calculator import one_of
 from convcli.cli.guard import Ended
-from convcli.cli.options import ReportFlags, takes
+from convcli.cli.options import ReportFlags, StrictFlag, takes
 from convcli.cli.output import Sink
 from convcli.records import BYTES, FLOPS_WORDS
 from convcli.spec.build import inputs_of
 
 
-@takes(report=ReportFlags)
+@takes(report=ReportFlags, strict=StrictFlag)
 def diff(
     report: ReportFlags,
+    strict: StrictFlag,
     before: Annotated[str, typer.Argument(metavar="A", help="A spec, a layer, a JSON report, or FILE@REVISION.")],
     after: Annotated[str, typer.Argument(metavar="B", help="What became of it.")],
     shape: Annotated[
@@ -53,6 +54,7 @@ def diff(
         convention=convention,
         dtype=dtype,
         everything=everything,
+        strict=strict.strict,
     )
     sink.emit(found)
     raise Ended(1 if exit_code and found.differs else 0)

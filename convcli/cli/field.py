@@ -27,8 +27,7 @@ def receptive_field(
 
     \b
     Example:
-      convcli receptive-field sample_configs/worked/gridding.yaml
-      convcli receptive-field net.yaml --layer stage.0.conv1 --at 3,4 --output field.json
+      convcli receptive-field sample_configs/worked/gridding.yaml --layer second --at 3,4
     """
     sink = Sink(report)
     cell = None if at is None else _cell(at)

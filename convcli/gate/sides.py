@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, TypeVar
 
 import msgspec
 from msgspec import UNSET
@@ -12,12 +13,14 @@ from convcli.errors import Problem, SpecError
 from convcli.gate import revisions
 from convcli.gate.changes import Diff, change
 from convcli.gate.numbers import KEYS, NetworkNumbers, Numbers, numbers_of
-from convcli.plan import Network, plan
+from convcli.plan import Network, complete, plan
 from convcli.records import FLOPS_WORDS, Convention, Report, Scope, network_record
 from convcli.spec.build import spelled_network
 from convcli.spec.load import STDIN, Given, contents, is_spelled, loads
 
 Source = str | os.PathLike[str] | Network | Report
+S = TypeVar("S")
+T = TypeVar("T")
 REPORTS = ("summary", "params", "flops", "shape")
 
 
@@ -43,31 +46,44 @@ def diff(
     convention: str | None = None,
     dtype: str | None = None,
     everything: bool = False,
+    strict: bool = False,
 ) -> Diff:
     """What changed from `before` to `after`, per layer and in all.
 
     Either is a spec file, a file at a git revision (`net.yaml@HEAD~1`), a saved JSON report, a layer in PyTorch's
     spelling, a Network or a Report. input: in place of the specs' own. convention, dtype: how specs are counted, as
-    a saved report is unless they are given. everything: the layers that are the same too.
+    a saved report is unless they are given. everything: the layers that are the same too. strict: a spec's layer whose
+    cost nobody knows is wrong.
     Raises SpecError for what is wrong with either side, RevisionMissing when git cannot give a file.
     """
+    read = _both(lambda source: _read(source, input), (before, after))
+    scope = _scope(read, convention, dtype)
+    first, second = _both(lambda one: _side(one, scope, input, strict=strict), read)
+    _check_alike(first, second, scope)
+    networks = tuple(change(*pair, everything=everything) for pair in _paired(first.networks, second.networks))
+    return Diff(convention=Convention(flops=FLOPS_WORDS[scope.convention]), dtype=scope.dtype, networks=networks)
+
+
+def _both(work: Callable[[T], S], sides: Iterable[T]) -> list[S]:
+    """The work done on each side. Raises SpecError with all that is wrong with either."""
     problems: list[Problem] = []
-    read = []
-    for source in (before, after):
+    done = []
+    for side in sides:
         try:
-            read.append(_read(source, input))
+            done.append(work(side))
         except SpecError as error:
             problems.extend(error.problems)
     if problems:
         raise SpecError(problems=tuple(problems))
-    told = next(((one.convention.flops, one.dtype) for one in read if isinstance(one, Report)), None)
-    words, counted = told or (FLOPS_WORDS["dense"], "float32")
+    return done
+
+
+def _scope(read: list[Network | Report], convention: str | None, dtype: str | None) -> Scope:
+    """How to count: as was said, or else as a saved report does."""
+    saved = next((one for one in read if isinstance(one, Report)), None)
     names = {words: name for name, words in FLOPS_WORDS.items()}
-    scope = Scope("summary", convention or names.get(words, "dense"), dtype or counted)
-    first, second = (_side(one, scope, input) for one in read)
-    _check_alike(first, second, scope)
-    networks = tuple(change(*pair, everything=everything) for pair in _paired(first.networks, second.networks))
-    return Diff(convention=Convention(flops=FLOPS_WORDS[scope.convention]), dtype=scope.dtype, networks=networks)
+    told = names.get(saved.convention.flops, "dense") if saved else "dense"
+    return Scope("summary", convention or told, dtype or (saved.dtype if saved else "float32"))
 
 
 def _read(source: Source, given: Given) -> Network | Report:
@@ -114,12 +130,13 @@ def _saved(data: bytes, name: str) -> Report | None:
     raise SpecError(f"{name}: this is {told}", allowed="a spec, or the JSON report of " + ", ".join(REPORTS))
 
 
-def _side(read: Network | Report, scope: Scope, shape: Given) -> Side:
+def _side(read: Network | Report, scope: Scope, shape: Given, *, strict: bool) -> Side:
     if isinstance(read, Report):
         return Side(tuple(map(numbers_of, read.reports)), (read.convention.flops, read.dtype))
     if isinstance(shape, tuple):
         read = msgspec.structs.replace(read, input=shape)
-    return Side((numbers_of(network_record(plan(read), scope)),))
+    planned = complete(plan(read)) if strict else plan(read)
+    return Side((numbers_of(network_record(planned, scope)),))
 
 
 def _check_alike(first: Side, second: Side, scope: Scope) -> None:

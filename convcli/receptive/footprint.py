@@ -36,11 +36,15 @@ class Feed(NamedTuple):
 
     def back(self, cells: Cells, axis: int, link: Link | None = None) -> Cells:
         """The cells of this input that `cells` of the output read, along an axis; 1 where no axis is left."""
-        reach, way = self.field[axis], self.ways[axis]
-        size = 1 if reach.place is None else reach.merged or self.shape[reach.place]
+        way, size = self.ways[axis], self.size(axis)
         check_length(size)
         asked = cells if way.place is not None else min(cells, 1)
         return (link or way.link).back(asked, size)
+
+    def size(self, axis: int) -> int:
+        """The number of cells along an axis; 1 where no axis is left."""
+        reach = self.field[axis]
+        return 1 if reach.place is None else reach.merged or self.shape[reach.place]
 
 
 class Graph:

@@ -35,6 +35,13 @@ class Trace(msgspec.Struct, frozen=True):
         boxes = self.graph.footprint(self.target, (self.cell,), (self.axis,), changed)
         return boxes[0][0] if boxes else 0
 
+    @property
+    def way(self) -> tuple[object, ...]:
+        """All that the answer depends on: axes of one way have one answer."""
+        feeds = [feed for number in self.graph.path(self.target) for feed in self.graph.feeds[number]]
+        ways = ((feed.ways[self.axis], feed.size(self.axis)) for feed in feeds)
+        return self.cell, *((way.link, way.place is None, size) for way, size in ways)
+
     def links(self) -> Iterator[tuple[int, Window | Scatter]]:
         """The windows of all steps up to the target along this axis, each with the number of its step."""
         for number in self.graph.path(self.target):

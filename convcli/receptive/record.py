@@ -119,7 +119,11 @@ def _cell_record(planned: Plan, layer: str | None, at: Sequence[int] | None) -> 
     boxes = graph.footprint(target, sets, range(len(field)))
     cells = volume(boxes)
     traces = [gridding.Trace(graph, target, axis, cells) for axis, cells in enumerate(sets)]
-    axes = tuple(map(_axis, traces, field, indices, there))
+    found: dict[object, AxisField] = {}  # both axes of a square network have one answer
+    for trace, reach, index, size in zip(traces, field, indices, there, strict=True):
+        if (trace.way, index, size) not in found:
+            found[trace.way, index, size] = _axis(trace, reach, index, size)
+    axes = tuple([found[trace.way, index, size] for trace, index, size in zip(traces, indices, there, strict=True)])
     box = prod(axis.cells + axis.holes for axis in axes)
     return CellRecord(
         source=planned.network.source,
@@ -142,8 +146,9 @@ def _cell_record(planned: Plan, layer: str | None, at: Sequence[int] | None) -> 
 
 def _target(planned: Plan, layer: str | None) -> int:
     """The number of the step that is asked for."""
-    if layer is None:
-        return len(planned.steps) - 1
+    if layer is None:  # the last one that sees anything: a learned tensor may stand behind it
+        seeing = [number for number, step in enumerate(planned.steps) if step.field is not NOTHING]
+        return seeing[-1] if seeing else len(planned.steps) - 1
     names = [step.name for step in planned.steps]
     if layer in names:
         return names.index(layer)
@@ -159,30 +164,36 @@ def _known(graph: Graph, target: int) -> Field:
     step = graph.steps[target]
     if step.field is NOTHING:
         raise SpecError(f"no input reaches {step.name!r}", field="--layer", allowed="a layer that sees the input")
-    if step.field is not None and not any(reach.merged for reach in step.field):
-        if not step.field:
-            raise SpecError(f"the input of {step.name!r} has no spatial axis", field="--layer")
+    if step.field == ():
+        raise SpecError(f"the input of {step.name!r} has no spatial axis", field="--layer")
+    if step.field is not None and _told(step):
         return step.field
-    lost = graph.steps[_lost(graph, target)]
+    number = _lost(graph, target)
+    seeing = [one for one in graph.steps[:number] if one.field is not NOTHING and _told(one)]
+    lost, known = graph.steps[number], [one.name for one in seeing if one.field]
     raise SpecError(
         f"which cells {step.name!r} sees cannot be told: {lost.name!r} ({lost.type}) puts them where no axis follows",
         field="--layer",
         allowed="a layer before it",
+        repair=f"--layer {known[-1]}" if known else "",
     )
 
 
+def _told(step: Step) -> bool:
+    """Whether the field of each of its cells is known by itself; None and merged ones are not."""
+    return step.field is not None and not any(reach.merged for reach in step.field)
+
+
 def _lost(graph: Graph, target: int) -> int:
-    """The first step on the way to `target` whose field is not known, though those before it are."""
+    """The first step on the way to `target` whose field is lost, or merged, though those before it are not."""
+    lost = graph.steps[target].field is None
     number = target
     while True:
-        unknown = [s for s in graph.sources(number) if s != INPUT and not _told(graph.steps[s])]
-        if not unknown:
+        sources = [source for source in graph.sources(number) if source != INPUT]
+        worse = [s for s in sources if graph.steps[s].field is None or not (lost or _told(graph.steps[s]))]
+        if not worse:
             return number
-        number = unknown[0]
-
-
-def _told(step: Step) -> bool:
-    return step.field is not None and not any(reach.merged for reach in step.field)
+        number = worse[0]
 
 
 def _cell(step: Step, sizes: list[int], at: Sequence[int] | None) -> Shape:

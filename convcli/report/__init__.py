@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from convcli.errors import SpecError
 
 if TYPE_CHECKING:
+    from convcli.conventions.differs import Differences
     from convcli.gate.changes import Diff
     from convcli.gate.findings import Gate
     from convcli.receptive.record import FieldReport
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from convcli.verifier.self_test import SelfTest
     from convcli.verifier.verdict import Outcome
 
-    Trial = Outcome | SelfTest | FuzzOutcome | Bench | Answer | Gate | Diff | FieldReport
+    Trial = Outcome | SelfTest | FuzzOutcome | Bench | Answer | Gate | Diff | Differences | FieldReport
     Record = Report | Trial
 
 FORMATS = ("text", "json", "csv", "markdown", "junit", "github")

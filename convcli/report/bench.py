@@ -79,6 +79,7 @@ def _case(layer: Timing) -> Case:
 def _about(record: Bench) -> str:
     words = [record.dtype, *(["gradients"] if record.gradients else []), counted(record.threads, "thread")]
     words += [f"medians of {record.clock}, interleaved"]
+    words += [f"{counted(record.left_out, 'layer')} between convolutions left out"] if record.left_out else []
     return ", ".join([*words, *(f"{name} {value}" for name, value in record.environment.items())])
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET
 
@@ -58,7 +58,7 @@ def _layers(record: NetworkRecord, places: dict[str, Order]) -> Iterator[Cells]:
             for place, key, value in flat(part):
                 if key != "name":
                     places[key] = place
-                    row[key] = written(value) if isinstance(value, (int, float)) else guarded(written(value))
+                    row[key] = _cell(value)
             yield row
 
 
@@ -94,9 +94,14 @@ def _sheet(sheet: Sheet) -> str:
             named = {f"{name}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {name: value}
             for key, item in named.items():
                 places.setdefault(guarded(key), (kinds.index(type(record)), *order))
-                row[guarded(key)] = written(item) if isinstance(item, (int, float)) else guarded(written(item))
+                row[guarded(key)] = _cell(item)
         rows.append(row)
     return _table(["kind", *sorted(places, key=lambda key: places[key])], rows)
+
+
+def _cell(value: Any) -> str:
+    """A number as it is, its sign no formula; anything else guarded."""
+    return written(value) if isinstance(value, (int, float)) else guarded(written(value))
 
 
 def _table(header: list[str], rows: Iterable[Cells]) -> str:

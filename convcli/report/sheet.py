@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SHEETS = {
     "Bench": ("convcli.report.bench", "sheet"),
     "Diff": ("convcli.report.diff", "sheet"),
+    "Differences": ("convcli.report.differs", "sheet"),
     "FieldReport": ("convcli.report.field", "sheet"),
     "FuzzOutcome": ("convcli.report.fuzzing", "sheet"),
     "Gate": ("convcli.report.gate", "sheet"),

@@ -191,7 +191,8 @@ def convention_lines(report: Report) -> tuple[str, ...]:
     if report.command == "shape":
         return ()
     words = f"bytes for {report.dtype}"
-    return (words if report.command == "params" else f"{macs_words(report.convention)}; {words}",)
+    whose = "" if report.convention.params is UNSET else f"params: {report.convention.params}; "
+    return (f"{whose}{words}" if report.command == "params" else f"{macs_words(report.convention)}; {whose}{words}",)
 
 
 def macs_words(convention: Convention) -> str:

@@ -43,7 +43,7 @@ def network(
         raise SpecError(problems=_with_the_plans(problems, found, top))
     at, by_layer = len(prefix), lines(len(top.layers))
     for one in found:
-        one.line = by_layer[int(one.path[at])] or None  # a block's layers have the line of the block
+        one.line = by_layer[int(one.path[at])] or None  # that of the block, for the layers in one
     return Network(
         found,
         name=top.name or "",
@@ -139,6 +139,7 @@ def entry(raw: object, number: int) -> Entry:
         expect=msgspec.to_builtins(fields.expect) if fields.expect else None,
         sources=(fields.from_,) if isinstance(fields.from_, str) else fields.from_,
         budget=budget_of(fields),
+        padding=padding.lower() if isinstance(padding := getattr(fields, "padding", 0), str) else "",
     )
 
 

@@ -70,15 +70,18 @@ class Reader:
         name = block.name or f"block_{int(path[-1]) + 1}"
         if block.from_ is not None:
             feeds = scope.find(block.from_)
+        if block.repeat * sum(map(_leaves, block.layers)) > MOST:
+            raise SpecError(
+                "the repeated blocks stand for too many layers", field="repeat", allowed=f"at most {MOST:,}"
+            )
+        told = len(self.problems)
         for turn in range(block.repeat):
             inside = scope.name(f"{name}.{turn}" if block.repeat > 1 else name)
             reaches = feeds or (self.entries[-1].name if self.entries else scope.find("input"))
             self.layers(block.layers, (*path, "layers"), Scope(inside, scope, reaches), feeds)
             feeds = None
-            if len(self.entries) > MOST:
-                raise SpecError(
-                    "the repeated blocks stand for too many layers", field="repeat", allowed=f"at most {MOST:,}"
-                )
+            if len(self.problems) > told:  # the other turns would say the same
+                break
         scope.full[name] = self.entries[-1].name
 
     def _shared(self, raw: dict[str, Any], index: int) -> Entry:
@@ -105,7 +108,7 @@ class Reader:
             self.problems.extend(error.at(*one.path).problems)
             return one
         first = owner.shares or owner.name
-        return msgspec.structs.replace(one, type=owner.type, layer=owner.layer, shares=first)
+        return msgspec.structs.replace(one, type=owner.type, layer=owner.layer, padding=owner.padding, shares=first)
 
 
 def budget_of(fields: AnyFields | Document | Shared) -> dict[str, Any] | None:
@@ -124,3 +127,11 @@ def budget_of(fields: AnyFields | Document | Shared) -> dict[str, Any] | None:
     if problems:
         raise SpecError(problems=tuple(problems))
     return written
+
+
+def _leaves(raw: object) -> int:
+    """The layers that an item of a list stands for, before anybody has checked it."""
+    if type(raw) is not dict or not isinstance(raw.get("layers"), list) or "type" in raw:
+        return 1
+    times = raw.get("repeat", 1)
+    return (times if type(times) is int else 1) * sum(map(_leaves, raw["layers"]))

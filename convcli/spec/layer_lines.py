@@ -34,6 +34,14 @@ def layer_lines(data: bytes, count: int, form: str = "") -> list[int]:
     return lines if len(lines) == count else [0] * count
 
 
+def lines_of(data: bytes, paths: set[Path], form: str = "") -> dict[Path, int]:
+    """The line of each of some values, wherever they stand; those that cannot be found are left out."""
+    from convcli.spec.places import found_places
+
+    nodes = found_places(readable(data), paths, json=is_json(data, form))
+    return {path: node.event.line for path, node in nodes.items() if node.path[-1:] == path[-1:]}
+
+
 def _yaml_lines(data: bytes) -> list[int]:
     head = BARE_HEAD.match(data) or YAML_HEAD.search(data)
     return _item_lines(data, head.end(), rb"-[ \r\n]", rb"[^\s#-]") if head else []

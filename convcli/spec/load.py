@@ -65,8 +65,18 @@ def _loaded(data: bytes, source: str, ending: str) -> Network:
         found = network(document, source, lambda count: text.layer_lines(data, count, form))
     except SpecError as error:
         raise text.located(error, data, source, form) from None
+    _place_blocks(found, data, form)
     found.located = lambda error: text.located(error, data, source, form)
     return found
+
+
+def _place_blocks(network: Network, data: bytes, form: str) -> None:
+    """Each layer inside a block has its own line, in a text that is not too long to be read again for that."""
+    inside = [entry for entry in network.entries if len(entry.path) > 2]  # ("layers", 3, "layers", 0)
+    if inside and len(data) <= text.SLOW_BYTES:
+        found = text.lines_of(data, {entry.path for entry in inside}, form)
+        for entry in inside:
+            entry.line = found.get(entry.path, entry.line)
 
 
 def parse(spelling: str) -> Layer:

@@ -14,13 +14,13 @@ import msgspec
 
 from convcli.errors import Path, SpecError
 from convcli.spec.guards import BOXES, DEEPEST, DOCUMENT_MARK, MERGE, checked_text, dicts, form_of, is_json, levels
-from convcli.spec.layer_lines import layer_lines
+from convcli.spec.layer_lines import SLOW_BYTES, layer_lines, lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import ModuleType
 
-__all__ = ["decode", "decode_lines", "layer_lines", "located", "place"]
+__all__ = ["SLOW_BYTES", "decode", "decode_lines", "layer_lines", "lines_of", "located", "place"]
 
 EXPANDED = 1_000_000  # nodes that aliases may stand for, or as many as the file has characters
 KEY_ENDS = ('":', " :", "\t:", "\n:", "\r:")  # every key of a JSON text ends in one of these

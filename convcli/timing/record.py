@@ -53,7 +53,10 @@ class Sum(msgspec.Struct, frozen=True):
 
 
 class Bench(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer of `bench`. clock: "CPU time" on one thread, "wall time" on more."""
+    """The answer of `bench`. clock: "CPU time" on one thread, "wall time" on more.
+
+    left_out: layers between convolutions, which nobody times.
+    """
 
     schema: int = 1
     convcli: str = __version__
@@ -66,6 +69,7 @@ class Bench(msgspec.Struct, frozen=True, kw_only=True):
     environment: dict[str, Any]
     layers: tuple[Timing, ...]
     totals: Sum
+    left_out: int = 0
     seconds: float
     interrupted: bool = False
 

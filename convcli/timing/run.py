@@ -14,6 +14,7 @@ from convcli.axis import whole
 from convcli.backends import numpy as ours
 from convcli.backends import require
 from convcli.errors import BackendMissing, SpecError
+from convcli.layers import is_convolution
 from convcli.plan import Network, Plan, Step, plan
 from convcli.timing import measure
 from convcli.timing.measure import How, Readings, Side
@@ -58,9 +59,8 @@ def bench(  # noqa: PLR0913 - each is one option of the command
     how = How(_sides(methods, against, grad=grad), dtype, whole("threads", threads, least=1), seconds, grad)
     limit = memory_limit() if max_memory is None else whole("max_memory", max_memory, least=1)
     given = (networks,) if isinstance(networks, Network | Plan) else tuple(networks)
-    waiting = list(
-        _different(chosen([plan(one) if isinstance(one, Network) else one for one in given], only, convolutions=True))
-    )
+    plans = [plan(one) if isinstance(one, Network) else one for one in given]
+    waiting = list(_different(chosen(plans, only, convolutions=True)))
     for name in against:
         require(name)
     found: list[Timing] = []
@@ -88,6 +88,7 @@ def bench(  # noqa: PLR0913 - each is one option of the command
         environment=environment,
         layers=tuple(found),
         totals=total(tuple(found), names),
+        left_out=sum(not is_convolution(step.layer) for planned in plans for step in planned.steps),
         seconds=perf_counter() - start,
         interrupted=interrupted,
     )

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from convcli.backends import companions
+from convcli.backends import companions_of
 from convcli.backends.companions import values
 from convcli.layers import Layer, Shape
 from convcli.verifier.answers import format_of, numbers
@@ -26,13 +26,13 @@ class Truth(msgspec.Struct, frozen=True):
 
 def companion_facts(name: str, layer: Layer, shapes: tuple[Shape, ...]) -> Any:
     """What a backend says of a layer without running it; None when it is asked for convolutions alone."""
-    found = companions(name)
+    found = companions_of(name)
     return None if found is None else found.facts(layer, shapes)
 
 
 def companion_result(name: str, layer: Layer, sample: Sample, dtype: str, directory: str, label: str) -> Any:
     """The file of a backend's forward; None when it is asked for convolutions alone."""
-    found = companions(name)
+    found = companions_of(name)
     if found is None:
         return None
     return save(directory, label, numbers(found.forward(layer, sample.load(dtype), *format_of(name, dtype))))

@@ -67,7 +67,7 @@ def test_a_change_that_grows_is_refused_and_what_grew_is_named(repo: Path) -> No
     ran = gate()
     assert ran.code == 1
     assert ran.err == ""
-    assert "FAILED  total params (baseline)  nets/net.yaml:" in ran.out
+    assert "FAILED  total params (baseline)  nets/net.yaml:9\n" in ran.out
     assert "block.0.conv +1,024" in ran.out
     assert "3 layers changed" not in ran.out
 
@@ -197,6 +197,19 @@ def test_a_baseline_that_cannot_be_written_leaves_the_old_one(repo: Path) -> Non
     assert run("check", "nets/net.yaml", "--baseline", "none/baseline.json", "--update-baseline").code == 2
 
 
+def test_strict_refuses_a_cost_that_nobody_knows(repo: Path) -> None:
+    Path("odd.yaml").write_text(SMALL + "  - {type: Unknown, operation: nms, shape: [1, 4], name: odd}\n")
+    for argv in (
+        ("check", "odd.yaml", "--baseline", "odd.json", "--update-baseline"),
+        ("diff", "odd.yaml", "odd.yaml"),
+    ):
+        assert run(*argv).code == 0
+        ran = run(*argv, "--strict")
+        assert ran.code == 2
+        assert "odd.yaml:10" in ran.err
+        assert "nobody knows what odd" in ran.err
+
+
 # diff
 
 
@@ -268,6 +281,15 @@ def test_a_spec_that_was_wrong_is_wrong_at_its_revision(repo: Path) -> None:
     ran = run("diff", "nets/net.yaml@HEAD", "nets/net.yaml@HEAD~1")
     assert ran.code == 2
     assert "nets/net.yaml@HEAD:4:" in ran.err
+
+
+def test_what_is_wrong_with_either_side_is_said(repo: Path) -> None:
+    for name in ("a.yaml", "b.yaml"):
+        Path(name).write_text(SMALL.replace("kernel_size: 3, padding: 1}\n", "kernel_size: 99}\n", 1))
+    ran = run("diff", "a.yaml", "b.yaml")
+    assert ran.code == 2
+    assert "a.yaml:4:" in ran.err
+    assert "b.yaml:4:" in ran.err
 
 
 def test_a_saved_report_against_a_file(repo: Path) -> None:

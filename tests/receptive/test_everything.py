@@ -49,6 +49,13 @@ ENDS: dict[str, list[Any]] = {
         {"type": "Permute", "dims": [0, 2, 1]},
         {"type": "MultiheadAttention", "num_heads": 2, "batch_first": True},
     ],
+    "residual": [
+        {"type": "Flatten", "start_dim": 2},
+        {"type": "Permute", "dims": [0, 2, 1], "name": "tokens"},
+        {"type": "MultiheadAttention", "num_heads": 2, "batch_first": True, "name": "attended"},
+        {"type": "Add", "from": ["tokens", "attended"]},
+        {"type": "Rearrange", "shape": [1, 4]},
+    ],
     "token": [
         {"type": "Flatten", "start_dim": 2},
         {"type": "Permute", "dims": [0, 2, 1], "name": "tokens"},
@@ -90,6 +97,7 @@ def test_where_it_cannot_be_told_it_is_not_told(layers: list[Any]) -> None:
     with pytest.raises(convcli.SpecError, match="cannot be told") as caught:
         seen(*BACKBONE, *layers, {"type": "ReLU"})
     assert layers[0]["type"] in str(caught.value)
+    assert caught.value.problems[0].repair == "--layer body"
 
 
 def test_fields_follow_their_axes() -> None:
@@ -121,8 +129,9 @@ def test_a_learned_tensor_sees_nothing_and_changes_nothing() -> None:
     join = {"type": "Multiply", "from": ["body", "positive"]}
     assert field(*BACKBONE, *scale, join) == field(*BACKBONE)
     assert field(*BACKBONE, *scale) is None
+    assert seen(*BACKBONE, *scale).layer == "body"
     with pytest.raises(convcli.SpecError, match="no input reaches"):
-        seen(*BACKBONE, *scale)
+        seen(*BACKBONE, *scale, layer="positive")
 
 
 def test_channels_last_has_its_axes_before_the_channels() -> None:
@@ -136,3 +145,15 @@ def test_too_many_different_fields_are_left_out() -> None:
     """A stride of 5,000 gives 5,000 neighbours their own fields."""
     up = {"type": "ConvTranspose1d", "out_channels": 1, "kernel_size": 3, "stride": 5000}
     assert field(up, size=(1, 1, 9)) is None
+
+
+def test_resizing_to_a_single_cell() -> None:
+    """With aligned corners that is the first one, wherever it is read from."""
+    up = {"type": "Upsample", "size": 1, "mode": "bilinear", "align_corners": True}
+    assert field(up, {"type": "Upsample", "size": 3}) == ReceptiveField((1, 1), (0, 0), (0.5, 0.5))
+
+
+@pytest.mark.parametrize("factor", [float("inf"), float("nan"), -1.0])
+def test_factors_that_are_no_sizes_are_refused(factor: float) -> None:
+    with pytest.raises(convcli.SpecError, match="scale_factor"):
+        planned({"type": "Upsample", "scale_factor": factor})

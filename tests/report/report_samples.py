@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from convcli.axis import axes
+from convcli.conventions.differs import why_differs
 from convcli.gate.baseline import updated
 from convcli.gate.check import gate
 from convcli.gate.sides import diff
@@ -27,6 +28,7 @@ from convcli.verifier.verdict import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from convcli.conventions.differs import Differences
     from convcli.gate.changes import Diff
     from convcli.gate.findings import Gate
     from convcli.receptive.record import FieldReport
@@ -94,9 +96,10 @@ def many(layers: int) -> Report:
     return named(f"conv{i}" for i in range(layers))
 
 
-def report(command: Command, *sources: str, backward: bool = False) -> Report:
+def report(command: Command, *sources: str, backward: bool = False, like: str = "") -> Report:
     """The sample network's report, once per source."""
-    return versioned(summarize(*map(network, sources or ("net.yaml",)), command=command, backward=backward))
+    networks = map(network, sources or ("net.yaml",))
+    return versioned(summarize(*networks, command=command, backward=backward, like=like))
 
 
 def versioned(record: Report) -> Report:
@@ -254,6 +257,12 @@ def before_and_after() -> tuple[Network, Network]:
     after.entries.append(entry("new|er", "Conv2d", conv(4), 11))
     after.entries.append(entry("=extra", "Conv2d", conv(9), 12))
     return before, after
+
+
+def differing() -> Differences:
+    """Why two tools have other numbers for the sample, and one that agrees but for what it skips."""
+    found = why_differs(network(), tools=["thop", "ptflops", "torch"])
+    return msgspec.structs.replace(found, convcli="0.0.0")
 
 
 def diffs() -> Diff:

@@ -8,6 +8,7 @@ import pytest
 from report_samples import (
     COMMANDS,
     benches,
+    differing,
     diffs,
     gates,
     good,
@@ -39,6 +40,8 @@ CASES: dict[str, Record] = {
     "check": gates(),
     "check-good": held(),
     "diff": diffs(),
+    "like": report("flops", like="thop"),
+    "why-differs": differing(),
     **solved(),
     "receptive-field": seen(),
 }

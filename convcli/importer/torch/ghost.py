@@ -19,7 +19,8 @@ LARGE = 65536  # elements from which on nothing has values
 RANDOM = frozenset({"empty", "empty_strided", "rand", "randn", "normal", "randint", "randperm", "bernoulli"})
 FILLED = frozenset({"zeros", "ones", "full"})
 VALUES = frozenset({"tensor", "as_tensor", "arange", "linspace", "logspace", "eye", "range", "scalar_tensor",
-                    "tril_indices", "triu_indices", "hann_window", "hamming_window", "from_numpy", "complex", "meshgrid"})  # fmt: skip
+                    "tril_indices", "triu_indices", "hann_window", "hamming_window", "from_numpy",
+                    "complex", "meshgrid"})  # fmt: skip
 MOVES = frozenset({"to", "cpu", "cuda", "type", "xpu", "npu"})
 LIKE = frozenset({"new_zeros", "new_ones", "new_full", "new_empty", "new_tensor"})
 
@@ -46,7 +47,7 @@ class Ghost:
         if name in LIKE:
             kwargs = {**kwargs, "device": "meta"}
         if any(x.device.type != "meta" for x in found):
-            if _in_place(name) and args[0].device.type != "meta":
+            if in_place(name) and args[0].device.type != "meta":
                 self.hollow[id(args[0])] = args[0]  # it keeps its shape, and its values are gone
                 return args[0]
             args, kwargs = emptied((args, kwargs))
@@ -77,7 +78,7 @@ class Ghost:
         return torch.Tensor.to(x, dtypes[0]) if dtypes else args[0]
 
 
-class Building(TorchFunctionMode):
+class Building(TorchFunctionMode):  # type: ignore[misc]
     """While a model is built: its parameters get no memory."""
 
     def __init__(self) -> None:
@@ -92,7 +93,7 @@ class Building(TorchFunctionMode):
         return self.ghost.call(func, getattr(func, "__name__", ""), args, kwargs or {})
 
 
-def _in_place(name: str) -> bool:
+def in_place(name: str) -> bool:
     """add_, __iadd__, __setitem__: not __add__."""
     return (
         (name.startswith("__i") and name != "__invert__") or name == "__setitem__"

@@ -21,8 +21,9 @@ RESHAPED = ("view", "reshape", "squeeze", "unsqueeze", "unflatten", "view_as", "
 PERMUTED = ("permute", "transpose", "t", "swapaxes", "swapdims", "movedim", "moveaxis", "T", "mT", "H", "mH", "adjoint")
 MOVED = (
     "getitem", "select", "narrow", "slice", "index_select", "index", "gather", "take", "roll", "flip", "rot90",
-    "repeat", "tile", "expand", "broadcast_to", "repeat_interleave", "unfold", "im2col", "pixel_unshuffle", "channel_shuffle",
-    "tril", "triu", "masked_fill", "where", "stack", "as_strided", "diagonal", "diag", "index_put", "index_copy",
+    "repeat", "tile", "expand", "broadcast_to", "repeat_interleave", "unfold", "im2col", "pixel_unshuffle",
+    "channel_shuffle", "tril", "triu", "masked_fill", "where", "stack", "as_strided", "diagonal", "diag", "index_put",
+    "index_copy",
     "scatter", "select_scatter", "slice_scatter", "constant_pad_nd", "one_hot", "fliplr", "flipud", "take_along_dim",
     "hstack", "vstack", "dstack", "column_stack", "native_channel_shuffle",
     "index_fill", "masked_scatter", "fill", "zero", "copysign", "unsafe_index", "_unsafe_index", "view_dtype",

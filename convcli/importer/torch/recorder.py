@@ -10,12 +10,13 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
+import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from convcli.importer.torch import moves, pointwise, products, recurrent, weights
 from convcli.importer.torch.assumed import ASSUMED, masked
-from convcli.importer.torch.ghost import Ghost, NeedsDataError, tensors
+from convcli.importer.torch.ghost import Ghost, NeedsDataError, in_place, tensors
 from convcli.importer.torch.table import TABLE
 from convcli.importer.torch.trace import Call, Trace, shape
 
@@ -78,11 +79,13 @@ class Recorder(TorchFunctionMode):  # type: ignore[misc]
         if self.ghost and key in {"getitem", "setitem"}:
             args = masked(self.trace, args)
         if key is None:
-            with Below(self.trace):
+            with Below(self.trace, self.ghost):
                 out = self._called(func, name, args, kwargs)
         else:
             out = self._called(func, name, args, kwargs)
             record(self.trace, key, args, kwargs, out)
+            if kwargs.get("inplace") or in_place(name):
+                written(self.trace, args[0])
         whatever_is_left(self.trace, name, args, kwargs, out)
         return out
 
@@ -110,9 +113,9 @@ class Recorder(TorchFunctionMode):  # type: ignore[misc]
 class Below(TorchDispatchMode):  # type: ignore[misc]
     """The operations of aten that a function in C++ consists of."""
 
-    def __init__(self, trace: Trace):
+    def __init__(self, trace: Trace, ghost: Ghost | None):
         super().__init__()
-        self.trace = trace
+        self.trace, self.ghost = trace, ghost
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -120,13 +123,16 @@ class Below(TorchDispatchMode):  # type: ignore[misc]
         """Torch calls this in place of each operation."""
         del types
         kwargs = kwargs or {}
-        out = func(*args, **kwargs)
-        if all(map(self.trace.constant, tensors((args, kwargs)))):
+        name = func.overloadpacket.__name__
+        with torch._C.DisableTorchFunction():  # noqa: SLF001 - or it would be seen again, above
+            out = self.ghost.call(func, name, args, kwargs) if self.ghost else func(*args, **kwargs)
+        if name in BLANK or all(map(self.trace.constant, tensors((args, kwargs)))):
             for x in tensors(out):
                 self.trace.keep(x, self.trace.constants, "")
             return out
-        name = func.overloadpacket.__name__
         record(self.trace, handled(name) or name, args, kwargs, out)
+        if in_place(name):
+            written(self.trace, args[0])
         whatever_is_left(self.trace, name, args, kwargs, out)
         return out
 
@@ -164,9 +170,14 @@ def record(trace: Trace, key: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     for other in results[1:]:  # indices, weights: they come out of the same operation
         made = trace.add("Rearrange", {"shape": shape(other)}, [node], shape(other))
         trace.gives(other, made)
-    base = getattr(args[0], "_base", None) if args and results[0] is args[0] else None
-    if base is not None and id(base) in trace.made:  # written through a view: the whole has changed
-        trace.gives(base, trace.add("Rearrange", {"shape": shape(base)}, [base, node], shape(base), "written"))
+
+
+def written(trace: Trace, x: torch.Tensor) -> None:
+    """x was written to: where it is a view, so was the tensor that it shows a part of."""
+    base = x._base  # noqa: SLF001 - torch's name for it
+    if base is not None and id(base) in trace.made and id(x) in trace.made:
+        node = trace.add("Rearrange", {"shape": shape(base)}, [base, x], shape(base), "written")
+        trace.gives(base, node)
 
 
 def whatever_is_left(trace: Trace, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
