@@ -35,7 +35,7 @@ def commands() -> list[tuple[str, str]]:
 
 
 def needs_torch(command: str) -> list[pytest.MarkDecorator]:
-    return [pytest.mark.torch] if command.startswith(("convcli verify", "convcli fuzz")) else []
+    return [pytest.mark.torch] if command.startswith(("convcli verify", "convcli fuzz", "convcli import")) else []
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
 Run = Any  # a module, or a function of the inputs
 FUNCTIONS: Mapping[str, Run] = MappingProxyType(
-    {name: getattr(torch, name.lower()) for name in ("Exp", "Log", "Sqrt", "Rsqrt", "Reciprocal", "Neg", "Abs", "Erf")}
+    {
+        name: getattr(torch, name.lower())
+        for name in ("Exp", "Log", "Sqrt", "Rsqrt", "Reciprocal", "Neg", "Abs", "Erf", "Sin", "Cos", "Floor")
+    }
 )
 TWO: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = MappingProxyType(
     {

@@ -21,6 +21,7 @@ from convcli.records import BYTES, NetworkRecord, Scope, network_record
 from convcli.spec.amounts import limit, share
 
 NAMED = 5  # layers that a growth is put down to
+LOST = "this is a lower bound now, for nobody knows the cost of"
 
 
 class Subject(NamedTuple):
@@ -71,7 +72,10 @@ def gate(
     dtype: str = "float32",
     update: bool = False,
 ) -> Gate:
-    """The same for networks that are worked out. update: the baseline is about to be written, growth is agreed to."""
+    """The same for networks that are worked out; totals come first, for GitHub shows ten annotations.
+
+    update: the baseline is about to be written, growth is agreed to.
+    """
     part = share(f"+{tolerance.removeprefix('+')}")
     if part is None:
         raise SpecError(f"--tolerance {tolerance} is not a percentage", allowed="as in 2% or 0.5%")
@@ -82,7 +86,8 @@ def gate(
             f"the baseline counts bytes for {baseline.dtype}, this run for {dtype}", repair=f"--dtype {baseline.dtype}"
         )
     subjects = [_subject(one, baseline, path, dtype) for one in plans]
-    found = tuple(finding for one in subjects for finding in _findings(one, part, tolerance, update=update))
+    each = (finding for one in subjects for finding in _findings(one, part, tolerance, update=update))
+    found = tuple(sorted(each, key=lambda finding: finding.layer is not UNSET))
     return Gate(
         dtype=dtype,
         baseline=os.fspath(path) or UNSET if baseline or update else UNSET,
@@ -115,16 +120,15 @@ def _gated(one: Subject) -> Gated:
 
 def _notes(one: Subject) -> Iterator[str]:
     """What nobody asked for and everybody should know."""
-    unknown = [layer.name for layer in one.record.layers if layer.complete is False]
-    if unknown:
-        yield f"the totals are lower bounds: nobody knows the cost of {_listed(unknown)}"
+    if not one.numbers.complete:
+        yield f"the totals are lower bounds: nobody knows the cost of {_listed(_unknown(one))}"
     entries = one.network.entries
     if not one.spec and not one.network.budget and not any(entry.expect or entry.budget for entry in entries):
         yield "nothing was checked here: no expect, no budget, no baseline"
 
 
 def _findings(one: Subject, part: tuple[int, int], tolerance: str, *, update: bool) -> Iterator[Finding]:
-    """Totals first: what concerns everything is what an annotation must not lose."""
+    """All of one network."""
     raw = [*_of_totals(one, part, tolerance, update=update)]
     there = {layer.name: layer for layer in one.old.layers} if one.old else {}
     for entry, record, numbers in zip(one.network.entries, one.record.layers, one.numbers.layers, strict=True):
@@ -159,8 +163,10 @@ def _of_totals(one: Subject, part: tuple[int, int], tolerance: str, *, update: b
         before = UNSET if old is None else getattr(old, key)
         at_most = None if before is UNSET else before * part[0] // part[1]
         held = _held(one, "baseline", key, getattr(totals, key), at_most, old, one.gap)
-        line = _line_of_growth(one.change, key) if held.status == "failed" else None
-        yield msgspec.structs.replace(held, said=f"+{tolerance}"), (), line
+        if _is_lost(one, key) and held.status == "passed":
+            held = msgspec.structs.replace(held, status="unchecked", detail=f"{LOST} {_listed(_unknown(one))}")
+        path, line = _place_of_growth(one, key) if held.status == "failed" else ((), None)
+        yield msgspec.structs.replace(held, said=f"+{tolerance}"), path, line
         if old is None:
             return  # one finding says that the spec is not there
 
@@ -233,10 +239,20 @@ def _growing(change: NetworkChange | None, key: str) -> list[Any]:
     return sorted(layers, key=lambda layer: -getattr(layer, key).difference)
 
 
-def _line_of_growth(change: NetworkChange | None, key: str) -> int | None:
-    """The line of the layer that grew most."""
-    lines = [layer.after.line for layer in _growing(change, key)]
-    return next((line for line in lines if line is not UNSET), None)
+def _place_of_growth(one: Subject, key: str) -> tuple[Path, int | None]:
+    """Where the layer stands that grew most."""
+    grown = _growing(one.change, key)
+    name = grown[0].after.name if grown else ""
+    return next(((entry.path, entry.line) for entry in one.network.entries if entry.name == name), ((), None))
+
+
+def _is_lost(one: Subject, key: str) -> bool:
+    """Whether a total has become a lower bound that was none when somebody agreed to the baseline."""
+    return one.old is not None and one.old.complete and not one.numbers.complete and key != "activation_bytes"
+
+
+def _unknown(one: Subject) -> list[str]:
+    return [layer.name for layer in one.record.layers if layer.complete is False]
 
 
 def _placed(network: Network, raw: Iterable[Raw]) -> list[Finding]:

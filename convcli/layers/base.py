@@ -154,15 +154,15 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
         batch, x = self.split(shapes[0] if shapes else ())
         if channels_last and self.spatial and x:
             x = (x[-1], *x[:-1])
-        return batch, x, self.joined(shapes).settled(x)
+        return batch, x, self.joined(shapes, channels_last=channels_last).settled(x)
 
     def split(self, shape: Shape) -> tuple[Shape, Shape]:
         """((N,) or (), (C, *space)) of PyTorch's shape."""
         return split_batch(shape, self.rank)
 
-    def joined(self, shapes: tuple[Shape, ...]) -> Layer:
-        """The same layer, told the shapes of all its inputs: a join needs them."""
-        del shapes
+    def joined(self, shapes: tuple[Shape, ...], *, channels_last: bool) -> Layer:
+        """The same layer, told the shapes of all its inputs and their layout: a join needs them."""
+        del shapes, channels_last
         return self
 
     def settled_in_channels(self, x: Shape) -> int:

@@ -46,8 +46,9 @@ class Companion(Layer, frozen=True, kw_only=True):
                 whole("input", size, least=0)
         return (), tuple(shape)
 
-    def joined(self, shapes: tuple[Shape, ...]) -> Self:
+    def joined(self, shapes: tuple[Shape, ...], *, channels_last: bool) -> Self:
         """The same layer with its `inputs`."""
+        del channels_last
         return msgspec.structs.replace(self, inputs=shapes)
 
     def settled(self, x: Shape) -> Self:

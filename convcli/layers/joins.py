@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from math import prod
-from typing import ClassVar
+from typing import ClassVar, Self
+
+import msgspec
 
 from convcli.errors import SpecError
 from convcli.layers.base import MANY, Counts, Shape
@@ -36,15 +38,23 @@ class Arithmetic(Companion, frozen=True, kw_only=True):
 
 
 class Concat(Companion, frozen=True, kw_only=True):
-    """The inputs one behind the other along `dim`."""
+    """The inputs one behind the other along `dim`, the channels' axis when it is not said."""
 
     kind: ClassVar[str] = "concat"
     arity: ClassVar[tuple[int, int]] = (1, MANY)
-    dim: int = 1
+    dim: int | None = None
+
+    def joined(self, shapes: tuple[Shape, ...], *, channels_last: bool) -> Self:
+        """With its `inputs`, and the axis."""
+        dim = (-1 if channels_last else 1) if self.dim is None else self.dim
+        return msgspec.structs.replace(self, inputs=shapes, dim=dim)
+
+    def _at(self, x: Shape) -> int:
+        return dimension("dim", 1 if self.dim is None else self.dim, len(x))
 
     def output(self, x: Shape) -> Shape:
         """The sizes add up along `dim` and are equal elsewhere."""
-        at = dimension("dim", self.dim, len(x))
+        at = self._at(x)
         for other in self.inputs:
             if len(other) != len(x) or any(
                 a != b for place, (a, b) in enumerate(zip(x, other, strict=True)) if place != at
@@ -59,5 +69,5 @@ class Concat(Companion, frozen=True, kw_only=True):
     def way(self, which: int, place: int) -> Way | None:
         """Each input keeps its cells, unless it is one behind the other that they lie."""
         x = self.inputs[which]
-        behind = place == dimension("dim", self.dim, len(x)) and len(self.inputs) > 1
+        behind = place == self._at(x) and len(self.inputs) > 1
         return Way(SAME, place, merged=x[place]) if behind else Way(SAME, place)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import prod
+from math import inf, prod
 from typing import ClassVar
 
 import msgspec
@@ -171,7 +171,7 @@ class Upsample(Companion, frozen=True, kw_only=True):
         size = (self.size,) * rank if isinstance(self.size, int) else self.size
         scale = (self.scale_factor,) * rank if isinstance(self.scale_factor, int | float) else self.scale_factor
         for field, values in (("size", size), ("scale_factor", scale)):
-            if values is not None and (len(values) != rank or min(values) <= 0):
+            if values is not None and (len(values) != rank or not all(0 < value < inf for value in values)):
                 raise SpecError(
                     f"{field}={values} does not fit {rank} axes", field=field, allowed="one positive number per axis"
                 )
@@ -203,7 +203,8 @@ class Upsample(Companion, frozen=True, kw_only=True):
             return tuple([Bins(size, there) for size, there in zip(x[1:], out, strict=True)])
         taps = {"nearest": 1, "nearest-exact": 1, "bicubic": 4}.get(self.mode, 2)
         if self.align_corners:
-            pairs = [(size - 1, max(1, there - 1)) for size, there in zip(x[1:], out, strict=True)]
+            ends = [(size - 1, there - 1) for size, there in zip(x[1:], out, strict=True)]
+            pairs = [end if end[1] else (0, 1) for end in ends]  # a single cell is the first one
         elif isinstance(self.scale_factor, tuple) and not self.recompute_scale_factor:
             pairs = [_pair(scale) for scale in self.scale_factor]
         else:
@@ -216,12 +217,22 @@ class PixelShuffle(Companion, frozen=True, kw_only=True):
     """(*, C*r*r, H, W) -> (*, C, H*r, W*r)"""
 
     kind: ClassVar[str] = "pixel_shuffle"
+    spatial: ClassVar[bool] = True
     upscale_factor: int
+
+    @property
+    def rank(self) -> int:
+        """Two spatial axes."""
+        return 2
+
+    def split(self, shape: Shape) -> tuple[Shape, Shape]:
+        """(N, ...), (C, H, W)"""
+        return leading(shape, 2)
 
     def output(self, x: Shape) -> Shape:
         """Channels become pixels."""
         r = self.upscale_factor
-        if len(x) < 3 or x[-3] % (r * r):
+        if x[0] % (r * r):
             raise SpecError(
                 f"the channels of {list(x)} do not divide by {r * r}",
                 field="upscale_factor",
@@ -235,6 +246,17 @@ class PixelShuffle(Companion, frozen=True, kw_only=True):
         if before == -3:
             return None
         return Way(Resized(1, self.upscale_factor, 1, aligned=True), place) if before > -3 else Way(SAME, place)
+
+
+def leading(shape: Shape, rank: int) -> tuple[Shape, Shape]:
+    """((...), (C, *space)): any number of axes before the channels."""
+    if len(shape) <= rank:
+        raise SpecError(
+            f"the input {list(shape)} has {len(shape)} axes",
+            field="input",
+            allowed=f"at least {rank + 1}: the channels and {rank} spatial ones",
+        )
+    return tuple(shape[: -rank - 1]), tuple(shape[-rank - 1 :])
 
 
 class Pad(Companion, frozen=True, kw_only=True):
@@ -309,3 +331,19 @@ def _pair(scale: float) -> tuple[int, int]:
 
     ratio = Fraction(str(scale))
     return ratio.denominator, ratio.numerator
+
+
+class SpacePad(Pad, frozen=True, kw_only=True):
+    """The same around `dims` spatial axes of x (channels, *space), wherever the channels are."""
+
+    spatial: ClassVar[bool] = True
+    dims: int
+
+    @property
+    def rank(self) -> int:
+        """The number of spatial axes."""
+        return self.dims
+
+    def split(self, shape: Shape) -> tuple[Shape, Shape]:
+        """((...), (C, *space)); copies are made in a batch, or in one image."""
+        return leading(shape, self.dims) if self.mode == "zeros" else split_batch(shape, self.dims)

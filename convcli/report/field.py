@@ -84,8 +84,8 @@ def _rows(one: CellRecord) -> Iterator[Row]:
     numbers = one.receptive_field
     for place, (letter, axis) in enumerate(zip(AXES[len(one.axes)], one.axes, strict=True)):
         first, last = axis.field or (None, None)
-        closed = (numbers.size[place], str(numbers.jump[place]), str(numbers.start[place]))
-        yield Row((letter, axis.at, str(closed[0]), *closed[1:], first, last, axis.cells, axis.holes))
+        closed = [f"{number[place]:.6g}" for number in (numbers.jump, numbers.start)]
+        yield Row((letter, axis.at, str(numbers.size[place]), *closed, first, last, axis.cells, axis.holes))
 
 
 def _notes(one: CellRecord) -> Iterator[str]:

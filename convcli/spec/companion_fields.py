@@ -169,7 +169,9 @@ class EmbeddingFields(AnyFields, frozen=True, kw_only=True):
 class ConcatFields(AnyFields, frozen=True, kw_only=True):
     """Concat."""
 
-    dim: Whole = 1
+    dim: Annotated[
+        int | None, Meta(description="a whole number; negative ones count from the last axis; left out: the channels")
+    ] = None
 
 
 class FlattenFields(AnyFields, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from convcli.layers.joins import Arithmetic, Concat
 from convcli.layers.linear import Embedding, Linear, MatMul, MultiheadAttention
 from convcli.layers.norm import BatchNorm, GroupNorm, LayerNorm
 from convcli.layers.pool import AdaptivePool, Pool
-from convcli.layers.rearrange import Flatten, Pad, Permute, PixelShuffle, Rearrange, Reduce, Reshape, Upsample
+from convcli.layers.rearrange import Flatten, Pad, Permute, PixelShuffle, Rearrange, Reduce, Reshape, SpacePad, Upsample
 from convcli.layers.sources import Parameter, Unknown
 from convcli.spec import companion_fields as f
 from convcli.spec.form import Form, key
@@ -133,7 +133,10 @@ def _padded(mode: str, rank: int | None) -> Make:
                 field="padding",
                 allowed=f"one, or {2 * rank}" if rank else "two per axis",
             )
-        return Pad(padding=numbers, mode=mode, value=getattr(fields, "value", 0))
+        value = getattr(fields, "value", 0)
+        if rank:
+            return SpacePad(padding=numbers, mode=mode, value=value, dims=rank)
+        return Pad(padding=numbers, mode=mode, value=value)
 
     return make
 

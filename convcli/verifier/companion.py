@@ -54,7 +54,8 @@ class CompanionFactsJob(FactsJob):
     def start(self, bench: Bench, directory: str) -> list[Call]:
         """One call; what is stated and not worked out has nothing to be compared with."""
         del directory
-        if self.step.layer.kind in REASONS:
+        layer = self.step.layer
+        if layer.kind in REASONS or (layer.kind == "elementwise" and untold(layer)):
             raise NothingToDo("its shape and parameters are as the spec says")
         shapes = tuple(self.case.shape(name) for name in ("x", *self.step.layer.side_inputs(self.step.x)))
         return [bench.theirs.call("companion_facts", self.against, self.step.layer, shapes)]

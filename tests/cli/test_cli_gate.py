@@ -67,7 +67,7 @@ def test_a_change_that_grows_is_refused_and_what_grew_is_named(repo: Path) -> No
     ran = gate()
     assert ran.code == 1
     assert ran.err == ""
-    assert "FAILED  total params (baseline)  nets/net.yaml:" in ran.out
+    assert "FAILED  total params (baseline)  nets/net.yaml:9\n" in ran.out
     assert "block.0.conv +1,024" in ran.out
     assert "3 layers changed" not in ran.out
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -96,7 +97,8 @@ def check_values(step: Step) -> None:
     assert exact(step.layer) or rounds(step.layer)
     for dtype in ("float64", "float32"):
         for fill in [whole] * exact(step.layer) + [lambda case, _: ordinary(case)] * rounds(step.layer):
-            arrays = store("", "", fill(data, 24)).load(dtype)
+            with TemporaryDirectory() as folder:
+                arrays = store(folder, "a", fill(data, 24)).load(dtype)
             said, z = values(step.layer, arrays), theirs.forward(step.layer, arrays)
             assert said.y.shape == z.shape == y
             assert z.dtype == dtype

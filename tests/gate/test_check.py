@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +236,17 @@ def test_an_unknown_cost_is_said() -> None:
     assert "lower bounds: nobody knows the cost of odd" in render(found, "text")
 
 
+def test_a_total_that_became_a_lower_bound_is_not_held() -> None:
+    """An operation of unknown cost does not make a network smaller; one that was agreed to stays."""
+    unknown = {"type": "Unknown", "operation": "nms", "shape": [1, 4], "name": "odd"}
+    before, after = net([CONV, layer(9, name="big")]), net([CONV, unknown])
+    found = check(after, baseline=held(before))
+    assert found.exit_code == 3
+    assert {finding.key for finding in bad(found)} == set(KEYS) - {"activation_bytes"}
+    assert all("odd" in finding.detail for finding in bad(found))
+    assert check(after, baseline=held(after)).exit_code == 0
+
+
 def test_bytes_are_of_one_data_type() -> None:
     assert check(net([CONV]), baseline=held(net([CONV]), dtype="float16"), dtype="float16").exit_code == 0
     with pytest.raises(SpecError, match="counts bytes for float16"):
@@ -259,6 +271,15 @@ def test_a_baseline_is_the_same_bytes_wherever_it_is_written(tmp_path: Path) -> 
     assert str(tmp_path) not in texts[0]
     assert texts[0].endswith("}\n")
     assert texts[0].isascii()
+
+
+def test_a_baseline_to_the_byte(golden: Callable[[str, str], None]) -> None:
+    """The same on every version of Python."""
+    odd = {"type": "Unknown", "operation": "nms", "shape": [1, 4], "name": "odd \N{SNOWMAN}"}
+    written = held(
+        net([CONV, layer(9), odd], "nets/b.yaml"), net([{**CONV, "out_channels": 10**12}], "a.yaml", name=None)
+    )
+    golden("baseline.json", baselines.text(written))
 
 
 def test_keys_are_sorted_everywhere() -> None:

@@ -231,3 +231,23 @@ def small(width: int = 4, *, bias: bool = True) -> nn.Module:
     return nn.Sequential(
         SameConv(3, width, 3, bias=bias), nn.GroupNorm(2, width), nn.GELU(), nn.Flatten(), nn.LazyLinear(3)
     )
+
+
+class Scripted(nn.Module):
+    """A part of it runs in C++."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.part = torch.jit.script(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.part(x)
+        return out
+
+
+class Hidden(nn.Module):
+    """Its work is done where nobody sees it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch._C.DisableTorchFunction():
+            return F.conv2d(x, torch.ones(4, 3, 3, 3, device=x.device))

@@ -122,6 +122,19 @@ def test_unknown_operations_are_said() -> None:
     assert by_name(record)["conv"].macs == 4 * 3 * 9 * 36
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*")
+def test_scripted_parts_are_seen() -> None:
+    record = record_of(models.Scripted(), (1, 3, 8, 8))
+    assert [layer.type for layer in record.layers] == ["Conv2d", "ReLU"]
+    assert record.totals.params == 4 * 3 * 9 + 4
+
+
+@pytest.mark.parametrize("run", [False, True])
+def test_what_is_not_seen_is_no_silent_zero(*, run: bool) -> None:
+    record = record_of(models.Hidden, (1, 3, 8, 8), run=run)
+    assert not record.totals.complete
+
+
 def test_a_model_that_asks_for_values_is_told_about() -> None:
     with pytest.raises(ImportFailed, match=r"asks for a value \(float\).*--partial.*--run"):
         convcli.import_torch(models.Asks, (1, 3, 8, 8))

@@ -135,7 +135,7 @@ class Builder:
         mode = self.draw.choice(("nearest", "nearest-exact", "area", MODES[self.rank], *["bicubic"] * (self.rank == 2)))
         corners = {"align_corners": True} if "linear" in mode and self.draw.random() < 0.5 else {}
         factor = self.draw.choice((1.5, 2, 3, None))
-        size = {"scale_factor": factor} if factor else {"size": self.each(2, 12)}
+        size = {"scale_factor": factor} if factor else {"size": self.each(1, 12)}
         return {"type": "Upsample", "mode": mode, **size, **corners}
 
     def other(self) -> Fields:

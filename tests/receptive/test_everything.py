@@ -145,3 +145,15 @@ def test_too_many_different_fields_are_left_out() -> None:
     """A stride of 5,000 gives 5,000 neighbours their own fields."""
     up = {"type": "ConvTranspose1d", "out_channels": 1, "kernel_size": 3, "stride": 5000}
     assert field(up, size=(1, 1, 9)) is None
+
+
+def test_resizing_to_a_single_cell() -> None:
+    """With aligned corners that is the first one, wherever it is read from."""
+    up = {"type": "Upsample", "size": 1, "mode": "bilinear", "align_corners": True}
+    assert field(up, {"type": "Upsample", "size": 3}) == ReceptiveField((1, 1), (0, 0), (0.5, 0.5))
+
+
+@pytest.mark.parametrize("factor", [float("inf"), float("nan"), -1.0])
+def test_factors_that_are_no_sizes_are_refused(factor: float) -> None:
+    with pytest.raises(convcli.SpecError, match="scale_factor"):
+        planned({"type": "Upsample", "scale_factor": factor})

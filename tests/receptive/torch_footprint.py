@@ -71,11 +71,8 @@ def computed(step: Step, inputs: list[Tensor], positive: Any) -> Tensor:  # noqa
             return F.pad(x, layer.padding) + 1
         case PixelShuffle():
             return F.pixel_shuffle(x, layer.upscale_factor)
-        case Arithmetic():
-            y = x
-            for other in inputs[1:]:
-                y = y * other if layer.function == "mul" else y + other
-            return y
+        case Arithmetic():  # a product depends on what the sum depends on, and does not drown small gradients
+            return sum(inputs[1:], x)
         case Concat():
             return torch.cat(inputs, dim=layer.dim)
         case Flatten() | Reshape():

@@ -56,6 +56,7 @@ STEPS: Mapping[str, Callable[..., Array]] = MappingProxyType(
         "Hardshrink": lambda x, lambd=0.5: np.where(np.abs(x) > lambd, x, 0),
         "Neg": np.negative,
         "Abs": np.abs,
+        "Floor": np.floor,
     }
 )
 CURVES: Mapping[str, Callable[..., Array]] = MappingProxyType(
@@ -83,6 +84,8 @@ CURVES: Mapping[str, Callable[..., Array]] = MappingProxyType(
         "Rsqrt": lambda x: 1 / np.sqrt(x),
         "Reciprocal": lambda x: 1 / x,
         "Erf": ERF,
+        "Sin": np.sin,
+        "Cos": np.cos,
     }
 )
 SOFTMAXES: Mapping[str, Callable[..., Array]] = MappingProxyType(

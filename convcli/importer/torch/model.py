@@ -13,7 +13,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 
 from convcli.importer.graph import Graph, Node, Shape, pruned
 from convcli.importer.torch.ghost import Building, Ghost, NeedsDataError, tensors
-from convcli.importer.torch.recorder import Recorder
+from convcli.importer.torch.recorder import Below, Recorder
 from convcli.importer.torch.trace import Trace, Where, shape
 
 
@@ -82,7 +82,7 @@ def graph_of(
     graph = Graph(name, shapes[0][0])
     counted = {id(p): p for p in model.parameters()}
     graph.params = sum(p.numel() for p in counted.values())
-    trace = Trace(graph, model)
+    trace = Trace(graph, model, real=run)
     inputs = [torch.zeros(size, dtype=dtype, device="cpu" if run else "meta") for size, dtype in shapes]
     for place, x in enumerate(inputs):
         trace.gives(
@@ -107,7 +107,8 @@ def graph_of(
             out = ()
             trace.add("Unknown", {"operation": "the rest", "shape": ()}, [], (), "rest").comment = str(error)
             graph.notes.append(f"{error}: what it does then is not here")
-    graph.outputs = [node for x in _results(out) if (node := trace.made.get(id(x))) is not None]
+    found = [trace.made.get(id(x)) for x in _results(out) if not trace.constant(x)]
+    graph.outputs = [node for node in found if node is not None]
     _rest(trace, model)
     return pruned(graph)
 
@@ -145,17 +146,22 @@ def _evaluating(model: torch.nn.Module) -> Iterator[None]:
 def _watched(model: torch.nn.Module, trace: Trace, recorder: Recorder) -> Iterator[None]:
     """The trace knows which module is running; attention is seen as a whole."""
     paths = {module: path for path, module in model.named_modules()}
+    below: list[Below] = []
 
     def enter(module: torch.nn.Module, args: object) -> None:
         del args
         path = paths.get(module, f"{trace.modules[-1].path}.{type(module).__name__.lower()}".lstrip("."))
+        if isinstance(module, torch.jit.ScriptModule):
+            below.append(Below(trace, recorder.ghost).__enter__())  # its functions are called in C++
         trace.modules.append(
             Where(path, leaf={name for name, _ in module.named_children()} <= {"parametrizations"}, nodes=[])
         )
 
     def leave(module: torch.nn.Module, args: object, out: object) -> None:
-        del module, args, out
+        del args, out
         trace.leave()
+        if isinstance(module, torch.jit.ScriptModule):
+            below.pop().__exit__(None, None, None)
 
     with ExitStack() as stack:
         stack.callback(register_module_forward_pre_hook(enter).remove)
@@ -163,7 +169,8 @@ def _watched(model: torch.nn.Module, trace: Trace, recorder: Recorder) -> Iterat
         stack.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
         torch.backends.mha.set_fastpath_enabled(False)
         for module in model.modules():
-            if type(module).forward is torch.nn.MultiheadAttention.forward and "forward" not in vars(module):
+            known = isinstance(module, torch.nn.MultiheadAttention)
+            if known and type(module).forward is torch.nn.MultiheadAttention.forward and "forward" not in vars(module):
                 module.forward = bound(_attention, trace, recorder, module)
                 stack.callback(vars(module).pop, "forward", None)
         yield

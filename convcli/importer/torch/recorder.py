@@ -79,7 +79,7 @@ class Recorder(TorchFunctionMode):  # type: ignore[misc]
         if self.ghost and key in {"getitem", "setitem"}:
             args = masked(self.trace, args)
         if key is None:
-            with Below(self.trace):
+            with Below(self.trace, self.ghost):
                 out = self._called(func, name, args, kwargs)
         else:
             out = self._called(func, name, args, kwargs)
@@ -113,9 +113,9 @@ class Recorder(TorchFunctionMode):  # type: ignore[misc]
 class Below(TorchDispatchMode):  # type: ignore[misc]
     """The operations of aten that a function in C++ consists of."""
 
-    def __init__(self, trace: Trace):
+    def __init__(self, trace: Trace, ghost: Ghost | None):
         super().__init__()
-        self.trace = trace
+        self.trace, self.ghost = trace, ghost
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -123,12 +123,13 @@ class Below(TorchDispatchMode):  # type: ignore[misc]
         """Torch calls this in place of each operation."""
         del types
         kwargs = kwargs or {}
-        out = func(*args, **kwargs)
-        if all(map(self.trace.constant, tensors((args, kwargs)))):
+        name = func.overloadpacket.__name__
+        with torch._C.DisableTorchFunction():  # noqa: SLF001 - or it would be seen again, above
+            out = self.ghost.call(func, name, args, kwargs) if self.ghost else func(*args, **kwargs)
+        if name in BLANK or all(map(self.trace.constant, tensors((args, kwargs)))):
             for x in tensors(out):
                 self.trace.keep(x, self.trace.constants, "")
             return out
-        name = func.overloadpacket.__name__
         record(self.trace, handled(name) or name, args, kwargs, out)
         if in_place(name):
             written(self.trace, args[0])

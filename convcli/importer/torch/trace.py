@@ -42,8 +42,8 @@ class Where(NamedTuple):
 class Trace:
     """The graph that grows. A tensor is told by its identity; all are kept, so that none takes another's place."""
 
-    def __init__(self, graph: Graph, model: torch.nn.Module):
-        self.graph = graph
+    def __init__(self, graph: Graph, model: torch.nn.Module, *, real: bool = False):
+        self.graph, self.real = graph, real
         self.made: dict[int, Node | None] = {}
         self.params: dict[int, str] = {}
         self.constants: dict[int, str] = {}
@@ -76,7 +76,7 @@ class Trace:
         """Whether x depends on neither the input nor a parameter."""
         if id(x) in self.made or id(x) in self.params:
             return False
-        if id(x) not in self.constants and x.device.type == "meta":
+        if id(x) not in self.constants and (self.real or x.device.type == "meta"):  # it came about unseen
             self.gives(x, self.add("Unknown", {"operation": "untracked", "shape": shape(x)}, (), shape(x)))
             return False
         return True
