@@ -364,8 +364,8 @@ _TRUTH = """The {} layers are those of [single-layers.yaml](../sample_configs/si
 expected number in this run by executing the layer on all-ones float64 data, where the sum of the output is the number
 of products."""
 
-_LIKE = """Foretold: convcli's number in the tool's convention is what the tool gave here, right or wrong, for a layer
-alone and without its notice. `convcli explain --why-differs TOOL` says why they differ."""
+_LIKE = """Foretold: convcli's number in the tool's convention is the number that the tool gave here, right or wrong.
+`convcli explain --why-differs TOOL` says where and why it is not convcli's own."""
 
 _HOW = """How it was judged, in the tools' favour:
 

@@ -42,8 +42,8 @@ def _prelu(site: Site) -> tuple[Reason, ...]:
 def _softmax(site: Site) -> tuple[Reason, ...]:
     """Per row of n: n exponentials, n - 1 additions, n divisions."""
     dim = dict(site.said("options")).get("dim")
-    if dim is None:
-        raise Stops("it looks for Softmax's dim, which is not given")
+    if not isinstance(dim, int) or not -len(site.x) <= dim < len(site.x):
+        raise Stops("it looks up the input's axis by Softmax's dim, and there is none such")
     size = site.x[dim]
     rows = prod(site.x) // size if size else 0
     return (Reason(rows * (3 * size - 1), "counts a Softmax's exponentials, additions and divisions as MACs"),)

@@ -36,8 +36,8 @@ def _linear(site: Site) -> tuple[Reason, ...]:
 def _owned(site: Site) -> tuple[Reason, ...]:
     """Every other module: its own weight and bias, times y.shape[0]."""
     own = sum(prod(shape) for name, shape in site.tensors.items() if name in {"weight", "bias"})
-    words = "counts every parameter of a module once per entry of the output's first axis"
-    return (Reason(site.y[0] * own if site.y else 0, words, f"a {site.module} has MACs"),)
+    words = "counts a module's own parameters as mult-adds, once per entry of the output's first axis"
+    return (Reason(site.y[0] * own if site.y else 0, words),)
 
 
 RULES: dict[str, Rule] = {

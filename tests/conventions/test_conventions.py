@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -123,6 +125,13 @@ def test_a_tool_that_is_not_known_is_refused_with_the_nearest(name: str) -> None
     assert refused.value.problems[0].repair == {"thopp": "thop", "Torchinfo2": "torchinfo", "flops": "ptflops"}.get(
         name, ""
     )
+
+
+def test_the_document_prints_what_it_says() -> None:
+    text = (ROOT / "docs" / "conventions.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```console\n\$ convcli (.*?)\n(.*?)```", text, re.DOTALL)
+    command, output = block
+    assert ran(*shlex.split(command)).stdout == output
 
 
 def ran(*argv: str) -> subprocess.CompletedProcess[str]:

@@ -52,7 +52,7 @@ def heard(planned: Plan, name: str) -> Numbers:
         macs, params = asked(name, Model(planned), torch.zeros(start))
     except (AssertionError, IndexError, RuntimeError, TypeError):
         return Numbers(None)
-    return Numbers(int(macs), params) if macs is not None else Numbers(None)
+    return Numbers(None) if macs is None else Numbers(int(macs), params)
 
 
 def of(start: tuple[int, ...], *layers: Document | str) -> Plan:
@@ -288,12 +288,22 @@ def test_whole_networks(which: str, name: str) -> None:
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize(("which", "features"), [("resnet50", 2048), ("mobilenet_v2", 1280), ("resnext50_32x4d", 2048)])
-def test_torchvision_published_these_gmacs(which: str, features: int) -> None:
+@pytest.mark.parametrize("which", ["resnet50", "mobilenet_v2", "vgg16", "vit_b_16"])
+def test_torchvision_published_these_numbers(which: str) -> None:
     import torchvision
 
-    weights = torchvision.models.get_model_weights(which).DEFAULT
-    head = network([{"name": "head", "type": "Linear", "input": [1, features], "out_features": 1000}], "")
-    convolutions = load(str(SAMPLES / "networks" / f"{which}.yaml"))
-    macs = said(plan(Network([*convolutions.entries, *head.entries], input=convolutions.input)), "torchvision").macs
-    assert round((macs or 0) / 1e9, 3) == {**weights.meta}["_ops"]
+    weights = torchvision.models.get_model_weights(which).IMAGENET1K_V1
+    numbers = said(plan(load(str(SAMPLES / "whole" / f"{which}.yaml"))), "torchvision")
+    assert round((numbers.macs or 0) / 1e9, 3) == weights.meta["_ops"]
+    assert numbers.params == weights.meta["num_params"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", EACH)
+@pytest.mark.parametrize("which", ["resnet50", "vgg16", "vit_b_16"])
+def test_torchvisions_own_models(which: str, name: str) -> None:
+    import torch
+    import torchvision
+
+    macs, params = asked(name, torchvision.models.get_model(which), torch.zeros(1, 3, 224, 224))
+    assert said(plan(load(str(SAMPLES / "whole" / f"{which}.yaml"))), name) == (macs, params)
