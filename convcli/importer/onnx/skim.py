@@ -1,7 +1,7 @@
 """An ONNX file without the numbers of its large weights, so that only what is looked at is decoded.
 
-A message of protobuf is a row of fields: a key (8 * number + the kind of value), and a value; one of kind 2 is its length
-and as many bytes. The numbers are those that onnx.proto gives the fields of ModelProto, GraphProto and TensorProto.
+A message of protobuf is a row of fields: a key (8 * number + the kind of value), and a value; one of kind 2 is its
+length and as many bytes. The numbers are those that onnx.proto gives the fields of ModelProto, GraphProto, TensorProto.
 """
 
 from __future__ import annotations
