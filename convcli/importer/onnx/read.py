@@ -12,6 +12,7 @@ from onnx import ModelProto, TensorProto
 
 from convcli.errors import ImportFailed, SpecError
 from convcli.importer.graph import Shape
+from convcli.importer.onnx.skim import skimmed
 
 OLDEST = 7
 SMALL = 4096  # elements of a tensor whose numbers may tell a shape
@@ -21,7 +22,7 @@ Inputs = Shape | Mapping[str, Shape] | None
 def model_of(data: bytes, source: str) -> ModelProto:
     """The model in the bytes of a file; functions are spelled out. Raises SpecError, ImportFailed."""
     try:
-        model = onnx.load_model_from_string(data)
+        model = onnx.load_model_from_string(skimmed(data))
     except DecodeError:
         raise SpecError(
             f"{source}: this is no ONNX file, or not all of one", allowed="what torch.onnx.export writes"
