@@ -238,14 +238,11 @@ class PixelShuffle(Companion, frozen=True, kw_only=True):
                 field="upscale_factor",
                 allowed="a divisor, squared",
             )
-        return (*x[:-3], x[-3] // (r * r), x[-2] * r, x[-1] * r)
+        return (x[0] // (r * r), x[1] * r, x[2] * r)
 
-    def way(self, which: int, place: int) -> Way | None:
+    def links(self, x: Shape) -> tuple[Link, ...]:
         """A pixel of the output is a channel of one of the input: the nearest one."""
-        before = place - len(self.inputs[which])
-        if before == -3:
-            return None
-        return Way(Resized(1, self.upscale_factor, 1, aligned=True), place) if before > -3 else Way(SAME, place)
+        return (Resized(1, self.upscale_factor, 1, aligned=True),) * 2
 
 
 def leading(shape: Shape, rank: int) -> tuple[Shape, Shape]:
