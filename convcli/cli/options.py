@@ -34,7 +34,7 @@ class LayerFlags(msgspec.Struct):
             "--input",
             "-i",
             metavar="SHAPE",
-            help="Input shape N,C,spatial...: 1,3,224,224 or 1x3x224x224.",
+            help="Input shape N,C,spatial...: 1,3,224,224 or 1x3x224x224; of ONNX files by name, too: x=1,3,224,224.",
             show_default=False,
         ),
     ] = None

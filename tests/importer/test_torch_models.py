@@ -29,6 +29,7 @@ CASES: list[tuple[Callable[[], Any], tuple[tuple[int, ...], ...]]] = [
     (models.Recurrent, ((2, 5, 8),)),
     (models.Unused, ((2, 3, 12, 12),)),
     (models.Written, ((2, 3, 12, 12),)),
+    (models.Rotary, ((2, 4, 6),)),
 ]
 
 

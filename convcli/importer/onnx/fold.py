@@ -9,6 +9,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from convcli.errors import SpecError
 from convcli.importer.onnx.read import SMALL
 from convcli.importer.onnx.table import Op
 from convcli.importer.onnx.trace import Value
@@ -39,7 +40,10 @@ def tensor(held: TensorProto, *, learned: bool) -> Value:
     """A tensor of the file; its numbers, when it is small and they are in the file itself."""
     shape = tuple(held.dims)
     small = prod(shape) <= SMALL and held.data_location != TensorProto.EXTERNAL
-    numbers = numpy_helper.to_array(held) if small else None
+    try:
+        numbers = numpy_helper.to_array(held) if small else None
+    except (ValueError, TypeError, KeyError) as error:
+        raise SpecError(f"the tensor {held.name!r} is damaged: {error}") from None
     return Value(
         shape,
         there=True,

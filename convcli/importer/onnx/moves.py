@@ -63,7 +63,7 @@ def _reshaped(op: Op) -> Shape:
     """The shape that Reshape, Flatten, Squeeze or Unsqueeze gives."""
     x = op.x.shape
     if op.name == "Flatten":
-        axis = op.attr("axis", 1) % (len(x) + 1) if op.attr("axis", 1) < 0 else op.attr("axis", 1)
+        axis = op.attr("axis", 1) + (len(x) if op.attr("axis", 1) < 0 else 0)
         return prod(x[:axis]), prod(x[axis:])
     if op.name == "Reshape":
         said = op.numbers("shape", 1) or ()

@@ -12,6 +12,7 @@ from onnx import ModelProto, TensorProto
 
 from convcli.errors import ImportFailed, SpecError
 from convcli.importer.graph import Shape
+from convcli.importer.onnx.skim import skimmed
 
 OLDEST = 7
 SMALL = 4096  # elements of a tensor whose numbers may tell a shape
@@ -21,7 +22,7 @@ Inputs = Shape | Mapping[str, Shape] | None
 def model_of(data: bytes, source: str) -> ModelProto:
     """The model in the bytes of a file; functions are spelled out. Raises SpecError, ImportFailed."""
     try:
-        model = onnx.load_model_from_string(data)
+        model = onnx.load_model_from_string(skimmed(data))
     except DecodeError:
         raise SpecError(
             f"{source}: this is no ONNX file, or not all of one", allowed="what torch.onnx.export writes"
@@ -38,6 +39,14 @@ def model_of(data: bytes, source: str) -> ModelProto:
     if opset > onnx.defs.onnx_opset_version():
         known = f"onnx {onnx.__version__} knows {onnx.defs.onnx_opset_version()}"
         raise ImportFailed(f"{source}: this is opset {opset}, {known}; pip install --upgrade onnx")
+    nodes = [
+        name for node in model.graph.node for name in (node.op_type, node.domain, node.name, *node.input, *node.output)
+    ]
+    names = [*nodes, *(held.name for held in (*model.graph.initializer, *model.graph.input, *model.graph.output))]
+    if not all(isinstance(name, str) for name in names):  # protobuf hands on as bytes what is not UTF-8
+        raise SpecError(
+            f"{source}: this file is damaged: it has a name that is no text", allowed="an ONNX model, whole"
+        )
     for tensor in _tensors(model):
         if prod(tensor.dims) > SMALL:
             for field in ("raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data"):
@@ -74,6 +83,7 @@ def settle_inputs(model: ModelProto, given: Inputs, source: str) -> dict[str, Sh
     """
     there = {tensor.name for tensor in model.graph.initializer}
     inputs = [one for one in model.graph.input if one.name not in there and one.type.HasField("tensor_type")]
+    inputs.sort(key=lambda one: len(one.type.tensor_type.shape.dim) == 1)  # a spec's input has two axes or more
     if not inputs:
         raise SpecError(f"{source}: this network has no input", allowed="at least one tensor that is no weight")
     told = dict(given) if isinstance(given, Mapping) else {} if given is None else {inputs[0].name: given}
@@ -135,6 +145,6 @@ def inferred(model: ModelProto) -> dict[str, Shape]:
     for one in (*found.value_info, *found.output):
         held = one.type.tensor_type
         known = one.type.HasField("tensor_type") and held.HasField("shape")
-        if known and all(dim.HasField("dim_value") for dim in held.shape.dim):
+        if known and all(dim.HasField("dim_value") and dim.dim_value >= 0 for dim in held.shape.dim):
             shapes[one.name] = tuple(dim.dim_value for dim in held.shape.dim)
     return shapes

@@ -47,6 +47,10 @@ class Refused(Exception):  # noqa: N818 - what became of an operator
     """An operator cannot be said as layers; the message says why."""
 
 
+class Misfit(Refused):
+    """convcli's layer does not take what reaches it."""
+
+
 class Trace:
     """The graph that grows."""
 
@@ -64,7 +68,7 @@ class Trace:
         self, type_: str, fields: dict[str, Any], inputs: Sequence[Value], *, weights: dict[str, str] | None = None,
         shares: Node | None = None, word: str = "",
     ) -> Value:  # fmt: skip
-        """What comes out of a new layer. Raises Refused when convcli's layer does not take these inputs."""
+        """What comes out of a new layer. Raises Misfit when convcli's layer does not take these inputs."""
         out = self._shape(type_, fields, tuple(x.shape for x in inputs))
         sources = tuple(self.source(x) for x in inputs)
         place, called = self.place
@@ -132,7 +136,7 @@ class Trace:
                 self._shapes[key] = error.problems[0].message
         found = self._shapes[key]
         if isinstance(found, str):
-            raise Refused(found)
+            raise Misfit(found)
         return found
 
 

@@ -15,7 +15,7 @@ from convcli.importer.onnx import moves, pointwise, products, weights
 from convcli.importer.onnx.fold import constant, folded, tensor
 from convcli.importer.onnx.names import place_of
 from convcli.importer.onnx.table import TABLE, Op
-from convcli.importer.onnx.trace import Refused, Trace, Value
+from convcli.importer.onnx.trace import Misfit, Refused, Trace, Value
 
 HANDLERS = (moves, pointwise, products, weights)  # importing them has filled the table
 
@@ -73,6 +73,8 @@ class Walk:
         try:
             self._gives(op, self._found(op))
         except Refused as error:
+            if isinstance(error, Misfit) and proto.output[0] not in self.trace.inferred:
+                raise SpecError(f"{where}: {error}", allowed="an input that the network takes") from None
             kept = [node for node in self.trace.graph.nodes[count:] if node.source]
             self._forget(self.trace.graph.nodes[count:])
             self.trace.graph.nodes[count:] = kept

@@ -61,7 +61,7 @@ class Recorder(TorchFunctionMode):  # type: ignore[misc]
         if key is None and isinstance(func, FunctionType) and name not in ASSUMED:
             with self:
                 return self._body(func)(*args, **kwargs)
-        if name in BLANK or all(map(self.trace.constant, tensors((args, kwargs)))):
+        if name in BLANK or self.trace.free(key, args, kwargs):
             out = self._called(func, name, args, kwargs)
             for x in tensors(out):
                 if id(x) not in self.trace.constants:
@@ -126,7 +126,7 @@ class Below(TorchDispatchMode):  # type: ignore[misc]
         name = func.overloadpacket.__name__
         with torch._C.DisableTorchFunction():  # noqa: SLF001 - or it would be seen again, above
             out = self.ghost.call(func, name, args, kwargs) if self.ghost else func(*args, **kwargs)
-        if name in BLANK or all(map(self.trace.constant, tensors((args, kwargs)))):
+        if name in BLANK or self.trace.free(handled(name), args, kwargs):
             for x in tensors(out):
                 self.trace.keep(x, self.trace.constants, "")
             return out

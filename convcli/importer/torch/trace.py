@@ -11,6 +11,9 @@ import torch
 from convcli.importer.graph import Graph, Node, Shape
 from convcli.importer.torch.ghost import tensors
 
+PRODUCTS = frozenset({"matmul", "bmm", "mm", "einsum", "linear", "addmm", "baddbmm", "conv1d", "conv2d", "conv3d",
+                      "convolution", "scaled_dot_product_attention", "__matmul__"})  # fmt: skip
+
 
 class Call(NamedTuple):
     """One call of a function of torch: its name, what it took, what it gave."""
@@ -80,6 +83,11 @@ class Trace:
             self.gives(x, self.add("Unknown", {"operation": "untracked", "shape": shape(x)}, (), shape(x)))
             return False
         return True
+
+    def free(self, key: str | None, args: object, kwargs: object) -> bool:
+        """Whether a call of `key` makes a constant of constants; products are listed, whatever they are of."""
+        given = list(tensors((args, kwargs)))
+        return (key not in PRODUCTS or not given) and all(map(self.constant, given))
 
     def same(self, out: torch.Tensor, x: torch.Tensor) -> None:
         """`out` holds what x holds."""
