@@ -63,7 +63,12 @@ def main() -> int:
         return 1
     rows = [_row(tool, pythons.get(tool.name, sys.executable), truths) for tool in CALCULATORS]
     rows.append(_convcli(pythons.get("convcli", sys.executable), truths))
-    report = {"layers": len(truths), "environment": _environment(), "tools": rows, "foretold": _foretold(rows)}
+    report = {
+        "layers": len(truths),
+        "environment": _environment(),
+        "tools": rows,
+        "foretold": _foretold(rows, pythons.get("convcli", sys.executable)),
+    }
     if options.out:
         options.out.write_text(_document(report, truths), encoding="utf-8")
     print(json.dumps(report, indent=1) if options.json else _table(rows))
@@ -262,21 +267,20 @@ def _convcli_answer(summary: Record, costs: Record | str, name: str) -> Record:
     return {"params": layer.get("params"), "macs": layer.get("macs"), "backward": macs, "notice": "", "error": ""}
 
 
-def _foretold(rows: Iterable[Record]) -> list[list[str]]:
+def _foretold(rows: Iterable[Record], python: str) -> list[list[str]]:
     """Per tool that was asked and whose rules convcli has: of how many layers `--like` says what the tool said."""
     found = []
     for row in rows:
         if row["tool"] not in LIKE or row["missing"]:
             continue
         name, key = LIKE[row["tool"]]
-        command = [sys.executable, "-m", "convcli", "flops", str(SPEC), "--like", name, "--format", "json"]
+        command = [python, "-m", "convcli", "flops", str(SPEC), "--like", name, "--format", "json"]
         report = _convcli_layers(command)
+        if isinstance(report, str):
+            found.append([row["tool"], row["version"], "not run", report])
+            continue
         cases = row["cases"]
-        wrong = [
-            case["name"]
-            for case in cases
-            if case["macs"] != (_named(report, case["name"]).get(key) if isinstance(report, Mapping) else None)
-        ]
+        wrong = [case["name"] for case in cases if case["macs"] != _named(report, case["name"]).get(key)]
         found.append(
             [row["tool"], row["version"], _share(len(cases) - len(wrong), len(cases)), ", ".join(wrong) or "-"]
         )
