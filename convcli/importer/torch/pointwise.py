@@ -61,8 +61,7 @@ def _unary(trace: Trace, call: Call) -> Node:
 @on("dropout", "dropout1d", "dropout2d", "dropout3d", "feature_dropout", "alpha_dropout", "feature_alpha_dropout")
 def _dropout(trace: Trace, call: Call) -> Node:
     type_ = "Dropout" + (call.name[-2:] if call.name[-1] == "d" else "")
-    p = call.get(1, "p", 0.5)
-    return trace.add(type_, unless(p=(p, 0.5)), [call.x], shape(call.out), call.name)
+    return trace.add(type_, {}, [call.x], shape(call.out), call.name)
 
 
 @on("softmax", "log_softmax", "_softmax", "_log_softmax", "softmin")

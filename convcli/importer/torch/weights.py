@@ -223,7 +223,7 @@ def _embedding(trace: Trace, call: Call) -> Node:
 @on("prelu")
 def _prelu(trace: Trace, call: Call) -> Node:
     weight = call.get(1, "weight")
-    fields = {"num_parameters": elements(weight)}
+    fields = unless(num_parameters=(elements(weight), 1))
     found = layer(trace, "PReLU", fields, [call.x], call, weight=weight)
     return found or unknown(trace, call)
 
