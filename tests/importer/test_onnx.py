@@ -88,6 +88,13 @@ def test_a_product_takes_the_bias_that_is_added_to_it_and_nothing_else() -> None
     assert record.totals.params == 25
 
 
+def test_one_number_is_no_parameter_unless_a_layer_reads_it_as_its_weight() -> None:
+    held = {"w": (4, 1), "b": (1,), "n": (1,)}
+    nodes = [node("MatMul", ["x", "w"], ["m"]), node("Add", ["m", "b"], ["y"]), node("Mul", ["y", "n"], ["z"])]
+    record = record_of(model(nodes, {"x": (2, 4)}, held, ["z"]))
+    assert [(layer.type, layer.params) for layer in record.layers] == [("Linear", 5), ("Scale", 0)]
+
+
 def test_weights_that_are_used_again_count_once() -> None:
     held = {"w": (4, 4, 3, 3), "b": (4,), "table": (9, 4)}
     same = [node("Conv", [x, "w", "b"], [y], pads=[1, 1, 1, 1]) for x, y in (("x", "y"), ("y", "z"))]
@@ -214,7 +221,7 @@ def test_open_axes_are_told_by_the_input_its_name_or_their_own() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (None, ["the input 'x' is [batch, 3, size, size]", "-i x=1,3,1,1"]),
+        (None, ["the input 'x' is [batch, 3, size, size]", "-i x=1,3,224,224"]),
         ({"batch": (2,)}, ["the input 'x' is [2, 3, size, size]"]),
         ({"z": (1, 3, 5, 5)}, ["no input is named 'z'", "x, batch, size"]),
         ((3, 5, 5), ["has 4 axes, [3, 5, 5] has 3"]),

@@ -49,7 +49,7 @@ def tensor(held: TensorProto, *, learned: bool) -> Value:
         there=True,
         numbers=numbers,
         weight=held.name,
-        learned=learned and held.data_type in FLOATS and len(shape) > 0,
+        learned=learned and held.data_type in FLOATS and (prod(shape) > 1 or len(shape) > 1),
     )
 
 

@@ -104,7 +104,9 @@ def _settled(one: Any, told: dict[str, Shape], source: str) -> Shape:
     fixed = tuple(n for n in shape if isinstance(n, int))
     known = one.type.tensor_type.HasField("shape")
     if len(fixed) < len(shape) or (not known and one.name not in told):
-        shown = ",".join(str(n) if isinstance(n, int) else "1" for n in shape) or "1,3,224,224"
+        shown = (
+            ",".join(str(n if isinstance(n, int) else 224 if at else 1) for at, n in enumerate(shape)) or "1,3,224,224"
+        )
         raise SpecError(
             f"{source}: the input {one.name!r} is [{', '.join(map(str, shape))}]: it has axes without a size"
             if known

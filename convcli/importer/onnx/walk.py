@@ -155,7 +155,7 @@ class Walk:
             return None
         other = [name for name in readers[0].input if name != out]
         value = self.trace.values.get(other[0]) if len(other) == 1 else None
-        fits = value is not None and value.weight and value.learned and value.shape == (size,)
+        fits = value is not None and value.weight and value.shape == (size,)
         return (value, readers[0].output[0]) if value is not None and fits else None
 
 

@@ -10,7 +10,7 @@ from convcli.importer.onnx.table import Op, on
 from convcli.importer.onnx.trace import Refused, Value
 from convcli.importer.onnx.windows import padding
 
-OPERANDS = {"QLinearConv": (0, 3, 8), "ConvInteger": (0, 1, 99), "DeformConv": (0, 1, 3)}  # x, weight, bias
+OPERANDS = {"QLinearConv": (0, 3, 8), "ConvInteger": (0, 1, 99)}  # x, weight, bias; a place behind the last is none
 
 
 def owned(
