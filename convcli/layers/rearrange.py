@@ -300,9 +300,12 @@ class Pad(Companion, frozen=True, kw_only=True):
 
     def way(self, which: int, place: int) -> Way | None:
         """The first field begins before the first cell."""
-        pair = len(self.inputs[which]) - 1 - place
-        before, after = self.padding[2 * pair : 2 * pair + 2] or (0, 0)
-        return Way(Window(Axis(1, before=before, after=after), self.mode), place)
+        return Way(self._window(len(self.inputs[which]) - 1 - place), place)
+
+    def _window(self, from_last: int) -> Window:
+        """What lies around an axis, counted from the last one."""
+        before, after = self.padding[2 * from_last : 2 * from_last + 2] or (0, 0)
+        return Window(Axis(1, before=before, after=after), self.mode)
 
 
 def reshaped(x: Shape, y: Shape, place: int) -> Way | None:
@@ -344,3 +347,7 @@ class SpacePad(Pad, frozen=True, kw_only=True):
     def split(self, shape: Shape) -> tuple[Shape, Shape]:
         """((...), (C, *space)); copies are made in a batch, or in one image."""
         return leading(shape, self.dims) if self.mode == "zeros" else split_batch(shape, self.dims)
+
+    def links(self, x: Shape) -> tuple[Link, ...]:
+        """The first field begins before the first cell."""
+        return tuple(self._window(self.dims - 1 - place) for place in range(self.dims))

@@ -145,6 +145,7 @@ class Builder:
             {"type": f"BatchNorm{self.rank}d"},
             {"type": "Pad", "padding": [n for pair in self.pads(3) for n in pair]},
             {"type": "Pad", "padding": [-1, 2, *[0] * (2 * self.rank - 2)]},
+            {"type": f"ZeroPad{self.rank}d", "padding": [n for pair in self.pads(3) for n in pair]},
         ]
         if (
             self.rank == 2 and self.draw.random() < 0.3
