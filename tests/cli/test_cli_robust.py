@@ -86,7 +86,8 @@ def check(given: Given) -> None:
     started = time.process_time()
     ran = run(*given.argv, stdin=given.stdin)
     assert time.process_time() - started < SECONDS
-    assert ran.code in {0, 2}, ran.err
+    missing = ran.code == 3 and "is not installed" in ran.err  # onnx or torch, for what looks like theirs
+    assert ran.code in {0, 2} or missing, ran.err
     assert "Traceback" not in ran.err
     assert "internal error" not in ran.err
     assert ran.err or ran.code == 0, "an error without a word"
