@@ -36,6 +36,9 @@ Sizes = Annotated[
     tuple[Natural, ...],
     Meta(min_length=2, description="a list of sizes: N, C, then the spatial axes, as in [1, 3, 224, 224]"),
 ]
+MaybeSizes = Annotated[
+    Sizes | None, Meta(description="a list of sizes: N, C, then the spatial axes, as in [1, 3, 224, 224]")
+]
 Name = Annotated[str | None, Meta(description="a text")]
 
 
@@ -92,9 +95,7 @@ class AnyFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen
 
     type: Annotated[str, Meta(description="a layer type, as in Conv2d")]
     name: Name = None
-    input: Annotated[
-        Sizes | None, Meta(description="a list of sizes: N, C, then the spatial axes, as in [1, 3, 224, 224]")
-    ] = None
+    input: MaybeSizes = None
     from_: From = msgspec.field(name="from", default=None)
     expect: Expected = None
     budget: Budgeted = None
@@ -188,9 +189,7 @@ class Document(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=
         Meta(min_length=1, description="a list of layers, each a mapping or a line as PyTorch prints it"),
     ]
     name: Name = None
-    input: Annotated[
-        Sizes | None, Meta(description="a list of sizes: N, C, then the spatial axes, as in [1, 3, 224, 224]")
-    ] = None
+    input: MaybeSizes = None
     input_layout: Annotated[
         Literal["channels_first", "channels_last"], Meta(description="channels_first or channels_last")
     ] = "channels_first"
@@ -208,9 +207,7 @@ class Shared(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=Tr
 
     shares: Annotated[str, Meta(description="the name of the layer whose parameters are used again")]
     name: Name = None
-    input: Annotated[
-        Sizes | None, Meta(description="a list of sizes: N, C, then the spatial axes, as in [1, 3, 224, 224]")
-    ] = None
+    input: MaybeSizes = None
     from_: From = msgspec.field(name="from", default=None)
     expect: Expected = None
     budget: Budgeted = None
