@@ -29,6 +29,9 @@ from convcli.verifier.verdict import Status
 
 PRELOAD = "convcli.verifier.preload"
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+# OpenBLAS' threads look for more to do for 2^26 ticks, and a library that runs after it on the same cores waits for
+# them: torch on two threads took 31 ms for 1.3. After 2^22 ticks, 1 or 2 ms, they sleep.
+ASLEEP = ("OPENBLAS_THREAD_TIMEOUT", "22")
 MOST_CALLS = 32  # in one batch
 BATCH_SECONDS = 10.0  # more than tiny layers take; what takes longer is called again, alone
 LEFT = 256  # no process can leave with it
@@ -236,6 +239,7 @@ def prepare(backend: str, threads: int, environment: dict[str, str]) -> None:
     os.environ.update(environment)
     tempfile.tempdir = None  # what a library asked for in the server is of its environment
     os.environ.update(dict.fromkeys(THREADS, str(threads)))
+    os.environ.setdefault(*ASLEEP)
     if not backend:  # the tasks import what they need
         return
     from convcli.backends import backend as found
