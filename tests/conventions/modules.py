@@ -70,7 +70,15 @@ def module(layer: Any, x: Shape, batch: Shape, padding: str = "") -> Any:
     if layer.kind not in MAKE:
         return None
     run = made(layer)
-    return run.to_empty(device="cpu") if isinstance(run, nn.Module) else run
+    return zeroed(run.to_empty(device="cpu")) if isinstance(run, nn.Module) else run
+
+
+def zeroed(module: nn.Module) -> nn.Module:
+    """All numbers 0: what memory happened to hold may predict offsets that are not numbers, and torchvision dies."""
+    with torch.no_grad():
+        for tensor in (*module.parameters(), *module.buffers()):
+            tensor.zero_()
+    return module
 
 
 def _separable(layer: Any, x: Shape, batch: Shape, padding: str) -> nn.Sequential:
