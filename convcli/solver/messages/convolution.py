@@ -84,20 +84,16 @@ def _axes(found: re.Match[str]) -> Reading:
         f"{name} takes {rank + 1} axes (C and {rank} spatial) or {rank + 2} with the batch,"
         f" and the input {x(shape)} has {len(shape)}."
     )
-    return told(
-        found,
-        "convolution: axes of the input",
-        means,
-        list(_axes_fixes(shape, rank)),
-        rank=rank,
-        input=shape,
-        axes=len(shape),
-    )
+    return _told_of_axes(found, means, shape, rank)
 
 
 def _old_axes(found: re.Match[str]) -> Reading:
     rank, shape = int(found[1]) - 2, numbers(found[2])
     means = f"The layer takes {rank + 2} axes (N, C and {rank} spatial), and the input {x(shape)} has {len(shape)}."
+    return _told_of_axes(found, means, shape, rank)
+
+
+def _told_of_axes(found: re.Match[str], means: str, shape: Sizes, rank: int) -> Reading:
     return told(
         found,
         "convolution: axes of the input",
