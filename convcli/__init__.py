@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from convcli.gate.check import check
     from convcli.gate.sides import diff
     from convcli.importer.torch.load import import_torch
+    from convcli.pictures.choice import draw
     from convcli.receptive.record import receptive_field
     from convcli.records import summarize
     from convcli.solver.solve import solve
@@ -37,6 +38,7 @@ __all__ = [
     "bench",
     "check",
     "diff",
+    "draw",
     "fuzz",
     "import_torch",
     "kernels",
@@ -57,6 +59,7 @@ _HOMES = {
     "bench": "convcli.timing.run",
     "check": "convcli.gate.check",
     "diff": "convcli.gate.sides",
+    "draw": "convcli.pictures.choice",
     "fuzz": "convcli.verifier.fuzz.run",
     "import_torch": "convcli.importer.torch.load",
     "load": "convcli.spec.load",
