@@ -117,11 +117,11 @@ def matrix(call: Call) -> Array:
 
 def zero_insertion(call: Call) -> Array:
     """Put stride - 1 zeros between the cells, then a convolution with the kernel rotated by 180 degrees."""
-    x, strides = call.x, [axis.stride for axis in call.axes]
-    stuffed = np.zeros((*x.shape[:2], *[(i - 1) * s + 1 for i, s in zip(call.space, strides, strict=True)]), x.dtype)
-    stuffed[last(*[slice(None, None, s) for s in strides])] = x
-    padding = [(a.span - 1 - a.before, a.span - 1 - a.after + a.output_padding) for a in call.axes]
-    return conv(stuffed, rotated(call), padding=padding, dilation=[a.dilation for a in call.axes], groups=call.groups)
+    x, axes = call.x, call.axes
+    stuffed = np.zeros((*x.shape[:2], *[axis.inserted(i) for axis, i in zip(axes, call.space, strict=True)]), x.dtype)
+    stuffed[last(*[slice(None, None, axis.stride) for axis in axes])] = x
+    padding = [(axis.on_inserted.before, axis.on_inserted.after) for axis in axes]
+    return conv(stuffed, rotated(call), padding=padding, dilation=[axis.dilation for axis in axes], groups=call.groups)
 
 
 def rotated(call: Call) -> Array:

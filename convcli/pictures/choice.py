@@ -8,12 +8,16 @@ from typing import cast
 
 from convcli.errors import SpecError
 from convcli.layers import Layer
+from convcli.layers.transposed import ConvTranspose
 from convcli.pictures.asked import Asked
 from convcli.pictures.scene import Film, Scene
 from convcli.plan import Network, Plan, Step, plan
 
 Drawn = Callable[[Step, Asked], Scene | Film]
-PICTURES = {"taps": "convcli.pictures.taps"}  # of a layer; each has drawn(step, asked)
+PICTURES = {  # of a layer; each has drawn(step, asked)
+    "taps": "convcli.pictures.taps",
+    "zero-insertion": "convcli.pictures.zero_insertion",
+}
 
 
 def draw(
@@ -33,8 +37,7 @@ def draw(
 
 def usual(layer: Layer) -> str:
     """The picture that shows what is special of a kind."""
-    del layer
-    return "taps"
+    return "zero-insertion" if isinstance(layer, ConvTranspose) else "taps"
 
 
 def _step(planned: Plan, layer: str | None) -> Step:

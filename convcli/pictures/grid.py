@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from convcli.pictures import letters
-from convcli.pictures.scene import Circle, Data, Line, Mark, Rect, Text
+from convcli.pictures.scene import Circle, Data, Mark, Rect, Text
 
 HEADING, TICK = 14.0, 10.0  # sizes of letters
 UNITS = ((8, 36.0), (14, 28.0), (24, 20.0), (40, 14.0))  # up to so many cells on a side: pixels for each
@@ -64,8 +64,13 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
             yield Text(x, y + size * 0.36, text, role, size, "middle")
 
     def frame(self, heading: str) -> Iterator[Mark]:
-        """The panel's heading, and the indices of its rows and columns, as many as there is room for."""
-        yield Text(self.left, self.top - 22, heading, "panel", HEADING, data={"panel": self.panel, **self.data})
+        """The panel's heading, above it or left of a single row, and as many indices as there is room for."""
+        told = {"panel": self.panel, **self.data}
+        if len(self.rows) == 1:
+            y = self.top + self.unit / 2 + HEADING * 0.35
+            yield Text(self.left - 12, y, heading, "panel", HEADING, "end", told)
+        else:
+            yield Text(self.left, self.top - 22, heading, "panel", HEADING, data=told)
         yield from self._ticks()
 
     def _ticks(self) -> Iterator[Text]:
@@ -88,11 +93,6 @@ def _every(indices: range, unit: float, *, across: bool = True) -> int:
     words = [str(indices.start), str(indices[-1])]
     needed = max(letters.width(word, TICK) for word in words) + 3 if across else TICK * letters.LEADING
     return next(every for every in (1, 2, 5, 10, 20, 50, 100, 1000, 10**9) if every * unit >= needed)
-
-
-def link(start: tuple[float, float], end: tuple[float, float], role: str = "link", **data: str | int) -> Line:
-    """A line between two places."""
-    return Line(*start, *end, role, dict(data))
 
 
 def part(whole: range, wanted: range, most: int) -> range:

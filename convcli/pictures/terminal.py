@@ -15,6 +15,7 @@ GAP = "   "
 COLOURS = {  # ANSI, of the terminal's own palette
     "tap": "33",
     "tap-padding": "33",
+    "tap-zero": "33",
     "written": "32",
     "point": "31",
     "padding": "2",
@@ -84,7 +85,7 @@ def _cell(cell: Cell | None, letters: int, *, color: bool) -> str:
     if cell is None:
         return " " * letters
     role, glyph = cell
-    shaded = glyph in {"\N{LIGHT SHADE}", "\N{DARK SHADE}", "\N{FULL BLOCK}"}
+    shaded = glyph in {"\N{LIGHT SHADE}", "\N{MEDIUM SHADE}", "\N{DARK SHADE}", "\N{FULL BLOCK}"}
     return _painted(role, (glyph * letters if shaded else glyph[:letters].ljust(letters)), color=color)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from convcli.axis import Axis
+from convcli.errors import SpecError
 from convcli.layers import Shape
 from convcli.plan import Step
 
@@ -50,3 +51,11 @@ def _same(words: list[str]) -> str:
 
 def _shape(shape: Shape) -> str:
     return "x".join(map(str, shape))
+
+
+def check_axes(step: Step) -> None:
+    """Refuse a layer without spatial axes, or with more than can be drawn."""
+    if not (step.layer.spatial and 1 <= step.layer.rank <= 3):
+        raise SpecError(
+            f"{step.name} ({step.type}) has no spatial axes to draw", field="--layer", allowed="a layer with 1 to 3"
+        )
