@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from convcli import kernels
     from convcli.conventions.differs import why_differs
     from convcli.errors import Problem, SpecError
+    from convcli.explaining.record import explain
     from convcli.gate.check import check
     from convcli.gate.sides import diff
     from convcli.importer.torch.load import import_torch
@@ -37,6 +38,7 @@ __all__ = [
     "bench",
     "check",
     "diff",
+    "explain",
     "fuzz",
     "import_torch",
     "kernels",
@@ -57,6 +59,7 @@ _HOMES = {
     "bench": "convcli.timing.run",
     "check": "convcli.gate.check",
     "diff": "convcli.gate.sides",
+    "explain": "convcli.explaining.record",
     "fuzz": "convcli.verifier.fuzz.run",
     "import_torch": "convcli.importer.torch.load",
     "load": "convcli.spec.load",
