@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from convcli import kernels
     from convcli.conventions.differs import why_differs
     from convcli.errors import Problem, SpecError
+    from convcli.explaining.record import explain
     from convcli.gate.check import check
     from convcli.gate.sides import diff
     from convcli.importer.torch.load import import_torch
@@ -39,6 +40,7 @@ __all__ = [
     "check",
     "diff",
     "draw",
+    "explain",
     "fuzz",
     "import_torch",
     "kernels",
@@ -60,6 +62,7 @@ _HOMES = {
     "check": "convcli.gate.check",
     "diff": "convcli.gate.sides",
     "draw": "convcli.pictures.choice",
+    "explain": "convcli.explaining.record",
     "fuzz": "convcli.verifier.fuzz.run",
     "import_torch": "convcli.importer.torch.load",
     "load": "convcli.spec.load",
