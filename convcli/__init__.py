@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from convcli.gate.check import check
     from convcli.gate.sides import diff
     from convcli.importer.torch.load import import_torch
+    from convcli.merging import merge
     from convcli.receptive.record import receptive_field
     from convcli.records import summarize
     from convcli.solver.solve import solve
@@ -41,6 +42,7 @@ __all__ = [
     "import_torch",
     "kernels",
     "load",
+    "merge",
     "parse",
     "receptive_field",
     "replay",
@@ -60,6 +62,7 @@ _HOMES = {
     "fuzz": "convcli.verifier.fuzz.run",
     "import_torch": "convcli.importer.torch.load",
     "load": "convcli.spec.load",
+    "merge": "convcli.merging",
     "parse": "convcli.spec.load",
     "receptive_field": "convcli.receptive.record",
     "replay": "convcli.verifier.explain.replay",
