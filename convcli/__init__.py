@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from convcli.gate.sides import diff
     from convcli.importer.torch.load import import_torch
     from convcli.pictures.choice import draw
+    from convcli.merging import merge
     from convcli.receptive.record import receptive_field
     from convcli.records import summarize
     from convcli.solver.solve import solve
@@ -45,6 +46,7 @@ __all__ = [
     "import_torch",
     "kernels",
     "load",
+    "merge",
     "parse",
     "receptive_field",
     "replay",
@@ -66,6 +68,7 @@ _HOMES = {
     "fuzz": "convcli.verifier.fuzz.run",
     "import_torch": "convcli.importer.torch.load",
     "load": "convcli.spec.load",
+    "merge": "convcli.merging",
     "parse": "convcli.spec.load",
     "receptive_field": "convcli.receptive.record",
     "replay": "convcli.verifier.explain.replay",
