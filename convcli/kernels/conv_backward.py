@@ -30,6 +30,7 @@ from convcli.kernels.arguments import (
 from convcli.kernels.columns import COLUMN_BYTES, columns, small
 from convcli.kernels.conv import auto as auto_conv
 from convcli.kernels.conv import reached, source, wrapped
+from convcli.kernels.products import product
 from convcli.kernels.windows import blocks, copied, last, padded, tap_boxes, windows
 
 if TYPE_CHECKING:
@@ -203,8 +204,8 @@ def by_columns(call: Call, dy: Array) -> Array:
         return total.swapaxes(1, 2).reshape(call.weight.shape)
     turned, dw = outs <= rows, None
     for block, part in column_blocks(call, dy):
-        product = block @ part.swapaxes(1, 2) if turned else part @ block.swapaxes(1, 2)
-        dw = product if dw is None else np.add(dw, product, out=dw)  # zeros to start from took a third as long again
+        some = product(block, part.swapaxes(1, 2)) if turned else product(part, block.swapaxes(1, 2))
+        dw = some if dw is None else np.add(dw, some, out=dw)  # zeros to start from took a third as long again
     if dw is None:  # no sample
         return np.zeros(call.weight.shape, dy.dtype)
     return (dw.swapaxes(1, 2) if turned else dw).reshape(call.weight.shape)
