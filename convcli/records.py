@@ -15,7 +15,7 @@ from msgspec import UNSET, UnsetType
 
 from convcli._version import __version__
 from convcli.field import NOTHING
-from convcli.layers import Counts, Field, Layer, Shape
+from convcli.layers import Counts, Field, Layer, Part, Shape
 from convcli.plan import Network, Plan, Step, plan, steps
 
 if TYPE_CHECKING:
@@ -244,11 +244,18 @@ def _record(name: str, kind: str, layer: Layer, x: Shape, step: Step, scope: Sco
         output=step.shown(y) if shapes else UNSET,
         receptive_field=receptive_field(step.field) if own and scope.shape else UNSET,
         parts=tuple(
-            [_record(part.name, part_type(part.layer), part.layer, part.x, step, scope) for part in layer.parts(x)]
+            [
+                _record(part.name, part_type(part.layer), part.layer, part.x, _with_batch(step, part), scope)
+                for part in layer.parts(x)
+            ]
         ),
         complete=UNSET if layer.known else False,
         **(_numbers(layer, x, y, step, scope) if command_needs_tensors(scope) else {}),
     )
+
+
+def _with_batch(step: Step, part: Part) -> Step:
+    return step if part.batch is None else msgspec.structs.replace(step, batch=part.batch)
 
 
 def _numbers(layer: Layer, x: Shape, y: Shape, step: Step, scope: Scope) -> dict[str, Any]:
@@ -276,8 +283,9 @@ def command_needs_tensors(scope: Scope) -> bool:
 
 def part_type(layer: Layer) -> str:
     """A part's type as one would write it in a spec: Conv2d, DeformConv2d."""
-    words = {"conv": "Conv", "conv_transpose": "ConvTranspose", "deform_conv": "DeformConv"}
-    return f"{words[layer.kind]}{len(layer.axes)}d"
+    words = {"fully_connected": "Linear", "deform_roi_pool": "DeformRoIPool"}
+    ranked = {"conv": "Conv", "conv_transpose": "ConvTranspose", "deform_conv": "DeformConv"}
+    return words.get(layer.kind) or f"{ranked[layer.kind]}{len(layer.axes)}d"
 
 
 def _memory(layer: Layer, x: Shape, y: Shape, params: int, images: int, scope: Scope) -> Memory:
