@@ -30,10 +30,11 @@ from convcli.kernels.arguments import (
 from convcli.kernels.columns import COLUMN_BYTES, columns, small
 from convcli.kernels.conv import auto as auto_conv
 from convcli.kernels.conv import source, wrapped
+from convcli.kernels.shares import halves, shared
 from convcli.kernels.windows import blocks, copied, last, padded, tap_boxes, windows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     Method = Callable[[Call, Array], tuple[Array, Array]]
 
@@ -193,21 +194,30 @@ def by_columns(call: Call, dy: Array) -> Array:
         per_sample = columns(call) @ dy.reshape(len(dy), g, outs // g, prod(call.out)).swapaxes(2, 3)
         total: Array = per_sample.sum(axis=0, dtype=dy.dtype)
         return total.swapaxes(1, 2).reshape(call.weight.shape)
-    rows = call.weight.shape[1] * prod(call.kernel)
-    most = max(512, COLUMN_BYTES // max(1, dy.itemsize * g * rows))
+    channels, taps = call.weight.shape[1], prod(call.kernel)
     view = np.moveaxis(windows(padded(call), call.axes, call.out), 0, 1 + len(call.axes))  # (C, *kernel, N, *out)
+    view = view.reshape(g, channels, *view.shape[1:])
     by_group = np.moveaxis(dy.reshape(len(dy), g, outs // g, *call.out), 0, 2)
-    buffer = np.empty(g * rows * min(most, prod(counts)), view.dtype)
-    dw = None
-    for box in blocks(counts, most):
-        cells, part = view[last(*box)], by_group[last(*box)]
-        block = buffer[: cells.size].reshape(cells.shape)
-        copied(cells, block)
-        positions = prod(part.shape[2:])
-        product = block.reshape(g, rows, positions) @ part.reshape(g, outs // g, positions).swapaxes(1, 2)
-        dw = product if dw is None else np.add(dw, product, out=dw)  # zeros to start from took a third as long again
-    if dw is None:  # no sample
-        dw = np.zeros((g, rows, outs // g), view.dtype)
+    dw = np.zeros((g, channels * taps, outs // g), view.dtype)
+
+    def some(runs: Iterable[slice]) -> None:
+        """Of some channels, with a buffer of this thread."""
+        for run in runs:
+            rows = (run.stop - run.start) * taps
+            most = max(512, COLUMN_BYTES // max(1, dy.itemsize * g * rows))
+            buffer = np.empty(g * rows * min(most, prod(counts)), view.dtype)
+            total = None
+            for box in blocks(counts, most):
+                cells, part = view[:, run][last(*box)], by_group[last(*box)]
+                block = buffer[: cells.size].reshape(cells.shape)
+                copied(cells, block)
+                positions = prod(part.shape[2:])
+                product = block.reshape(g, rows, positions) @ part.reshape(g, outs // g, positions).swapaxes(1, 2)
+                total = product if total is None else np.add(total, product, out=total)
+            if total is not None:
+                dw[:, run.start * taps : run.stop * taps] = total
+
+    shared(some, halves(channels, -(-transposed.PRODUCT_ROWS // taps)))
     return dw.swapaxes(1, 2).reshape(call.weight.shape)
 
 
@@ -227,8 +237,13 @@ def by_channel(call: Call, dy: Array) -> Array:
     """dw of a depthwise layer: nothing but the positions to sum over, so every tap is a dot product per channel."""
     cells, names = padded(call), list(range(dy.ndim))
     dw = np.empty_like(call.weight)
-    for tap, box in tap_boxes(call.axes, call.out):
-        dw[:, 0][last(*tap)] = np.einsum(cells[last(*box)], names, dy, names, [1])
+
+    def some(channels: Iterable[slice]) -> None:
+        for run in channels:
+            for tap, box in tap_boxes(call.axes, call.out):
+                dw[run, 0][last(*tap)] = np.einsum(cells[:, run][last(*box)], names, dy[:, run], names, [1])
+
+    shared(some, halves(len(dw), 1))
     return dw
 
 

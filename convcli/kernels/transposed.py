@@ -19,12 +19,14 @@ from convcli.kernels.arguments import Array, Call, Numbers, known, result, trans
 from convcli.kernels.columns import SMALL
 from convcli.kernels.conv import auto as auto_conv
 from convcli.kernels.conv import conv, conv_matrix, wrapped
+from convcli.kernels.shares import halves, shared
 from convcli.kernels.windows import blocks, last, tap_boxes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 PRODUCT_BYTES = 2**20  # what a block of products may take before it is added up
+PRODUCT_ROWS = 256  # rows that fill a product
 
 
 def conv_transpose(  # noqa: PLR0913 - PyTorch's arguments
@@ -85,14 +87,22 @@ def scatter(call: Call) -> Array:
     x = np.moveaxis(call.x.reshape(n, g, channels // g, *call.space), 0, 2)
     cells_out = [(size - 1) * axis.stride + axis.span for axis, size in zip(call.axes, call.space, strict=True)]
     full = np.zeros((g, per_group, n, *cells_out), x.dtype)
-    most = max(128, PRODUCT_BYTES // max(1, x.itemsize * g * weight.shape[1]))
-    for box in blocks((n, *call.space), most):
-        cells = x[last(*box)]
-        product = weight @ cells.reshape(g, channels // g, prod(cells.shape[2:]))
-        shares = product.reshape(g, per_group, *call.kernel, *cells.shape[2:])
-        first = tuple(run.start for run in box[1:])
-        for tap, there in tap_boxes(call.axes, cells.shape[3:], first):
-            full[last(box[0], *there)] += shares[(slice(None), slice(None), *tap)]
+    taps = prod(call.kernel)
+
+    def some(runs: Iterable[slice]) -> None:
+        """Of some outputs, all that there is to add."""
+        for outs in runs:
+            chosen = weight[:, outs.start * taps : outs.stop * taps]
+            most = max(128, PRODUCT_BYTES // max(1, x.itemsize * g * chosen.shape[1]))
+            for box in blocks((n, *call.space), most):
+                cells = x[last(*box)]
+                product = chosen @ cells.reshape(g, channels // g, prod(cells.shape[2:]))
+                shares = product.reshape(g, outs.stop - outs.start, *call.kernel, *cells.shape[2:])
+                first = tuple(run.start for run in box[1:])
+                for tap, there in tap_boxes(call.axes, cells.shape[3:], first):
+                    full[:, outs][last(box[0], *there)] += shares[(slice(None), slice(None), *tap)]
+
+    shared(some, halves(per_group, -(-PRODUCT_ROWS // taps)))
     return cropped(np.moveaxis(full, 2, 0).reshape(n, g * per_group, *cells_out), call)
 
 
@@ -136,10 +146,17 @@ def phases(call: Call) -> Array:
     weight = rotated(call)
     y = np.zeros((len(call.x), len(weight), *call.out), call.x.dtype)
     per_axis = [list(_phases(*there)) for there in zip(call.axes, call.space, call.out, strict=True)]
-    for chosen in itertools.product(*per_axis):
-        places, taps, axes, out = zip(*chosen, strict=True)
-        part = Call(call.x, weight[last(*taps)], None, axes, out, call.groups, call.dtype, batched=True)
-        y[last(*places)] = auto_conv(part)
+
+    def some(phases: Iterable[tuple[tuple[slice, slice, Axis, int], ...]]) -> None:
+        for phase in phases:
+            places, taps, axes, out = zip(*phase, strict=True)
+            part = Call(call.x, weight[last(*taps)], None, axes, out, call.groups, call.dtype, batched=True)
+            y[last(*places)] = auto_conv(part)
+
+    if y.size <= SMALL:
+        some(itertools.product(*per_axis))
+    else:
+        shared(some, itertools.product(*per_axis))
     return y
 
 
