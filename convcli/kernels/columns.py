@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from convcli.kernels.products import product
 from convcli.kernels.shares import shared, threads
 from convcli.kernels.windows import Box, blocks, copied, last, padded, runs, windows
 
@@ -78,7 +79,7 @@ def blocked(call: Call) -> Array:
                 if channel.start:
                     add_product(part, chosen, rows, room)
                 else:
-                    np.matmul(chosen, rows, out=part)
+                    product(chosen, rows, part)
             if first + count > positions:
                 y[box[0], group] = np.moveaxis(part.reshape(len(part), outs, count // positions, positions), 2, 0)
             del part  # before the next one is made: two of them are more than the layer may hold

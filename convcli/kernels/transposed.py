@@ -11,6 +11,7 @@ from math import gcd, prod
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -19,6 +20,7 @@ from convcli.kernels.arguments import Array, Call, Numbers, known, result, trans
 from convcli.kernels.columns import SMALL
 from convcli.kernels.conv import auto as auto_conv
 from convcli.kernels.conv import conv, conv_matrix, wrapped
+from convcli.kernels.products import product
 from convcli.kernels.shares import halves, shared
 from convcli.kernels.windows import blocks, last, tap_boxes
 
@@ -81,42 +83,46 @@ def origin(axis: Axis, cell: int, tap: int, size: int) -> int | None:
 
 def scatter(call: Call) -> Array:
     """One product per block of positions, weight^T (O*T, C) @ x (C, positions); then every tap's share is added."""
+    g, per_group, taps = call.groups, call.weight.shape[1], prod(call.kernel)
+    y = np.zeros((len(call.x), g, per_group, *call.out), call.x.dtype)
+
+    def some(runs: Iterable[slice]) -> None:
+        for run in runs:
+            cropped(added_up(msgspec.structs.replace(call, weight=call.weight[:, run])), call, y[:, :, run])
+
+    several = call.x.size > SMALL or call.weight.size > SMALL
+    shared(some, halves(per_group, -(-PRODUCT_ROWS // taps)) if several else (slice(None),))
+    return y.reshape(len(y), g * per_group, *call.out)
+
+
+def added_up(call: Call) -> Array:
+    """(N, groups, O/groups, *cells): what `cropped` makes the output of."""
     n, channels = call.x.shape[:2]
     g, per_group = call.groups, call.weight.shape[1]
     weight = call.weight.reshape(g, channels // g, per_group * prod(call.kernel)).swapaxes(1, 2)
     x = np.moveaxis(call.x.reshape(n, g, channels // g, *call.space), 0, 2)
     cells_out = [(size - 1) * axis.stride + axis.span for axis, size in zip(call.axes, call.space, strict=True)]
     full = np.zeros((g, per_group, n, *cells_out), x.dtype)
-    taps = prod(call.kernel)
-
-    def some(runs: Iterable[slice]) -> None:
-        """Of some outputs, all that there is to add."""
-        for outs in runs:
-            chosen = weight[:, outs.start * taps : outs.stop * taps]
-            most = max(128, PRODUCT_BYTES // max(1, x.itemsize * g * chosen.shape[1]))
-            for box in blocks((n, *call.space), most):
-                cells = x[last(*box)]
-                product = chosen @ cells.reshape(g, channels // g, prod(cells.shape[2:]))
-                shares = product.reshape(g, outs.stop - outs.start, *call.kernel, *cells.shape[2:])
-                first = tuple(run.start for run in box[1:])
-                for tap, there in tap_boxes(call.axes, cells.shape[3:], first):
-                    full[:, outs][last(box[0], *there)] += shares[(slice(None), slice(None), *tap)]
-
-    shared(some, halves(per_group, -(-PRODUCT_ROWS // taps)))
-    return cropped(np.moveaxis(full, 2, 0).reshape(n, g * per_group, *cells_out), call)
+    most = max(128, PRODUCT_BYTES // max(1, x.itemsize * g * weight.shape[1]))
+    for box in blocks((n, *call.space), most):
+        cells = x[last(*box)]
+        products = product(weight, cells.reshape(g, channels // g, prod(cells.shape[2:])))
+        shares: Any = products.reshape(g, per_group, *call.kernel, *cells.shape[2:])
+        first = tuple(run.start for run in box[1:])
+        for tap, there in tap_boxes(call.axes, cells.shape[3:], first):
+            full[last(box[0], *there)] += shares[:, :, *tap]
+    return np.moveaxis(full, 2, 0)
 
 
-def cropped(full: Array, call: Call) -> Array:
-    """The cells from `before` on, as many as the output has; zeros where there are none."""
-    y = np.zeros((*full.shape[:2], *call.out), full.dtype)
+def cropped(full: Array, call: Call, y: Array) -> None:
+    """Into y, which is zeros, the cells from `before` on, as many as it has; where there are none it is left."""
     here, there = [], []
-    for axis, size, out in zip(call.axes, full.shape[2:], call.out, strict=True):
+    for axis, size, out in zip(call.axes, full.shape[-len(call.axes) :], call.out, strict=True):
         first = max(0, axis.before)
         stop = max(first, min(size, axis.before + out))
         there.append(slice(first, stop))
         here.append(slice(first - axis.before, stop - axis.before))
     y[last(*here)] = full[last(*there)]
-    return y
 
 
 def matrix(call: Call) -> Array:
@@ -127,11 +133,11 @@ def matrix(call: Call) -> Array:
 
 def zero_insertion(call: Call) -> Array:
     """Put stride - 1 zeros between the cells, then a convolution with the kernel rotated by 180 degrees."""
-    x, strides = call.x, [axis.stride for axis in call.axes]
-    stuffed = np.zeros((*x.shape[:2], *[(i - 1) * s + 1 for i, s in zip(call.space, strides, strict=True)]), x.dtype)
-    stuffed[last(*[slice(None, None, s) for s in strides])] = x
-    padding = [(a.span - 1 - a.before, a.span - 1 - a.after + a.output_padding) for a in call.axes]
-    return conv(stuffed, rotated(call), padding=padding, dilation=[a.dilation for a in call.axes], groups=call.groups)
+    x, axes = call.x, call.axes
+    stuffed = np.zeros((*x.shape[:2], *[axis.inserted(i) for axis, i in zip(axes, call.space, strict=True)]), x.dtype)
+    stuffed[last(*[slice(None, None, axis.stride) for axis in axes])] = x
+    padding = [(axis.on_inserted.before, axis.on_inserted.after) for axis in axes]
+    return conv(stuffed, rotated(call), padding=padding, dilation=[axis.dilation for axis in axes], groups=call.groups)
 
 
 def rotated(call: Call) -> Array:
@@ -153,10 +159,11 @@ def phases(call: Call) -> Array:
             part = Call(call.x, weight[last(*taps)], None, axes, out, call.groups, call.dtype, batched=True)
             y[last(*places)] = auto_conv(part)
 
-    if y.size <= SMALL:
-        some(itertools.product(*per_axis))
+    every = itertools.product(*per_axis)
+    if max(y.size, call.x.size, call.weight.size) > SMALL:
+        shared(some, every)
     else:
-        shared(some, itertools.product(*per_axis))
+        some(every)
     return y
 
 
