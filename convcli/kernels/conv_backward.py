@@ -30,9 +30,10 @@ from convcli.kernels.arguments import (
 from convcli.kernels.columns import COLUMN_BYTES, columns, small
 from convcli.kernels.conv import auto as auto_conv
 from convcli.kernels.conv import reached, source, wrapped
+from convcli.kernels.depthwise import PRODUCTS
 from convcli.kernels.products import product
-from convcli.kernels.shares import halves, shared
-from convcli.kernels.windows import blocks, copied, last, padded, tap_boxes, windows
+from convcli.kernels.shares import evenly, shared
+from convcli.kernels.windows import blocks, copied, last, padded, runs, tap_boxes, windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -177,9 +178,7 @@ def input_gradient(form: Callable[[Call], Array], call: Call, dy: Array) -> Arra
 def unpadded(dcells: Array, call: Call) -> Array:
     """The adjoint of `padded`: a cell of padding adds its gradient to the cell it copies; that of a zero is lost."""
     if call.padding_mode == "zeros":
-        dx = np.zeros((*dcells.shape[:2], *call.space), dcells.dtype)
-        transposed.cropped(dcells, msgspec.structs.replace(call, out=call.space), dx)
-        return dx
+        return transposed.cropped(dcells, msgspec.structs.replace(call, out=call.space))
     for place, (axis, size) in enumerate(zip(call.axes, call.space, strict=True), start=2):
         wide = np.moveaxis(dcells, place, 0)
         inner, end = wide[axis.before : axis.before + size], axis.before + size
@@ -190,23 +189,9 @@ def unpadded(dcells: Array, call: Call) -> Array:
 
 
 def weight_gradient(call: Call, dy: Array) -> Array:
-    """dw (O, C/groups, *kernel) in the form that fits the layer; in large ones of some channels after the others."""
+    """dw (O, C/groups, *kernel) in the form that fits the layer."""
     one_each = 1 < call.groups == call.x.shape[1] == len(call.weight)
-    if small(call) or (call.groups > 1 and not one_each):
-        return by_columns(call, dy)
-    dw = np.empty_like(call.weight)
-
-    def some(runs: Iterable[slice]) -> None:
-        for run in runs:
-            if one_each:
-                part = msgspec.structs.replace(call, x=call.x[:, run], weight=call.weight[run])
-                dw[run] = by_channel(part, dy[:, run])
-            else:
-                part = msgspec.structs.replace(call, x=call.x[:, run], weight=call.weight[:, run])
-                dw[:, run] = by_columns(part, dy)
-
-    shared(some, halves(call.x.shape[1], 1 if one_each else -(-transposed.PRODUCT_ROWS // prod(call.kernel))))
-    return dw
+    return by_channel(call, dy) if one_each and not small(call) else by_columns(call, dy)
 
 
 def by_columns(call: Call, dy: Array) -> Array:
@@ -266,8 +251,13 @@ def by_channel(call: Call, dy: Array) -> Array:
     """dw of a depthwise layer: nothing but the positions to sum over, so every tap is a dot product per channel."""
     cells, names = padded(call), list(range(dy.ndim))
     dw = np.empty_like(call.weight)
-    for tap, box in tap_boxes(call.axes, call.out):
-        dw[:, 0][last(*tap)] = np.einsum(cells[last(*box)], names, dy, names, [1])
+
+    def some(parts: Iterable[slice]) -> None:
+        for run in parts:
+            for tap, box in tap_boxes(call.axes, call.out):
+                dw[run, 0][last(*tap)] = np.einsum(cells[:, run][last(*box)], names, dy[:, run], names, [1])
+
+    shared(some, runs(len(dw), evenly(len(dw), PRODUCTS // max(1, dy[:, :1].size * prod(call.kernel)))))
     return dw
 
 

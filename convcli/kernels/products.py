@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.kernels.shares import halves, shared
+from convcli.kernels.shares import evenly, shared
 from convcli.kernels.windows import runs
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from convcli.kernels.arguments import Array
 
 UNPACKED = 10**6  # multiplications in a product that OpenBLAS does not pack
+SHARE = 8 * UNPACKED  # of a thread, at least
 ROWS = 32  # of a piece: with half or twice as many it takes longer
 NARROW = 100  # up to so many columns, or numbers to sum up, pieces win
 
@@ -43,7 +44,8 @@ def product(a: Array, b: Array, out: Array | None = None) -> Array:
                 else:
                     np.matmul(left, right[..., run, :], out=into[..., part, :, :])
 
-    shared(some, halves(rows // ROWS, 1 + UNPACKED // (ROWS * k * columns)))
+    pieces = rows // ROWS
+    shared(some, runs(pieces, evenly(pieces, SHARE // (ROWS * k * columns))))
     return out
 
 

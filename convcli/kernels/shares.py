@@ -56,10 +56,14 @@ def _quietly(work: Callable[[Iterator[Piece]], object], left: Iterator[Piece]) -
         work(left)
 
 
-def halves(count: int, least: int) -> Iterator[slice]:
-    """0 .. count in 1, 2, 4 or 8 equal runs, as many as leave at least `least` in each."""
-    parts = next(parts for parts in (8, 4, 2, 1) if parts == 1 or count >= parts * least)
-    return (slice(count * i // parts, count * (i + 1) // parts) for i in range(parts))
+def evenly(count: int, least: int) -> int:
+    """At most so many of `count` things make a piece, for every thread to have as many: all of them on one thread.
+
+    At least `least`, unless there are fewer: what is over sooner than another thread begins is not shared.
+    """
+    parts = max(1, min(2 * threads(), count // max(1, least))) if threads() > 1 else 1
+    parts -= parts % threads() if parts > threads() else 0
+    return max(1, -(-count // parts))
 
 
 def threads() -> int:

@@ -11,7 +11,6 @@ from math import gcd, prod
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -21,14 +20,14 @@ from convcli.kernels.columns import SMALL
 from convcli.kernels.conv import auto as auto_conv
 from convcli.kernels.conv import conv, conv_matrix, wrapped
 from convcli.kernels.products import product
-from convcli.kernels.shares import halves, shared
-from convcli.kernels.windows import blocks, last, tap_boxes
+from convcli.kernels.shares import evenly, shared
+from convcli.kernels.windows import blocks, last, runs, tap_boxes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
 PRODUCT_BYTES = 2**20  # what a block of products may take before it is added up
-PRODUCT_ROWS = 256  # rows that fill a product
+PRODUCTS = 2**23  # of a thread's share of a layer, at least
 
 
 def conv_transpose(  # noqa: PLR0913 - PyTorch's arguments
@@ -83,46 +82,42 @@ def origin(axis: Axis, cell: int, tap: int, size: int) -> int | None:
 
 def scatter(call: Call) -> Array:
     """One product per block of positions, weight^T (O*T, C) @ x (C, positions); then every tap's share is added."""
-    g, per_group, taps = call.groups, call.weight.shape[1], prod(call.kernel)
-    y = np.zeros((len(call.x), g, per_group, *call.out), call.x.dtype)
-
-    def some(runs: Iterable[slice]) -> None:
-        for run in runs:
-            cropped(added_up(msgspec.structs.replace(call, weight=call.weight[:, run])), call, y[:, :, run])
-
-    several = call.x.size > SMALL or call.weight.size > SMALL
-    shared(some, halves(per_group, -(-PRODUCT_ROWS // taps)) if several else (slice(None),))
-    return y.reshape(len(y), g * per_group, *call.out)
-
-
-def added_up(call: Call) -> Array:
-    """(N, groups, O/groups, *cells): what `cropped` makes the output of."""
     n, channels = call.x.shape[:2]
-    g, per_group = call.groups, call.weight.shape[1]
-    weight = call.weight.reshape(g, channels // g, per_group * prod(call.kernel)).swapaxes(1, 2)
+    g, per_group, taps = call.groups, call.weight.shape[1], prod(call.kernel)
+    weight = call.weight.reshape(g, channels // g, per_group * taps).swapaxes(1, 2)
     x = np.moveaxis(call.x.reshape(n, g, channels // g, *call.space), 0, 2)
     cells_out = [(size - 1) * axis.stride + axis.span for axis, size in zip(call.axes, call.space, strict=True)]
     full = np.zeros((g, per_group, n, *cells_out), x.dtype)
-    most = max(128, PRODUCT_BYTES // max(1, x.itemsize * g * weight.shape[1]))
-    for box in blocks((n, *call.space), most):
-        cells = x[last(*box)]
-        products = product(weight, cells.reshape(g, channels // g, prod(cells.shape[2:])))
-        shares: Any = products.reshape(g, per_group, *call.kernel, *cells.shape[2:])
-        first = tuple(run.start for run in box[1:])
-        for tap, there in tap_boxes(call.axes, cells.shape[3:], first):
-            full[last(box[0], *there)] += shares[:, :, *tap]
-    return np.moveaxis(full, 2, 0)
+
+    def some(parts: Iterable[slice]) -> None:
+        """All that is added to some of the outputs."""
+        for outs in parts:
+            rows = weight[:, outs.start * taps : outs.stop * taps]
+            most = max(128, PRODUCT_BYTES // max(1, x.itemsize * g * rows.shape[1]))
+            for box in blocks((n, *call.space), most):
+                cells = x[last(*box)]
+                products = product(rows, cells.reshape(g, channels // g, prod(cells.shape[2:])))
+                shares: Any = products.reshape(g, -1, *call.kernel, *cells.shape[2:])
+                first = tuple(run.start for run in box[1:])
+                for tap, there in tap_boxes(call.axes, cells.shape[3:], first):
+                    full[:, outs][last(box[0], *there)] += shares[:, :, *tap]
+
+    least = PRODUCTS // max(1, call.x.size * taps)
+    shared(some, runs(per_group, evenly(per_group, least)))
+    return cropped(np.moveaxis(full, 2, 0).reshape(n, g * per_group, *cells_out), call)
 
 
-def cropped(full: Array, call: Call, y: Array) -> None:
-    """Into y, which is zeros, the cells from `before` on, as many as it has; where there are none it is left."""
+def cropped(full: Array, call: Call) -> Array:
+    """The cells from `before` on, as many as the output has; zeros where there are none."""
+    y = np.zeros((*full.shape[:2], *call.out), full.dtype)
     here, there = [], []
-    for axis, size, out in zip(call.axes, full.shape[-len(call.axes) :], call.out, strict=True):
+    for axis, size, out in zip(call.axes, full.shape[2:], call.out, strict=True):
         first = max(0, axis.before)
         stop = max(first, min(size, axis.before + out))
         there.append(slice(first, stop))
         here.append(slice(first - axis.before, stop - axis.before))
     y[last(*here)] = full[last(*there)]
+    return y
 
 
 def matrix(call: Call) -> Array:

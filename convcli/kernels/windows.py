@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from convcli.kernels.shares import shared
+from convcli.kernels.shares import evenly, shared
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -56,7 +56,7 @@ def _zero_padded(x: Array, axes: tuple[Axis, ...], *, channels_last: bool) -> Ar
         for part in parts:
             copied(inner[:, part], outer[:, part])
 
-    shared(some, runs(inner.shape[1], max(1, COPIED_BYTES * inner.shape[1] // max(1, inner.nbytes))))
+    shared(some, runs(inner.shape[1], evenly(inner.shape[1], COPIED_BYTES * inner.shape[1] // max(1, inner.nbytes))))
     return whole
 
 
