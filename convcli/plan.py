@@ -184,7 +184,9 @@ def _step(entries: Sequence[Entry], number: int, sources: Sequence[Source], *, c
     entry = entries[number]
     own = entry.input
     shapes = (own,) if own is not None else tuple([one.shape for one in sources if one.shape is not None])
-    layer = entry.made(max(1, len(shapes[0]) - 2) if shapes else 1)
+    layer = entry.layer
+    if not isinstance(layer, Layer):
+        layer = entry.made(max(1, len(shapes[0]) - 2) if shapes else 1)
     if layer.arity[1] == 0:
         shapes = ()
     elif len(shapes) < len(sources) and (layer.arity[0] or entry.sources):

@@ -152,11 +152,6 @@ class Scope(msgspec.Struct, frozen=True):
         return self.command in {"shape", "summary"}
 
     @property
-    def weighs(self) -> bool:
-        """Tensors are weighed: by all commands but `shape`."""
-        return self.command != "shape"
-
-    @property
     def params(self) -> bool:
         """Parameters and their bytes are asked for."""
         return self.command in {"params", "summary"}
@@ -232,8 +227,8 @@ def _network_record(network: Network, steps: Iterable[Step], scope: Scope) -> Ne
 
 def step_record(step: Step, scope: Scope) -> LayerRecord:
     """One layer's numbers, in the layout of its spec."""
-    layer, shapes = step.layer, scope.command != "params"
-    return LayerRecord(
+    layer, shapes, parts = step.layer, scope.command != "params", step.layer.parts(step.x)
+    record = LayerRecord(
         name=step.name,
         type=step.type,
         line=UNSET if step.line is None else step.line,
@@ -242,23 +237,30 @@ def step_record(step: Step, scope: Scope) -> LayerRecord:
         input=step.shown(step.x) if shapes and layer.arity[1] else UNSET,
         output=step.shown(step.y) if shapes else UNSET,
         receptive_field=receptive_field(step.field) if scope.shape else UNSET,
-        parts=tuple([_part_record(part, step, scope) for part in parts]) if (parts := layer.parts(step.x)) else (),
+        parts=tuple([_part_record(part, step, scope) for part in parts]) if parts else (),
         complete=UNSET if layer.known else False,
-        **(_numbers(layer, step.x, step.y, step, scope) if scope.weighs else {}),
     )
+    return _weighed(record, layer, step.x, step.y, step, scope)
 
 
 def _part_record(part: Part, step: Step, scope: Scope) -> LayerRecord:
     """The numbers of a part of a composite."""
     y, shapes = part.layer.output(part.x), scope.command != "params"
-    return LayerRecord(
+    record = LayerRecord(
         name=part.name,
         type=part_type(part.layer),
         input=step.shown(part.x) if shapes else UNSET,
         output=step.shown(y) if shapes else UNSET,
         parts=(),
-        **(_numbers(part.layer, part.x, y, step, scope) if scope.weighs else {}),
     )
+    return _weighed(record, part.layer, part.x, y, step, scope)
+
+
+def _weighed(record: LayerRecord, layer: Layer, x: Shape, y: Shape, step: Step, scope: Scope) -> LayerRecord:
+    """The record with its numbers, if the command has any."""
+    if scope.command == "shape":
+        return record
+    return msgspec.structs.replace(record, **_numbers(layer, x, y, step, scope))
 
 
 def _numbers(layer: Layer, x: Shape, y: Shape, step: Step, scope: Scope) -> dict[str, Any]:
@@ -327,7 +329,7 @@ def _number(value: int | Fraction, divisor: int = 1) -> int | float:
 def _totals(last: Step | None, layers: Sequence[LayerRecord], scope: Scope) -> Totals:
     elementwise = [layer.elementwise_flops for layer in layers if layer.elementwise_flops is not UNSET]
     memory: Memory | UnsetType = UNSET
-    if scope.weighs:
+    if scope.command != "shape":
         weights = sum(m.weight_bytes for m in _memories(layers) if m.weight_bytes is not UNSET)
         outputs = sum(m.output_bytes for m in _memories(layers) if m.output_bytes is not UNSET)
         memory = Memory(weight_bytes=weights, activation_bytes=outputs if scope.flops else UNSET)

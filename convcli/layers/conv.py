@@ -12,7 +12,6 @@ from convcli.axis import Axis
 from convcli.layers.base import Counts, Layer, Shape, check_groups, outs, windows
 from convcli.reach import Link
 
-
 ONE = Axis(1)
 
 
