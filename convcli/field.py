@@ -62,7 +62,7 @@ def _slid(links: tuple[Link, ...], first: int, field: Field) -> Field | None:
 
 def ways(layer: Layer, x: Shape, first: int, which: int, field: Field) -> list[Way] | None:
     """How each axis of input number `which` is read; None where that cannot be told by axes."""
-    if not layer.known:
+    if not layer.known or not (layer.spatial or isinstance(layer, Companion)):  # what a region holds, its box decides
         return None
     if field is NOTHING:
         return []

@@ -65,6 +65,12 @@ class Window(Link, frozen=True):
         axis = self.axis
         return cell * axis.stride - axis.before, axis.dilation, axis.kernel
 
+    def cell(self, place: int, size: int) -> int | None:
+        """The input cell that stands at `place`, in the padding too; None where that is a zero."""
+        if 0 <= place < size:
+            return place
+        return None if self.mode == "zeros" else _mirrored(place, size, self.mode)
+
     def back(self, cells: Cells, size: int) -> Cells:
         """Spread by the stride, once for each tap."""
         axis = self.axis

@@ -25,7 +25,8 @@ SCHEMA = 1
 BYTES = {"float64": 8, "float32": 4, "tf32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
 COUNTED = tuple(name for name in Counts.__struct_fields__ if name != "sums")
 Command = Literal["shape", "params", "flops", "summary"]
-PART_TYPES = {"conv": "Conv", "conv_transpose": "ConvTranspose", "deform_conv": "DeformConv"}
+PART_TYPES = {"fully_connected": "Linear", "deform_roi_pool": "DeformRoIPool"}
+RANKED_TYPES = {"conv": "Conv", "conv_transpose": "ConvTranspose", "deform_conv": "DeformConv"}
 FLOPS_WORDS = {"dense": "2*macs", "strict": "2*terms - 1 + bias, per output"}
 
 
@@ -237,7 +238,7 @@ def step_record(step: Step, scope: Scope) -> LayerRecord:
         input=step.shown(step.x) if shapes and layer.arity[1] else UNSET,
         output=step.shown(step.y) if shapes else UNSET,
         receptive_field=receptive_field(step.field) if scope.shape else UNSET,
-        parts=tuple([_part_record(part, step, scope) for part in parts]) if parts else (),
+        parts=tuple([_part_record(part, _with_batch(step, part), scope) for part in parts]) if parts else (),
         complete=UNSET if layer.known else False,
     )
     return _weighed(record, layer, step.x, step.y, step, scope)
@@ -263,6 +264,10 @@ def _weighed(record: LayerRecord, layer: Layer, x: Shape, y: Shape, step: Step, 
     return msgspec.structs.replace(record, **_numbers(layer, x, y, step, scope))
 
 
+def _with_batch(step: Step, part: Part) -> Step:
+    return step if part.batch is None else msgspec.structs.replace(step, batch=part.batch)
+
+
 def _numbers(layer: Layer, x: Shape, y: Shape, step: Step, scope: Scope) -> dict[str, Any]:
     """The fields that hold parameters, products and bytes, as far as the command asks for them and anybody knows."""
     tensors = {} if step.shares else layer.tensors(x)
@@ -283,7 +288,7 @@ def _numbers(layer: Layer, x: Shape, y: Shape, step: Step, scope: Scope) -> dict
 
 def part_type(layer: Layer) -> str:
     """A part's type as one would write it in a spec: Conv2d, DeformConv2d."""
-    return f"{PART_TYPES[layer.kind]}{len(layer.axes)}d"
+    return PART_TYPES.get(layer.kind) or f"{RANKED_TYPES[layer.kind]}{len(layer.axes)}d"
 
 
 def _memory(layer: Layer, x: Shape, y: Shape, params: int, images: int, scope: Scope) -> Memory:

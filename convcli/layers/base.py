@@ -58,11 +58,16 @@ def added(counts: tuple[Counts, ...]) -> Counts:
 
 
 class Part(msgspec.Struct, frozen=True):
-    """A named layer inside a composite, with the input that reaches it."""
+    """A named layer inside a composite, with the input that reaches it. batch: its own, where it is not the whole's."""
 
     name: str
     layer: Layer
     x: Shape
+    batch: Shape | None = None
+
+    def of(self, batch: Shape) -> Shape:
+        """Its batch, inside a composite that has this one."""
+        return batch if self.batch is None else self.batch
 
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):

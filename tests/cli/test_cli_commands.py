@@ -350,7 +350,7 @@ def test_schema_is_the_schema(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", REPORTING)
-@pytest.mark.parametrize("form", ["text", "json", "csv", "markdown", "junit", "github"])
+@pytest.mark.parametrize("form", ["text", "json", "csv", "markdown", "junit", "github", "html"])
 def test_every_format_of_every_command(command: str, form: str) -> None:
     ran = run(command, STEM, *INPUT, "--format", form)
     assert (ran.code, ran.err) == (0, "")
