@@ -230,7 +230,7 @@ def _record(name: str, kind: str, layer: Layer, x: Shape, step: Step, scope: Sco
         receptive_field=receptive_field(step.field) if own and scope.shape else UNSET,
         parts=tuple(
             [
-                _record(part.name, part_type(part.layer), part.layer, part.x, _with_batch(step, part), scope)
+                _record(part.name, part_type(part.layer), part.layer, part.x, _part_of(step, part), scope)
                 for part in layer.parts(x)
             ]
         ),
@@ -239,7 +239,8 @@ def _record(name: str, kind: str, layer: Layer, x: Shape, step: Step, scope: Sco
     )
 
 
-def _with_batch(step: Step, part: Part) -> Step:
+def _part_of(step: Step, part: Part) -> Step:
+    """The step, with the part's own batch where it has one."""
     return step if part.batch is None else msgspec.structs.replace(step, batch=part.batch)
 
 

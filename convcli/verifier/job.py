@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from convcli.layers import Layer, Shape
+from convcli.layers import Layer, Part, Shape
 from convcli.verifier.case import Case
 from convcli.verifier.formats import stored
 from convcli.verifier.verdict import Check, Status
@@ -100,9 +100,9 @@ class Job:
         return None
 
 
-def primitives(layer: Layer, x: Shape) -> list[tuple[str, Layer, Shape]]:
-    """(name, layer, input) of each part; a layer without parts is its own, without a name."""
-    return [(part.name, part.layer, part.x) for part in layer.parts(x)] or [("", layer, x)]
+def primitives(layer: Layer, x: Shape) -> tuple[Part, ...]:
+    """The parts; a layer without is its own, without a name."""
+    return layer.parts(x) or (Part("", layer, x),)
 
 
 def seconds_of(replies: list[Reply]) -> float:

@@ -63,8 +63,8 @@ class Correct(msgspec.Struct, frozen=True):
 
     def facts(self, layer: Layer, shape: Shape) -> Facts:
         """The true facts."""
-        x = shape[-1 - len(layer.axes) :]
-        return Facts(layer.output_shape(shape), layer.tensors(x), layer.counts(x, prod(shape[: -len(x)])).macs)
+        batch, x = layer.split(shape)
+        return Facts(layer.output_shape(shape), layer.tensors(x), layer.counts(x, prod(batch)).macs)
 
 
 def summed(order: Sum) -> Primitive:

@@ -17,7 +17,6 @@ import msgspec
 import numpy as np
 
 from convcli.backends import OURS
-from convcli.layers import split_batch
 from convcli.verifier.case import Unfillable
 from convcli.verifier.exchange import Sample, Stored, load, save
 from convcli.verifier.job import Bench, Job, NothingToDo
@@ -62,7 +61,7 @@ class Experiment(msgspec.Struct, frozen=True):
     @property
     def products(self) -> int:
         """The layer's MACs on these data."""
-        batch, x = split_batch(self.shape, len(self.layer.axes))
+        batch, x = self.layer.split(self.shape)
         return self.layer.counts(x, prod(batch)).macs
 
     @property

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from convcli.layers import split_batch
 from convcli.verifier.exchange import Lost
 from convcli.verifier.explain.data import sifted, words
 from convcli.verifier.explain.experiment import other_name
@@ -134,7 +133,7 @@ def _smallest(
 
 def step_of(step: Step, shown: Experiment) -> Step:
     """The step of the layer that was run: a part of it, perhaps."""
-    batch, x = split_batch(shown.shape, len(shown.layer.axes))
+    batch, x = shown.layer.split(shown.shape)
     return msgspec.structs.replace(step, layer=shown.layer, batch=batch, x=x, y=shown.layer.output(x))
 
 
