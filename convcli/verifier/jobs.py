@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from convcli.layers import DeformRoIPool, DeformRoIPoolPack, Part, is_convolution
+from convcli.layers import DeformRoIPoolPack, OnRoIs, Part, is_convolution
 from convcli.verifier.bound import BoundJob
 from convcli.verifier.companion import companion_jobs
 from convcli.verifier.empty import EmptyJob
@@ -16,7 +16,7 @@ from convcli.verifier.exact import AlignedJob, ExactJob, MethodsJob
 from convcli.verifier.facts import FactsJob
 from convcli.verifier.gradient import AdjointJob, BoundGradientJob, ExactGradientJob
 from convcli.verifier.gradient_mantissa import GradientMantissaJob
-from convcli.verifier.job import Job
+from convcli.verifier.job import Job, effort
 from convcli.verifier.kernel_gradients import GradientsJob
 from convcli.verifier.kernel_values import ValuesJob
 from convcli.verifier.legality import LegalityJob
@@ -78,17 +78,17 @@ def _convolution_jobs(step: Step, wanted: Wanted) -> Iterator[Job]:
     exact = msgspec.structs.replace(step, layer=dyadic(step.layer))
     multiplies = bool(step.layer.tensors(step.x))  # a pool owns no weights that illegal numbers or ones could show
     yield FactsJob(step, seed, against)
-    if isinstance(step.layer, DeformRoIPool | DeformRoIPoolPack):
+    if isinstance(step.layer, OnRoIs):
         yield from _aligned_jobs(exact, wanted)
     else:
         yield LegalityJob(step, seed, against)
     if wanted.prove and multiplies:
         yield ProveJob(step, seed, against)
-    if not step.images:
+    if not step.images * prod(step.y):
         for dtype in dtypes:
             yield EmptyJob(step, seed, against, dtype, grad=wanted.grad)
         return
-    if dtypes and step.layer.counts(step.x, step.images).macs <= wanted.loops_macs:
+    if dtypes and effort(step.layer, step.x, step.images) <= wanted.loops_macs:
         yield MethodsJob(exact, seed, against, dtypes[0])
     for dtype in dtypes:
         yield ExactJob(exact, seed, against, dtype)

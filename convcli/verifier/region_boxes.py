@@ -94,7 +94,8 @@ def boxes(case: Case, lattice: Lattice, bits: int, *, alike: bool = False) -> Bo
             chosen[:] = chosen[:1]
         grid[:, axis], step = np.array([pairs[i] for i in chosen]).reshape(-1, 2).T
         if lattice.odd:
-            step = np.where(rng.random(count) < 1 / 12, rng.choice([-1.0, 0.0], count), step)
+            other = [-1.0, 0.0] if layer.sampling_ratio else [0.0]  # torchvision refuses boxes of fewer than no samples
+            step = np.where(rng.random(count) < 1 / 12, rng.choice(other, count), step)
         size[:, axis] = bins * grid[:, axis] * step
         if not layer.sampling_ratio:
             grid[step <= 0, axis] = 0

@@ -19,7 +19,7 @@ import numpy as np
 from convcli.backends import OURS
 from convcli.verifier.case import Unfillable
 from convcli.verifier.exchange import Sample, Stored, load, save
-from convcli.verifier.job import Bench, Job, NothingToDo
+from convcli.verifier.job import Bench, Job, NothingToDo, effort
 from convcli.verifier.trial import Task
 from convcli.verifier.verdict import Check, Status
 
@@ -62,7 +62,7 @@ class Experiment(msgspec.Struct, frozen=True):
     def products(self) -> int:
         """The layer's MACs on these data."""
         batch, x = self.layer.split(self.shape)
-        return self.layer.counts(x, prod(batch)).macs
+        return effort(self.layer, x, prod(batch))
 
     @property
     def arrays(self) -> dict[str, Array]:
