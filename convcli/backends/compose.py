@@ -59,7 +59,14 @@ def roi_pack(layer: DeformRoIPoolPack, arrays: Arrays, run: Primitive) -> Array:
     return run(layer.parts(arrays["x"].shape)[-1].layer, told(layer, arrays, run)["deform_roi_pool"])
 
 
-def told(layer: DeformRoIPoolPack, arrays: Arrays, run: Primitive) -> dict[str, dict[str, Array]]:
+def relu(x: Array) -> Array:
+    """max(x, 0)"""
+    return cast("Array", np.maximum(x, 0))
+
+
+def told(
+    layer: DeformRoIPoolPack, arrays: Arrays, run: Primitive, activation: Callable[[Array], Array] = relu
+) -> dict[str, dict[str, Array]]:
     """What each part of the pack takes, by its name."""
     first, *linear, last = layer.parts(arrays["x"].shape)
     regions = {"x": arrays["x"], "rois": arrays["rois"]}
@@ -72,7 +79,7 @@ def told(layer: DeformRoIPoolPack, arrays: Arrays, run: Primitive) -> dict[str, 
         found[part.name] = {"x": x, **part_arrays(part.name, arrays)}
         x = run(part.layer, found[part.name])
         if getattr(part.layer, "relu", False):
-            x = np.maximum(x, 0)
+            x = activation(x)
         elif branch == "offset_fc":
             found[last.name]["offset"] = x.reshape(len(x), 2, *layer.output_size)
         else:

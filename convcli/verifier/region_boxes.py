@@ -95,13 +95,14 @@ def boxes(case: Case, lattice: Lattice, bits: int, *, alike: bool = False) -> Bo
         grid[:, axis], step = np.array([pairs[i] for i in chosen]).reshape(-1, 2).T
         if lattice.odd:
             other = [-1.0, 0.0] if layer.sampling_ratio else [0.0]  # torchvision refuses boxes of fewer than no samples
-            step = np.where(rng.random(count) < 1 / 12, rng.choice(other, count), step)
+            step = np.where((rng.random(count) < 1 / 12) & (np.arange(count) > 0), rng.choice(other, count), step)
         size[:, axis] = bins * grid[:, axis] * step
         if not layer.sampling_ratio:
             grid[step <= 0, axis] = 0
         low = np.minimum(0, (cells - size[:, axis]) / 2) - 1
         high = np.maximum(cells - size[:, axis], (cells - size[:, axis]) / 2)
         near = low + rng.random(count) * (high - low)
+        near[:1] = (cells - size[:1, axis]) / 2  # one that surely is on the input
         first = lattice.phase - step / 2
         start[:, axis] = first + np.floor((near - first) / lattice.unit) * lattice.unit
     far = float((np.abs(start) + np.abs(size)).max(initial=max(case.x[2:]))) + 4
@@ -137,14 +138,46 @@ def offsets(case: Case, found: Boxes, *, alike: bool = False) -> Array:
     most = np.maximum(1, np.floor(NEAR / np.where(move > 0, move, NEAR)))[..., None, None]
     times = np.rint((2 * rng.random(shape) - 1) * most)
     times = np.where(rng.random(shape) < 1 / 16, np.rint(times * 5), times)
+    if len(times):
+        times[(0, slice(None), *middle(layer))] = _inside(case, found, rng)
     if alike:
-        times = np.broadcast_to(times[..., :1, :1], shape)
+        row, column = middle(layer)
+        times = np.broadcast_to(times[..., row : row + 1, column : column + 1], shape)
     return np.asarray(times * unit[..., None, None])
 
 
 def samples(layer: DeformRoIPool) -> int:
     """The most samples to a bin that any data have."""
     return (layer.sampling_ratio or max(GRIDS)) ** 2
+
+
+def middle(layer: DeformRoIPool | DeformRoIPoolPack) -> tuple[int, int]:
+    """The bin in the middle of a box."""
+    rows, columns = layer.output_size
+    return rows // 2, columns // 2
+
+
+def _inside(case: Case, found: Boxes, rng: np.random.Generator) -> list[float]:
+    """By how many units the first box's middle bin moves, right and down, so that its samples stay on the input."""
+    layer: DeformRoIPool = case.layer  # type: ignore[assignment]
+    chosen = []
+    for axis in (1, 0):
+        bins, place, cells = layer.output_size[axis], middle(layer)[axis], case.x[2 + axis]
+        bin_, first = found.size[0, axis] / bins, found.start[0, axis]
+        unit = layer.gamma * found.size[0, axis] * found.unit[0, axis]
+        ends = first + place * bin_, first + (place + 1) * bin_
+        ways = [float(times) for times in rng.permutation([-1, 1]).tolist() + rng.permutation([-2, 2]).tolist()]
+        chosen.append(next((t for t in ways if ends[0] + t * unit > -1 and ends[1] + t * unit < cells), 0.0))
+    return chosen
+
+
+def some_masks(case: Case, name: str) -> Array:
+    """Masks of 1 and, one in four, 0; 1 at the middle bin of the first box."""
+    layer: DeformRoIPool = case.layer  # type: ignore[assignment]
+    mask = (case.draw(name).random(case.shape("mask")) < 3 / 4).astype(np.int8)
+    if len(mask):
+        mask[(0, 0, *middle(layer))] = 1
+    return mask
 
 
 def whole(values: Array) -> tuple[Array, int]:

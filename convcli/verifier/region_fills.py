@@ -12,7 +12,7 @@ import numpy as np
 from convcli.layers import DeformRoIPool, FullyConnected
 from convcli.verifier.case import Case, Fill, Unfillable
 from convcli.verifier.draws import LARGEST, LOGIT, QUARTERS, integers
-from convcli.verifier.region_boxes import CELLS, GRIDS, QUARTER, Boxes, boxes, note, offsets, whole
+from convcli.verifier.region_boxes import CELLS, GRIDS, QUARTER, Boxes, boxes, note, offsets, some_masks, whole
 
 if TYPE_CHECKING:
     from convcli.backends import Array
@@ -33,8 +33,8 @@ def pool(case: Case, bits: int, *, alike: bool = False) -> Fill:
     scales: dict[str, int] = {}
     with_sides(case, found, arrays, scales, alike=alike)
     if masked:
-        mask = case.draw("mask").integers(0, 16, case.shape("mask"))
-        arrays["mask"], scales["mask"] = np.where(mask == 0, 0, mask % 5 + 1).astype(np.int8), QUARTERS
+        quarters = case.draw("mask quarters").integers(1, QUARTERS + 2, case.shape("mask"), dtype=np.int8)
+        arrays["mask"], scales["mask"] = quarters * some_masks(case, "mask"), QUARTERS
     quantum = QUARTER.share / (found.most * (QUARTERS if masked else 1))
     return Fill(arrays, scales, {"": quantum}, note(case.layer))  # type: ignore[arg-type]
 
@@ -48,7 +48,7 @@ def long_pool(case: Case, bits: int, width: int, scale: int, odd: Array) -> Fill
     scales = {"x": scale}
     with_sides(case, found, arrays, scales)
     if "mask" in case.layer.side_inputs(case.x):
-        arrays["mask"] = (case.draw("whole mask").random(case.shape("mask")) < 3 / 4).astype(np.int8)
+        arrays["mask"] = some_masks(case, "whole mask")
     return Fill(arrays, scales, {"": 1 / (scale * found.most)}, note(case.layer))  # type: ignore[arg-type]
 
 

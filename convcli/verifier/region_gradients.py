@@ -12,8 +12,8 @@ import numpy as np
 
 from convcli.backends import numpy as ours
 from convcli.verifier.case import Case, Fill, Unfillable
-from convcli.verifier.draws import QUARTERS, integers
-from convcli.verifier.region_boxes import CELLS, HALF_WAY, OFF_KINKS, Boxes, Lattice, boxes, note, whole
+from convcli.verifier.draws import QUARTERS
+from convcli.verifier.region_boxes import CELLS, HALF_WAY, OFF_KINKS, Boxes, Lattice, boxes, note, some_masks, whole
 from convcli.verifier.region_fills import ordinary_pool, predictor, taming, with_sides, x_of
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def pool(case: Case, bits: int) -> Fill:
     """Whole x and dy, masks quarters, samples a quarter or three quarters past a cell."""
     found = boxes(case, OFF_KINKS, bits)
-    arrays: dict[str, Array] = {"x": x_of(case, 1, found.odd)}
+    arrays: dict[str, Array] = {"x": x_of(case, 5, found.odd)}  # many values: slopes are differences
     scales: dict[str, int] = {}
     with_sides(case, found, arrays, scales)
     if "mask" in case.layer.side_inputs(case.x):
@@ -40,8 +40,8 @@ def long_pool(case: Case, bits: int, role: str, odd: Array, scale: int) -> Fill:
     scales = {role: scale}
     with_sides(case, found, arrays, scales)
     if "mask" in case.layer.side_inputs(case.x):
-        arrays["mask"] = (case.draw("whole mask").random(case.shape("mask")) < 3 / 4).astype(np.int8)
-    dy = dy_of(case, found)
+        arrays["mask"] = some_masks(case, "whole mask")
+    dy = dy_of(case, found, 1)
     if role == "x":
         arrays["x"] = arrays["x"] * odd
     else:
@@ -51,10 +51,10 @@ def long_pool(case: Case, bits: int, role: str, odd: Array, scale: int) -> Fill:
     return thinned(case, bits, Fill(arrays, scales, quanta), dy)
 
 
-def dy_of(case: Case, found: Boxes) -> Array:
-    """1 and -1 times the samples of a bin, by which it is divided."""
-    ones = integers(case, "dy", case.layer.output(case.x), 1).astype(np.int64)
-    return np.asarray(ones * found.counts.reshape(-1, 1, 1, 1))
+def dy_of(case: Case, found: Boxes, most: int = 3) -> Array:
+    """1 to `most` times the samples of a bin, by which it is divided: positive, for no sum of shares to come to 0."""
+    few = case.draw("dy").integers(1, most + 1, case.layer.output(case.x))
+    return np.asarray(few * found.counts.reshape(-1, 1, 1, 1))
 
 
 def _quanta(case: Case, found: Boxes, lattice: Lattice, fine: int) -> dict[str, float]:
