@@ -238,7 +238,7 @@ def step_record(step: Step, scope: Scope) -> LayerRecord:
         input=step.shown(step.x) if shapes and layer.arity[1] else UNSET,
         output=step.shown(step.y) if shapes else UNSET,
         receptive_field=receptive_field(step.field) if scope.shape else UNSET,
-        parts=tuple([_part_record(part, _with_batch(step, part), scope) for part in parts]) if parts else (),
+        parts=tuple([_part_record(part, _part_of(step, part), scope) for part in parts]) if parts else (),
         complete=UNSET if layer.known else False,
     )
     return _weighed(record, layer, step.x, step.y, step, scope)
@@ -264,7 +264,8 @@ def _weighed(record: LayerRecord, layer: Layer, x: Shape, y: Shape, step: Step, 
     return msgspec.structs.replace(record, **_numbers(layer, x, y, step, scope))
 
 
-def _with_batch(step: Step, part: Part) -> Step:
+def _part_of(step: Step, part: Part) -> Step:
+    """The step, with the part's own batch where it has one."""
     return step if part.batch is None else msgspec.structs.replace(step, batch=part.batch)
 
 

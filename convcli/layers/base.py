@@ -6,9 +6,10 @@ with the batch axis or without, and settle the batch at the door.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from math import prod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -64,6 +65,10 @@ class Part(msgspec.Struct, frozen=True):
     layer: Layer
     x: Shape
     batch: Shape | None = None
+
+    def __iter__(self) -> Iterator[Any]:
+        """(name, layer, x)"""
+        return iter((self.name, self.layer, self.x))
 
     def of(self, batch: Shape) -> Shape:
         """Its batch, inside a composite that has this one."""

@@ -19,6 +19,7 @@ from convcli.layers.conv import Conv
 from convcli.layers.deform import COORDINATE_FLOPS
 
 FC_CHANNELS = 1024  # mmcv's
+NO_GRADIENT = frozenset({"rois"})  # inputs that say where to look, and are not differentiated
 
 
 class OnRoIs(Layer, frozen=True, kw_only=True):
