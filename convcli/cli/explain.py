@@ -9,6 +9,7 @@ from convcli.cli.field import cell_of
 from convcli.cli.options import LayerFlags, ReportFlags, StrictFlag, takes
 from convcli.cli.output import Sink
 from convcli.cli.sources import plans_of
+from convcli.errors import SpecError
 
 
 @takes(flags=LayerFlags, report=ReportFlags, strict=StrictFlag)
@@ -50,7 +51,10 @@ def explain(
         sink.emit(differences(plans, tools))
         return
     at = None if cell is None else cell_of(cell, "--cell")
-    plans = plans_of(flags, strict=strict.strict)
+    try:
+        plans = plans_of(flags, strict=strict.strict)
+    except SpecError as error:
+        raise error.explained from None
     from convcli.explaining.record import explain as explained
 
     sink.emit(explained(*plans, layer=layer, cell=at))

@@ -96,7 +96,7 @@ def flops(subject: Subject) -> Section:
     if counts.macs:
         strict = counts.flops("strict")
         steps.append(working("flops_strict", f"2 * {terms} - sums + biases", strict, **values))
-    words = (f"strict: a sum of n terms is n - 1 additions; {counts.sums} outputs are sums",) if counts.macs else ()
+    words = (f"strict: a sum of n terms is n - 1 additions; sums = {counts.sums}",) if counts.macs else ()
     return Section("FLOPs", words, tuple(steps))
 
 
@@ -127,7 +127,7 @@ def backward(subject: Subject) -> Iterator[Section]:
 def memory(subject: Subject) -> Section:
     """Bytes of the inputs, the output and the weights, each tensor read or written once."""
     record, sides = subject.record, subject.layer.side_inputs(subject.x)
-    inputs: dict[str, Number] = {"x": prod(subject.x)} | {name: prod(shape) for name, shape in sides.items()}
+    inputs: dict[str, Number] = {"x": prod(subject.x), **{name: prod(shape) for name, shape in sides.items()}}
     moved: dict[str, Number] = _bytes(record.memory)
     summed = f"({' + '.join(inputs)})" if sides else "x"
     sizes: dict[str, Number] = {**inputs, "batch": subject.images, "bytes": BYTES, "y": prod(subject.y)}

@@ -9,7 +9,7 @@ from msgspec import UNSET
 from convcli.errors import SpecError
 from convcli.explaining.subject import Section
 from convcli.explaining.working import LETTERS, alike, working
-from convcli.reach import Window
+from convcli.reach import Scatter, Window
 from convcli.receptive.record import receptive_field
 
 if TYPE_CHECKING:
@@ -32,12 +32,18 @@ def field(subject: Subject) -> Iterator[Section]:
     told, links = subject.record.receptive_field, subject.layer.links(subject.x)
     if told is UNSET or not told.size or not links or len(links) != len(told.size):
         return
-    windows = all(isinstance(link, Window) for link in links)
-    if windows and subject.before and all(len(reach.ends) == 1 and reach.step for reach in subject.before):
+    if subject.before and all(len(reach.ends) == 1 and reach.step for reach in subject.before):
         steps = tuple(_updates(links, subject.before, told))
-        yield Section("receptive field", ("in cells of the input; before this layer:", *_before(subject.before)), steps)
-    else:
-        yield Section("receptive field", tuple(_results(told)))
+        if steps:
+            words = (
+                "in cells of the input; before this layer:",
+                *_before(subject.before),
+                "after it:",
+                *_results(told),
+            )
+            yield Section("receptive field", words, steps)
+            return
+    yield Section("receptive field", ("in cells of the input:", *_results(told)))
 
 
 def _before(field: tuple[Reach, ...]) -> Iterator[str]:
@@ -58,6 +64,9 @@ def _updates(links: tuple[Link, ...], before: tuple[Reach, ...], told: Receptive
         LETTERS[len(links)], [(link, reach.ends, reach.step) for link, reach in zip(links, before, strict=True)]
     ):
         link, reach = links[place], before[place]
+        if isinstance(link, Scatter):
+            jump = int(reach.jump)
+            yield working(f"jump ({names})", "jump / stride", told.jump[place], jump=jump, stride=link.axis.stride)
         if not isinstance(link, Window):
             continue
         axis, start = link.axis, float(reach.twice_start / 2)

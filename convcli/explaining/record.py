@@ -14,13 +14,13 @@ from convcli.explaining import fields
 from convcli.explaining.kinds import equation, sections
 from convcli.explaining.subject import Section, Subject
 from convcli.layers import Shape
-from convcli.plan import Network, Plan, plan
+from convcli.plan import Network, Plan, place_of, plan
 from convcli.receptive.footprint import Graph
+from convcli.receptive.record import cell_in
 from convcli.records import SCHEMA, Scope, step_record
 
 if TYPE_CHECKING:
     from convcli.layers import Layer
-    from convcli.plan import Step
     from convcli.records import LayerRecord
 
 
@@ -70,21 +70,9 @@ def explain(*networks: Network | Plan, layer: str | None = None, cell: Sequence[
 
 def _network(planned: Plan, layer: str | None, cell: Sequence[int] | None) -> NetworkExplanation:
     graph = Graph(planned)
-    told = [
-        _layer(graph, number, cell) for number, step in enumerate(planned.steps) if layer is None or step.name == layer
-    ]
-    if not told and layer is not None:
-        raise unnamed(planned, layer)
+    numbers = range(len(planned.steps)) if layer is None else [place_of(planned, layer)]
+    told = [_layer(graph, number, cell) for number in numbers]
     return NetworkExplanation(planned.network.source, planned.network.name, tuple(told))
-
-
-def unnamed(planned: Plan, layer: str) -> SpecError:
-    """That no layer is named so, and which one is nearly."""
-    from difflib import get_close_matches  # a slow import that only errors need
-
-    near = get_close_matches(layer, [step.name for step in planned.steps], n=1)
-    where = planned.network.source or planned.network.name or "the network"
-    return SpecError(f"no layer of {where} is named {layer!r}", field="--layer", repair=near[0] if near else "")
 
 
 def _layer(graph: Graph, number: int, cell: Sequence[int] | None) -> LayerExplanation:
@@ -99,7 +87,7 @@ def _layer(graph: Graph, number: int, cell: Sequence[int] | None) -> LayerExplan
         images=step.images,
         record=step_record(step, Scope("summary", backward=True)),
         before=feeds[0].field if len(feeds) == 1 else None,
-        cell=_cell(step, cell),
+        cell=None if cell is None else cell_in(step, step.y[1:] if step.layer.spatial else (), cell, "--cell"),
         shares=step.shares,
     )
     told = _told(subject)
@@ -136,22 +124,10 @@ def _part(subject: Subject, layer: Layer, x: Shape, record: LayerRecord) -> Laye
         y=layer.output(x),
         images=subject.images,
         record=record,
+        cell=subject.cell,
     )
     return _told(part)
 
 
 def _shape(shape: Shape | UnsetType) -> Shape:
     return () if shape is UNSET else shape
-
-
-def _cell(step: Step, cell: Sequence[int] | None) -> Shape | None:
-    """The cell that is asked for; SpecError where it is none of the layer's output."""
-    if cell is None:
-        return None
-    sizes = step.y[1:] if step.layer.spatial else ()
-    if len(cell) != step.layer.rank or not sizes:
-        raise SpecError(f"{list(cell)} does not fit the output {list(step.y)} of {step.name!r}", field="--cell")
-    for index, size in zip(cell, sizes, strict=True):
-        if not 0 <= index < size:
-            raise SpecError(f"{index} is no cell of {step.name!r}", field="--cell", allowed=f"0 to {size - 1}")
-    return tuple(cell)

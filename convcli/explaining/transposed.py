@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from convcli.explaining.conv import POSITIONS, TAPS, landing
 from convcli.explaining.counts import channel_values, share
-from convcli.explaining.products import pair_steps
+from convcli.explaining.products import pairs_of
 from convcli.explaining.sizes import axis_values
 from convcli.explaining.subject import Grid, Section
 from convcli.explaining.working import alike, times, working
@@ -44,9 +44,7 @@ def products(subject: Subject) -> Section:
     letters, values = subject.letters, channel_values(subject)
     counts = subject.layer.counts(subject.x, subject.images)
     taps, outs = times("kernel", letters), share(subject, "out_channels")
-    steps, grids = pair_steps(subject, subject.y[1:], subject.space, "lands on the cell")
-    for place, letter in enumerate(letters):
-        values[f"pairs_{letter}"] = subject.layer.axes[place].pairs(subject.y[1 + place], subject.space[place])
+    pairs = pairs_of(subject, subject.y[1:], subject.space, "lands on the cell")
     ins = share(subject, "in_channels")
     scatter = f"batch * in_channels * {times('size', letters)} * {outs} * {taps}"
     kept = f"batch * in_channels * {outs} * {times('pairs', letters)}"
@@ -58,14 +56,14 @@ def products(subject: Subject) -> Section:
     )
     return Section(
         "MACs",
-        words,
+        (*words, *pairs.words),
         (
             working("macs", scatter, counts.macs, **values),
-            *steps,
-            working("macs_kept", kept, counts.macs_kept or 0, **values),
+            *pairs.steps,
+            working("macs_kept", kept, counts.macs_kept or 0, **values, **pairs.values),
             working("macs_zero_insert", inserted, counts.macs_zero_insert or 0, **values),
         ),
-        grids,
+        tuple(pairs.grids),
     )
 
 

@@ -63,12 +63,14 @@ def _tables(network: NetworkExplanation, name: str, layer: LayerExplanation) -> 
     where = ": ".join(filter(None, [printable(network.source), printable(network.name)]))
     place = f"  {where}" if where else ""
     flow = f"{shape(layer.input)} -> {shape(layer.output)}"
-    yield Table(f"{printable(name)}  {layer.type}  {flow}{place}", (), (), lines=tuple(filter(None, [layer.equation])))
+    yield Table(
+        f"{printable(name)}  {layer.type}  {flow}{place}", (), (), lines=tuple(filter(None, [layer.equation])), level=3
+    )
     for section in layer.sections:
         lines = [printable(line) for line in section.text]
         lines += [line for grid in section.tables if grid.drawn for line in _picture(grid)]
         lines += [line for step in section.steps for line in chain(step)]
-        yield Table(section.title, (), (), lines=tuple(lines))
+        yield Table(section.title, (), (), lines=tuple(lines), level=4)
         yield from (_grid(grid) for grid in section.tables if not grid.drawn)
 
 

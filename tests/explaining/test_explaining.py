@@ -42,7 +42,7 @@ SIGNS: dict[type, Callable[[Fraction, Fraction], Fraction]] = {
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
 }
-FUNCTIONS = {"floor": floor, "ceil": ceil, "max": max, "min": min}
+FUNCTIONS: dict[str, Callable[..., int | Fraction]] = {"floor": floor, "ceil": ceil, "max": max, "min": min}
 COMPANIONS = [
     ("Linear(6, 5)", (2, 3, 6)),
     ("BatchNorm2d(4)", (2, 4, 5, 5)),
@@ -296,8 +296,8 @@ def test_the_taps_of_a_cell_are_its_sum(kind: type[Layer]) -> None:
         assert section is not None
         x, w = ramp(*case.x[1:])[0, 0], ones_and_up(layer)[0, 0]
         total = 0
-        for tap, read, *note in section.tables[0].rows:
-            place = (note and re.search(r"x\[(.*)\]", str(note[0]))) or re.search(r"x\[(.*)\]", str(read))
+        for tap, reads, *note in section.tables[0].rows:
+            place = (note and re.search(r"x\[(.*)\]", str(note[0]))) or re.search(r"x\[(.*)\]", str(reads))
             assert place
             if not note or note[0] != "outside: 0":
                 total += w[index(str(tap)[2:-1])] * x[index(place[1])]

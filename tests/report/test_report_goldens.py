@@ -19,6 +19,7 @@ from report_samples import (
     seen,
     self_tests,
     solved,
+    told,
 )
 
 from convcli.report import FORMATS, render, text
@@ -44,6 +45,7 @@ CASES: dict[str, Record] = {
     "why-differs": differing(),
     **solved(),
     "receptive-field": seen(),
+    "explain": told(),
 }
 
 
