@@ -24,7 +24,7 @@ Ends = tuple[int, int] | None  # the first and the last cell of a field; None wh
 Cells = int  # a set of cells as bits: cell 3 is in it when bit 3 is set
 
 
-class Link(msgspec.Struct, frozen=True):
+class Link(msgspec.Struct, frozen=True, cache_hash=True):
     """Which input cells each output cell of one axis reads; here each its own.
 
     pace: (p, q) when the cells that are read move on by q as the output moves on by p.
@@ -202,7 +202,7 @@ class Same(Link, frozen=True):
 SAME = Same()
 
 
-class Reach(msgspec.Struct, frozen=True):
+class Reach(msgspec.Struct, frozen=True, cache_hash=True):
     """The fields of all cells along one axis of the input: where each begins and ends, padding not cut off.
 
     ends: those of the first cells; len(ends) cells further on everything lies `step` input cells further on. More than

@@ -36,8 +36,8 @@ def equation(layer: Conv, channels: int) -> str:
     weight = ", ".join(["o", *(["i"] if "i" in channel else []), *filter(None, taps)])
     bias = "bias[o] + " if layer.bias else ""
     summed = f"sum over {', '.join(bounds)} of " if bounds else ""
-    where = ", ".join(POSITIONS[: len(layer.axes)])
-    return f"y[o, {where}] = {bias}{summed}weight[{weight}] * {mask}x[{', '.join([channel, *places])}]"
+    where = ", ".join(["o", *POSITIONS[: len(layer.axes)]])
+    return f"y[{where}] = {bias}{summed}weight[{weight}] * {mask}x[{', '.join([channel, *places])}]"
 
 
 def _channel(name: str, to: int, of: int, groups: int) -> str:
@@ -97,7 +97,7 @@ def _range(number: int, size: int) -> str:
 def gaps(subject: Subject) -> Iterator[Section]:
     """A kernel of 1 is a product of matrices; a dilated one is a longer kernel with zeros in it."""
     axes = subject.layer.axes
-    if all(axis.kernel == 1 for axis in axes) and getattr(subject.layer, "groups", 1) == 1:
+    if axes and all(axis.kernel == 1 for axis in axes) and getattr(subject.layer, "groups", 1) == 1:
         matrix = f"({subject.y[0]} x {subject.x[0]})"
         yield Section("pointwise", (f"a kernel of 1 mixes channels alone: y = W x at every position, W {matrix}",))
     dilated = [(axis.kernel, axis.dilation) for axis in axes]

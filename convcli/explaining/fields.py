@@ -29,18 +29,17 @@ START = "start + ((span - 1) / 2 - before) * jump"
 
 def field(subject: Subject) -> Iterator[Section]:
     """Size, jump and start of the output's field from those of the input's, in cells of the network's input."""
-    told, links = subject.record.receptive_field, subject.layer.links(subject.x)
-    if told is UNSET or not told.size or not links or len(links) != len(told.size):
+    told = subject.record.receptive_field
+    if told is UNSET or not told.size or not subject.layer.spatial:
+        return
+    links = subject.layer.links(subject.x)
+    if len(links) != len(told.size):
         return
     if subject.before and all(len(reach.ends) == 1 and reach.step for reach in subject.before):
         steps = tuple(_updates(links, subject.before, told))
         if steps:
-            words = (
-                "in cells of the input; before this layer:",
-                *_before(subject.before),
-                "after it:",
-                *_results(told),
-            )
+            after = () if all(isinstance(link, Window) for link in links) else ("after it:", *_results(told))
+            words = ("in cells of the input; before this layer:", *_before(subject.before), *after)
             yield Section("receptive field", words, steps)
             return
     yield Section("receptive field", ("in cells of the input:", *_results(told)))

@@ -82,7 +82,7 @@ def cells(sizes: Shape) -> Iterator[Shape]:
 def matrix(subject: Subject) -> Iterator[Section]:
     """C drawn, and with numbers for x and w: y = Cx and C^T y. Of a large layer a smaller one of the same form."""
     own = _own(subject)
-    if all(axis.kernel == 1 for axis in own.axes):  # nothing but the weight, now and then
+    if all(axis.kernel == 1 for axis in own.axes):  # nothing but the weight, now and then; or no axis
         return
     shown = next((one for one in (own, *_smaller(subject)) if one.fits), None)
     if shown is None:

@@ -8,7 +8,7 @@ import msgspec
 
 from convcli.explaining.counts import channel_values, share
 from convcli.explaining.subject import Grid, Section
-from convcli.explaining.working import alike, each, times, working
+from convcli.explaining.working import alike, each, product, times, working
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,10 +24,10 @@ MOST_TAPS = 16  # of an axis whose taps are told one by one
 def products(subject: Subject) -> Section:
     """Dense, then without the products whose input cell is a zero of the padding."""
     letters, counts = subject.letters, subject.layer.counts(subject.x, subject.images)
-    outputs = f"batch * out_channels * {times('out', letters)}"
+    outputs = product("batch", "out_channels", times("out", letters))
     values = channel_values(subject)
     channels = share(subject, "in_channels")
-    dense = working("macs", f"{outputs} * {channels} * {times('kernel', letters)}", counts.macs, **values)
+    dense = working("macs", product(outputs, channels, times("kernel", letters)), counts.macs, **values)
     words = ["every output is a sum over its input channels and taps; products with padding zeros are counted"]
     if not padded(subject) or getattr(subject.layer, "padding_mode", "zeros") != "zeros":
         words.append("no product meets a zero of the padding: macs_nonpad = macs")

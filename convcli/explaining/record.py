@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,7 +21,7 @@ from convcli.receptive.record import cell_in
 from convcli.records import SCHEMA, Scope, step_record
 
 if TYPE_CHECKING:
-    from convcli.layers import Layer
+    from convcli.layers import Part
     from convcli.records import LayerRecord
 
 
@@ -77,7 +78,7 @@ def _network(planned: Plan, layer: str | None, cell: Sequence[int] | None) -> Ne
 
 def _layer(graph: Graph, number: int, cell: Sequence[int] | None) -> LayerExplanation:
     step, entry, feeds = graph.steps[number], graph.plan.network.entries[number], graph.feeds[number]
-    made = entry.layer(step.layer.rank) if entry.layer else step.layer
+    made = entry.made(step.layer.rank) if entry.layer else step.layer
     subject = Subject(
         layer=step.layer,
         said=made,
@@ -107,26 +108,25 @@ def _told(subject: Subject) -> LayerExplanation:
         output=_shape(record.output),
         equation=equation(subject),
         sections=tuple(sections(subject)),
-        parts=tuple(
-            [_part(subject, part.layer, part.x, told) for part, told in zip(parts, record.parts or (), strict=True)]
-        ),
+        parts=tuple([_part(subject, part, told) for part, told in zip(parts, record.parts or (), strict=True)]),
     )
 
 
-def _part(subject: Subject, layer: Layer, x: Shape, record: LayerRecord) -> LayerExplanation:
+def _part(subject: Subject, part: Part, record: LayerRecord) -> LayerExplanation:
     """A part of a composite: its padding is the whole's, if its windows are."""
+    layer = part.layer
     slides = len(layer.axes) == len(subject.layer.axes) and any(axis.kernel > 1 for axis in layer.axes)
-    part = Subject(
+    told = Subject(
         layer=layer,
         said=subject.said if slides else layer,
         padding=subject.padding if slides else "",
-        x=x,
-        y=layer.output(x),
-        images=subject.images,
+        x=part.x,
+        y=layer.output(part.x),
+        images=prod(part.of((subject.images,))),
         record=record,
         cell=subject.cell,
     )
-    return _told(part)
+    return _told(told)
 
 
 def _shape(shape: Shape | UnsetType) -> Shape:

@@ -75,7 +75,7 @@ def insertion(subject: Subject) -> Section:
         "put stride - 1 zeros between the input's cells, pad, and convolve with stride 1",
         "and the kernel rotated by 180 degrees, its input and output channels exchanged",
     ]
-    if any(min(edges(axis)) < 0 for axis in axes):
+    if any(min(axis.on_inserted.before, axis.on_inserted.after) < 0 for axis in axes):
         words.append("negative padding cuts cells off")
     for letters, place in alike(subject.letters, list(zip(axes, subject.space, strict=True))):
         axis, size = axes[place], subject.space[place]
@@ -89,23 +89,18 @@ def insertion(subject: Subject) -> Section:
 
 def _inserted(letters: str, axis: Axis, size: int, out: int) -> Iterator[Working]:
     values = {**axis_values(axis), "size": size}
-    inserted, before, after = (size - 1) * axis.stride + 1, *edges(axis)
+    inserted, wide = axis.inserted(size), axis.on_inserted
     yield working(f"inserted ({letters})", "(size - 1) * stride + 1", inserted, **values)
-    yield working(f"pad_before ({letters})", "span - 1 - before", before, **values)
-    yield working(f"pad_after ({letters})", "span - 1 - after + output_padding", after, **values)
+    yield working(f"pad_before ({letters})", "span - 1 - before", wide.before, **values)
+    yield working(f"pad_after ({letters})", "span - 1 - after + output_padding", wide.after, **values)
     formula = "inserted + pad_before + pad_after - span + 1"
-    told = {"inserted": inserted, "pad_before": before, "pad_after": after, "span": axis.span}
+    told = {"inserted": inserted, "pad_before": wide.before, "pad_after": wide.after, "span": axis.span}
     yield working(f"out ({letters})", formula, out, **told)
-
-
-def edges(axis: Axis) -> tuple[int, int]:
-    """The zeros before and after the inserted input; negative ones crop."""
-    return axis.span - 1 - axis.before, axis.span - 1 - axis.after + axis.output_padding
 
 
 def drawn(axis: Axis, size: int) -> str:
     """. . x0 . x1 . x2 . .: the input between its zeros; of a long one the beginning."""
-    before, after = edges(axis)
+    before, after = axis.on_inserted.before, axis.on_inserted.after
     shown = min(size, MOST_CELLS)
     step = min(axis.stride, MOST_CELLS)
     cells = [mark for cell in range(shown) for mark in (f"x{cell}", *["."] * (step - 1))]

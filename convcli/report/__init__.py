@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     Trial = Outcome | SelfTest | FuzzOutcome | Bench | Answer | Gate | Diff | Differences | Explanation | FieldReport
     Record = Report | Trial
 
-FORMATS = ("text", "json", "csv", "markdown", "junit", "github")
-ENDINGS = {".json": "json", ".md": "markdown", ".csv": "csv", ".xml": "junit", ".txt": "text"}
+FORMATS = ("text", "json", "csv", "markdown", "junit", "github", "html")
+ENDINGS = {".json": "json", ".md": "markdown", ".csv": "csv", ".xml": "junit", ".txt": "text", ".html": "html"}
 
 
 def render(record: Record, form: str) -> str:

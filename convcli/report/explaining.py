@@ -89,7 +89,7 @@ def chain(step: Working) -> Iterator[str]:
 def _grid(grid: Grid) -> Table:
     right = [all(isinstance(row[place], int) for row in grid.rows) for place in range(len(grid.columns))]
     columns = tuple(Column(title, right=number) for title, number in zip(grid.columns, right, strict=True))
-    return Table(grid.title, columns, tuple(Row(row) for row in grid.rows))
+    return Table(grid.title, columns, tuple(Row(row) for row in grid.rows), level=5)
 
 
 def _picture(grid: Grid) -> Iterator[str]:

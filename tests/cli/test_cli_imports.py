@@ -82,6 +82,7 @@ def loaded(*argv: str) -> set[str]:
         ("diff", YAML, YAML),
         ("diff", STEM, STEM, *INPUT, "--format", "json"),
         ("summary", YAML, "--format", "markdown"),
+        ("summary", YAML, "--format", "html"),
         ("summary", str(SAMPLES / "kinds" / "layers.jsonl"), "--format", "github"),
         ("explain", STEM, *INPUT),
         ("explain", YAML, "--layer", "conv1", "--format", "json"),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from convcli.conventions.differs import Differences
-    from convcli.explaining.record import Explanation
+    from convcli.explaining.record import Explanation as Formulas
     from convcli.gate.changes import Diff
     from convcli.gate.findings import Gate
     from convcli.receptive.record import FieldReport
@@ -57,7 +57,7 @@ NASTY = (
 
 def entry(name: str, kind: str, layer: Layer, line: int | None = None) -> Entry:
     """A layer of a spec that is made already."""
-    return Entry(name, kind, lambda _: layer, line=line)
+    return Entry(name, kind, layer, line=line)
 
 
 def conv(out_channels: int = 8, kernel: int = 3, stride: int = 1) -> Conv:
@@ -248,7 +248,7 @@ def seen() -> FieldReport:
     return msgspec.structs.replace(found, convcli="0.0.0")
 
 
-def told() -> Explanation:
+def told() -> Formulas:
     """A grouped layer with holes, one turned round, a separable one; names that mean something elsewhere."""
     from convcli.explaining.record import explain  # not on the calculator's way
     from convcli.spec.build import network as read
