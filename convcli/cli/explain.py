@@ -27,6 +27,15 @@ def explain(
             "--cell", metavar="CELL", help="List the taps of this output cell, as in 0,1.", show_default=False
         ),
     ] = None,
+    section: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--section",
+            metavar="TITLE",
+            help="Only the sections of which this is a part of the title: MACs, matrix, ... Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
     why_differs: Annotated[
         bool,
         typer.Option(
@@ -57,7 +66,7 @@ def explain(
         raise error.explained from None
     from convcli.explaining.record import explain as explained
 
-    sink.emit(explained(*plans, layer=layer, cell=at))
+    sink.emit(explained(*plans, layer=layer, cell=at, sections=section or ()))
 
 
 def _apart(words: list[str]) -> tuple[list[str], list[str]]:

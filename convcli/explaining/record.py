@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -55,18 +55,48 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     reports: tuple[NetworkExplanation, ...]
 
 
-def explain(*networks: Network | Plan, layer: str | None = None, cell: Sequence[int] | None = None) -> Explanation:
+def explain(
+    *networks: Network | Plan,
+    layer: str | None = None,
+    cell: Sequence[int] | None = None,
+    sections: Sequence[str] = (),
+) -> Explanation:
     """Every formula of every layer with the layer's numbers put in: sizes, parameters, MACs, FLOPs, bytes, field.
 
     layer: the name of the one to explain, all of them when left out. cell: of that layer's output, an index per spatial
-    axis, whose taps are listed. Raises SpecError with all that is wrong in the networks, or for a name or a cell that
-    is not there.
+    axis, whose taps are listed. sections: parts of the titles of those that are wanted; all of them when left out.
+    Raises SpecError with all that is wrong in the networks, or for a name, a cell or a title that is not there.
     """
     planned = [one if isinstance(one, Plan) else plan(one) for one in networks]
     steps = sum(len(one.steps) for one in planned)
     if cell is not None and layer is None and steps > 1:
         raise SpecError(f"there are {steps} layers", field="--cell", allowed="one layer: name it with --layer")
-    return Explanation(reports=tuple([_network(one, layer, cell) for one in planned]))
+    told = tuple([_network(one, layer, cell) for one in planned])
+    return Explanation(reports=_chosen(told, sections) if sections else told)
+
+
+def _chosen(told: tuple[NetworkExplanation, ...], wanted: Sequence[str]) -> tuple[NetworkExplanation, ...]:
+    """The sections whose titles hold one of the words, and the layers that have such."""
+    titles = {section.title: None for network in told for layer in network.layers for section in _all_sections(layer)}
+    for word in wanted:
+        if not any(word.lower() in title.lower() for title in titles):
+            raise SpecError(f"no section is called {word!r}", field="--section", allowed=", ".join(titles))
+    kept = {title for title in titles if any(word.lower() in title.lower() for word in wanted)}
+    return tuple(msgspec.structs.replace(network, layers=tuple(_only(network.layers, kept))) for network in told)
+
+
+def _all_sections(layer: LayerExplanation) -> Iterator[Section]:
+    yield from layer.sections
+    for part in layer.parts:
+        yield from part.sections
+
+
+def _only(layers: tuple[LayerExplanation, ...], titles: set[str]) -> Iterator[LayerExplanation]:
+    for layer in layers:
+        sections = tuple([section for section in layer.sections if section.title in titles])
+        parts = tuple(_only(layer.parts, titles))
+        if sections or parts:
+            yield msgspec.structs.replace(layer, sections=sections, parts=parts)
 
 
 def _network(planned: Plan, layer: str | None, cell: Sequence[int] | None) -> NetworkExplanation:
@@ -78,7 +108,7 @@ def _network(planned: Plan, layer: str | None, cell: Sequence[int] | None) -> Ne
 
 def _layer(graph: Graph, number: int, cell: Sequence[int] | None) -> LayerExplanation:
     step, entry, feeds = graph.steps[number], graph.plan.network.entries[number], graph.feeds[number]
-    made = entry.made(step.layer.rank) if entry.layer else step.layer
+    made = entry.made(step.layer.rank)
     subject = Subject(
         layer=step.layer,
         said=made,

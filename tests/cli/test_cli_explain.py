@@ -43,6 +43,18 @@ def test_one_layer_of_a_network_and_one_of_its_cells() -> None:
     assert "holes made by" in told
 
 
+def test_some_sections_of_those_layers_that_have_them() -> None:
+    whole = json.loads(run("explain", *TWO, "--format", "json").out)["reports"][0]["layers"]
+    some = json.loads(run("explain", *TWO, "--format", "json", "--section", "matrix").out)["reports"][0]["layers"]
+    assert [(layer["name"], len(layer["sections"])) for layer in some] == [("conv2d_1", 1)]
+    assert some[0]["sections"][0] in whole[0]["sections"]
+    parts = ("SeparableConv1d(2, 3, 3)", "-i", "1,2,5", "--section", "groups", "--section", "pointwise")
+    told = run("explain", *parts).out
+    assert "separableconv1d_1/depthwise  Conv1d" in told
+    assert "separableconv1d_1/pointwise  Conv1d" in told
+    assert "\nMACs\n" not in told
+
+
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
@@ -55,6 +67,7 @@ def test_one_layer_of_a_network_and_one_of_its_cells() -> None:
         ((*TWO, "--cell", "0,0"), "--layer"),
         ((*TWO, "--layer", "relu_2", "--cell", "9"), "--cell"),
         ((*SMALL, "--cell", "2,0"), "0 to 1"),
+        ((*SMALL, "--section", "weather"), "output size, parameters, MACs"),
         ((*SMALL, "--cell", "0"), "does not fit 2 axes"),
         ((*SMALL, "--cell", "here"), "is no cell"),
     ],

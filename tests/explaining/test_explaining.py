@@ -71,6 +71,10 @@ COMPANIONS = [
     ("Mean((2, 3))", (2, 3, 4, 5)),
     ("Constant((2, 3))", (1, 2)),
     ("Rearrange((6, 4))", (2, 3, 4)),
+    ("DeformRoIPool((3, 2), num_rois=2, spatial_scale=0.3)", (2, 3, 8, 7)),
+    ("DeformRoIPool(2, sampling_ratio=2)", (1, 3, 8, 7)),
+    ("DeformRoIPoolPack(2, num_rois=3, deform_fc_channels=5)", (2, 3, 8, 7)),
+    ("ModulatedDeformRoIPoolPack(2, num_rois=3, deform_fc_channels=5)", (2, 3, 8, 7)),
     ("Unknown(operation='odd', shape=(2, 3))", (2, 3)),
 ]
 
