@@ -83,7 +83,7 @@ def groups(subject: Subject) -> Iterator[Section]:
     }
     whole = channels * outs * prod(axis.kernel for axis in layer.axes)
     steps = (
-        working("weight, one group", f"{taps} * in_channels * out_channels", whole, **values),
+        working("weight at groups=1", f"{taps} * in_channels * out_channels", whole, **values),
         working("weight", f"{taps} * in_channels * out_channels / groups", prod(shape), **values),
     )
     yield Section("groups", tuple(words), steps, (grid,))
