@@ -97,7 +97,8 @@ def _range(number: int, size: int) -> str:
 def gaps(subject: Subject) -> Iterator[Section]:
     """A kernel of 1 is a product of matrices; a dilated one is a longer kernel with zeros in it."""
     axes = subject.layer.axes
-    if axes and all(axis.kernel == 1 for axis in axes) and getattr(subject.layer, "groups", 1) == 1:
+    standard = isinstance(subject.layer, Conv) and subject.layer.groups == 1
+    if standard and axes and all(axis.kernel == 1 for axis in axes):
         matrix = f"({subject.y[0]} x {subject.x[0]})"
         yield Section("pointwise", (f"a kernel of 1 mixes channels alone: y = W x at every position, W {matrix}",))
     dilated = [(axis.kernel, axis.dilation) for axis in axes]
@@ -110,7 +111,8 @@ def gaps(subject: Subject) -> Iterator[Section]:
             marks = "".join("#" if cell % axis.dilation == 0 else "." for cell in range(axis.span))
             words.append(f"{letters}: {marks}: {axis.kernel} taps on {axis.span} cells, {axis.dilation} apart")
     taps, cells = prod(axis.kernel for axis in axes), prod(axis.span for axis in axes)
-    words.append(f"one output reads {taps} of the {cells} cells that its window spans; the weight is no larger for it")
+    does = "an input cell adds to" if isinstance(subject.layer, ConvTranspose) else "an output cell reads"
+    words.append(f"{does} {taps} of the {cells} cells that the kernel spans; the weight is no larger for it")
     yield Section("dilation", tuple(words))
 
 

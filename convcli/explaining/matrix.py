@@ -89,7 +89,8 @@ def matrix(subject: Subject) -> Iterator[Section]:
         return
     transposed = isinstance(subject.layer, ConvTranspose)
     rows, columns = prod(shown.positions), prod(shown.cells)
-    words = [WORDS[transposed].format(rows=rows, columns=columns)]
+    said = TRANSPOSED if transposed else CONVOLUTION if shown.mode == "zeros" else REPEATING
+    words = [said.format(rows=rows, columns=columns)]
     if shown is not own:
         size = f"{prod(own.positions)} x {prod(own.cells)}"
         here = "x".join(map(str, shown.positions if transposed else shown.cells))
@@ -111,10 +112,10 @@ def matrix(subject: Subject) -> Iterator[Section]:
     yield Section("the layer as a matrix", tuple(words), tuple(steps), (drawn,))
 
 
-WORDS = (
-    "y = Cx, C is {rows} x {columns}: a row per output cell, a column per input cell; C^T y is the transposed layer",
-    "C is {rows} x {columns}: the convolution y = Cx that this layer turns round; y goes in, C^T y comes out",
-)
+UNROLLED = "y = Cx, C is {rows} x {columns}: a row per output cell, a column per input cell"
+CONVOLUTION = UNROLLED + "; C^T y is the transposed layer"
+REPEATING = UNROLLED + "; cells that the padding repeats have several weights"
+TRANSPOSED = "C is {rows} x {columns}: the convolution y = Cx that this layer turns round; y goes in, C^T y comes out"
 
 
 def _own(subject: Subject) -> Unrolled:

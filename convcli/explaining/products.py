@@ -9,6 +9,7 @@ import msgspec
 from convcli.explaining.counts import channel_values, share
 from convcli.explaining.subject import Grid, Section
 from convcli.explaining.working import alike, each, product, times, working
+from convcli.layers import DeformConv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +34,8 @@ def products(subject: Subject) -> Section:
         words.append("no product meets a zero of the padding: macs_nonpad = macs")
         return Section("MACs", tuple(words), (dense,))
     words.append("macs_nonpad leaves out products with padding zeros: pairs of an output and a tap whose cell exists")
+    if isinstance(subject.layer, DeformConv):
+        words.append("here at offsets of 0: what is sampled elsewhere is not known before the offsets are")
     pairs = pairs_of(subject, subject.space, subject.y[1:], "meets the cell")
     formula = f"batch * out_channels * {channels} * {times('pairs', letters)}"
     nonpad = working("macs_nonpad", formula, counts.macs_nonpad, **values, **pairs.values)

@@ -122,7 +122,7 @@ def _layer(graph: Graph, number: int, cell: Sequence[int] | None) -> LayerExplan
         shares=step.shares,
     )
     told = _told(subject)
-    seen = tuple(fields.gridding(graph.plan, step))
+    seen = tuple(fields.gridding(graph, number))
     return msgspec.structs.replace(
         told, line=UNSET if step.line is None else step.line, sections=(*told.sections, *seen)
     )

@@ -101,12 +101,17 @@ def receptive_field(
     axis; the middle when left out. Raises SpecError where that cannot be told.
     """
     planned = [one if isinstance(one, Plan) else plan(one) for one in networks]
-    return FieldReport(SCHEMA, __version__, "receptive-field", tuple([_cell_record(one, layer, at) for one in planned]))
+    return FieldReport(
+        SCHEMA,
+        __version__,
+        "receptive-field",
+        tuple([cell_record(Graph(one), _target(one, layer), at) for one in planned]),
+    )
 
 
-def _cell_record(planned: Plan, layer: str | None, at: Sequence[int] | None) -> CellRecord:
-    target = _target(planned, layer)
-    step, graph = planned.steps[target], Graph(planned)
+def cell_record(graph: Graph, target: int, at: Sequence[int] | None = None) -> CellRecord:
+    """What a cell of step `target` sees, the middle one unless it is said. SpecError where that cannot be told."""
+    planned, step = graph.plan, graph.steps[target]
     field = _known(graph, target)
     there = [None if reach.place is None else step.shown(step.y)[reach.place] for reach in field]
     cell = cell_in(step, [size for size in there if size is not None], at, "--at")
