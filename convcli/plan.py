@@ -99,6 +99,18 @@ class Plan(msgspec.Struct, frozen=True):
     steps: tuple[Step, ...]
 
 
+def place_of(planned: Plan, name: str) -> int:
+    """The number of the step that is named so; SpecError proposes the nearest name."""
+    names = [step.name for step in planned.steps]
+    if name in names:
+        return names.index(name)
+    from difflib import get_close_matches  # a slow import that only errors need
+
+    near = get_close_matches(name, names, n=1)
+    where = planned.network.source or planned.network.name or "the network"
+    raise SpecError(f"no layer of {where} is named {name!r}", field="--layer", repair=near[0] if near else "")
+
+
 class Given(msgspec.Struct, frozen=True):
     """An input: its field is its own cells as soon as somebody says which of its axes are spatial.
 

@@ -240,6 +240,7 @@ def check_groups(in_channels: int, out_channels: int, groups: int) -> None:
                 field="groups",
                 allowed="a divisor of in_channels and out_channels",
                 repair=f"groups={_divisor(in_channels, out_channels, groups)}",
+                formula=f"{channels} / {groups} channels per group, {channels} mod {groups} = {channels % groups}",
             )
 
 
