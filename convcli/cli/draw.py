@@ -65,7 +65,12 @@ def draw(
     where: PictureFlags,
     picture: Annotated[
         str | None,
-        typer.Option("--picture", metavar="NAME", help="taps; the kind's own when left out.", show_default=False),
+        typer.Option(
+            "--picture",
+            metavar="NAME",
+            help="taps, zero-insertion, groups or samples; the kind's own when left out.",
+            show_default=False,
+        ),
     ] = None,
     layer: Annotated[
         str | None,
@@ -73,8 +78,12 @@ def draw(
     ] = None,
     cell: Annotated[
         str | None,
-        typer.Option("--cell", metavar="CELL", help="The output cell, as in 0,1; the first one.", show_default=False),
+        typer.Option("--cell", metavar="CELL", help="The output cell, as in 0,1.", show_default=False),
     ] = None,
+    offsets: Annotated[
+        str, typer.Option("--offsets", metavar="WHICH", help="Of a deformable layer: zero, random, or a file.npz.")
+    ] = "random",
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Of random offsets.")] = 0,
 ) -> None:
     """A picture of a layer: which cells it reads, what it pads, how its channels are grouped.
 
@@ -88,10 +97,12 @@ def draw(
     if len(plans) > 1:
         raise SpecError(f"{len(plans)} networks are too many for a picture", allowed="one")
     from convcli.pictures.asked import MOST_FRAMES, Asked
-    from convcli.pictures.choice import draw as drawn
+    from convcli.pictures.choice import picture_of, step_of
+
+    step = step_of(plans[0], layer)
 
     def made(*, moving: bool, most: int = MOST_FRAMES) -> "Scene | Film":
-        return drawn(plans[0], picture=picture, layer=layer, asked=Asked(cell=at, animate=moving, most=most))
+        return picture_of(step, picture, Asked(cell=at, animate=moving, most=most, offsets=offsets, seed=seed))
 
     rendered: list[tuple[str, str | bytes]] = []
     for path, ending in files:
