@@ -22,7 +22,7 @@ PADDING_WORDS = ("same", "valid", *AUTO_PADDING)
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
-class Axis(msgspec.Struct, frozen=True):
+class Axis(msgspec.Struct, frozen=True, cache_hash=True):
     """How a kernel slides along one axis; `before` and `after` are the cells added at its ends (negative ones crop).
 
     `auto` is "same_upper" or "same_lower" while the padding still waits for the input's size, else "".

@@ -25,6 +25,7 @@ COMMANDS = {
     "verify": "convcli.cli.verify",
     "bench": "convcli.cli.bench",
     "fuzz": "convcli.cli.fuzz",
+    "merge": "convcli.cli.merge",
     "import": "convcli.cli.imports",
     "schema": "convcli.cli.schema",
 }
