@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
+from convcli.cli.field import cell_of
 from convcli.cli.options import LayerFlags, takes
 from convcli.cli.output import draws
 from convcli.cli.sources import plans_of
@@ -92,7 +93,7 @@ def draw(
       convcli draw "Conv2d(3, 8, 3, stride=2, padding=1)" -i 1,3,8,8 --cell 1,2 -o taps.svg -o taps.png
     """
     files = _checked(where)
-    at = None if cell is None else _cell(cell)
+    at = None if cell is None else cell_of(cell, "--cell")
     plans = plans_of(flags)
     if len(plans) > 1:
         raise SpecError(f"{len(plans)} networks are too many for a picture", allowed="one")
@@ -179,11 +180,3 @@ def _has_blocks() -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
-
-
-def _cell(typed: str) -> tuple[int, ...]:
-    """3,4 as (3, 4)."""
-    parts = typed.replace("x", ",").split(",")
-    if not all(part.strip().isdecimal() and len(part) < 20 for part in parts):
-        raise SpecError(f"{typed!r} is no cell", field="--cell", allowed="an index per spatial axis, as in 3,4")
-    return tuple(map(int, parts))

@@ -91,7 +91,7 @@ def insertion(subject: Subject) -> Section:
 
 def _inserted(letters: str, axis: Axis, size: int, out: int) -> Iterator[Working]:
     values = {**axis_values(axis), "size": size}
-    inserted, before, after = (size - 1) * axis.stride + 1, *edges(axis)
+    inserted, before, after = axis.inserted(size), *edges(axis)
     yield working(f"inserted ({letters})", "(size - 1) * stride + 1", inserted, **values)
     yield working(f"pad_before ({letters})", "span - 1 - before", before, **values)
     yield working(f"pad_after ({letters})", "span - 1 - after + output_padding", after, **values)
@@ -102,7 +102,7 @@ def _inserted(letters: str, axis: Axis, size: int, out: int) -> Iterator[Working
 
 def edges(axis: Axis) -> tuple[int, int]:
     """The zeros before and after the inserted input; negative ones crop."""
-    return axis.span - 1 - axis.before, axis.span - 1 - axis.after + axis.output_padding
+    return axis.on_inserted.before, axis.on_inserted.after
 
 
 def drawn(axis: Axis, size: int) -> str:

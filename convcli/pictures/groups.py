@@ -19,7 +19,7 @@ from convcli.pictures.roles import GROUPS, of_group
 from convcli.pictures.scene import Data, Line, Mark, Rect, Scene, Text
 from convcli.plan import Step
 
-MOST = 24  # channels of a column that are drawn one by one
+MOST = 28  # channels of a column that are drawn one by one
 MOST_BLOCKS = 12  # groups that are drawn
 TALL, APART, WORD = 24.0, 4.0, 12.0  # a block, between two groups, its letters
 BETWEEN = 170.0  # columns
