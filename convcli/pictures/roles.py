@@ -61,7 +61,7 @@ ROLES: dict[str, Role] = {
     "output": Role(Paint("#d9efe8", "#7fa99b"), Paint("#1d3f35", "#4d7d6f"), glyph="\N{LIGHT SHADE}", plain="."),
     "written": Role(*_both(GREEN, "#00513b"), 2.5, glyph="\N{FULL BLOCK}", plain="#"),
     "weight": Role(Paint("#f6e3c1", "#a37d2c"), Paint("#4d3a12", "#a37d2c"), glyph="w", plain="w"),
-    "point": Role(*_both(VERMILLION, INK), line=1.5, glyph="o", plain="o"),
+    "point": Role(Paint(VERMILLION, INK), Paint(VERMILLION, "#ffffff"), line=1.5, glyph="o", plain="o"),
     "point-outside": Role(Paint("#ffffff", VERMILLION), Paint("#15191e", VERMILLION), 1.5, glyph="O", plain="O"),
     "regular": Role(Paint("none", "#333333"), Paint("none", "#dddddd"), line=1.5, dashed=True, glyph="+", plain="+"),
     "shift": Role(Paint("none", "#333333"), Paint("none", "#dddddd"), line=1.5),
