@@ -31,7 +31,6 @@ def test_svg_on_standard_output() -> None:
 
 
 def test_files_of_every_kind_at_once(tmp_path: Path) -> None:
-    pytest.importorskip("PIL")
     paths = [tmp_path / f"picture.{ending}" for ending in ("svg", "png", "gif", "txt")]
     ran = run(*LAYER, *(word for path in paths for word in ("-o", str(path))))
     assert (ran.code, ran.out, ran.err) == (0, "", "")

@@ -7,6 +7,7 @@ import string
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import ImageFont
 
 from convcli.pictures import letters
 
@@ -15,8 +16,7 @@ PRINTABLE = string.ascii_letters + string.digits + string.punctuation + " "
 
 @pytest.mark.parametrize("bold", [False, True])
 def test_no_letter_of_pillows_font_is_wider(bold: bool) -> None:
-    fonts = pytest.importorskip("PIL.ImageFont")
-    font = fonts.load_default(100)
+    font = ImageFont.load_default(100)
     for letter in PRINTABLE:
         left, _, right, _ = font.getbbox(letter, stroke_width=2 if bold else 0)
         assert right - min(left, 0) <= letters.width(letter, 100, bold=bold) + (4 if bold else 0), letter

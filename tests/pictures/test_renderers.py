@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from picture_elements import SVG, check, elements, frames, step_of
+from PIL import Image
 
 from convcli.errors import BackendMissing
 from convcli.pictures.asked import Asked
@@ -191,11 +192,10 @@ def test_bars_are_lines_as_long_as_their_share() -> None:
 
 
 def test_png_has_the_colours_of_its_roles() -> None:
-    images = pytest.importorskip("PIL.Image")
     scene = picture_of(step(1), None, Asked(cell=(1, 2)))
     assert isinstance(scene, Scene)
     for theme, scale in product(("light", "dark"), (1, 2)):
-        image = images.open(io.BytesIO(png(scene, scale=scale, theme=theme))).convert("RGB")
+        image = Image.open(io.BytesIO(png(scene, scale=scale, theme=theme))).convert("RGB")
         assert image.size == pytest.approx((scene.width * scale, scene.height * scale), abs=2)
         for mark in scene.marks:
             if isinstance(mark, Rect) and mark.role in {"tap", "written", "padding"} and "row" in mark.data:
@@ -205,10 +205,9 @@ def test_png_has_the_colours_of_its_roles() -> None:
 
 
 def test_gif_has_a_frame_for_each_step() -> None:
-    images = pytest.importorskip("PIL.Image")
     film = picture_of(step(1), None, Asked(animate=True))
     assert isinstance(film, Film)
-    image = images.open(io.BytesIO(gif(film)))
+    image = Image.open(io.BytesIO(gif(film)))
     assert (image.n_frames, image.info["duration"], image.info["loop"]) == (16, 600, 0)
     seen = set()
     for number in range(16):
@@ -218,9 +217,8 @@ def test_gif_has_a_frame_for_each_step() -> None:
 
 
 def test_huge_scenes_are_drawn_smaller() -> None:
-    images = pytest.importorskip("PIL.Image")
     scene = composed("wide", [Rect(0, 0, 50_000, 300, "tap")], description="")
-    image = images.open(io.BytesIO(png(scene)))
+    image = Image.open(io.BytesIO(png(scene)))
     assert image.width * image.height < 45_000_000
 
 
