@@ -113,8 +113,7 @@ def _blocks(channels: int, groups: int, *, singly: bool) -> tuple[Block, ...]:
 
 
 def _marks(columns: Sequence[Column], stages: Sequence[Stage]) -> Iterator[Mark]:
-    wide = max(letters.width(block.text, WORD) for column in columns for block in column.blocks) + 16
-    wide = max(wide, 44.0)
+    wide = max(44.0, *(letters.width(block.text, WORD) + 16 for column in columns for block in column.blocks))
     left, tops = 0.0, []
     for column in columns:
         tops.append(_tops(column))
@@ -194,6 +193,6 @@ def _notes(stages: Sequence[Stage], columns: Sequence[Column]) -> Iterator[str]:
         without = f", 1/{stage.groups} of the {number * stage.groups} without groups" if stage.groups > 1 else ""
         yield f"{name}weight {'x'.join(map(str, stage.weight))} = {number} parameters{without}"
     for column in columns:
-        shown = column.blocks[-1].last
+        shown = max((block.last for block in column.blocks), default=0)
         if shown < column.channels:
             yield f"{shown} of the {column.channels} channels of the {column.name} are drawn"
