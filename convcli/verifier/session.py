@@ -77,6 +77,7 @@ class Session:
             if self._engine:
                 stack.callback(self._engine.close)
                 self._crew = Crew(self._engine, self._task, self._check)
+                stack.callback(self._crew.close)
                 found = self._crew.begin()
                 self.environment["jobs"] = self._engine.workers
             else:

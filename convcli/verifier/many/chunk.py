@@ -7,11 +7,11 @@ as are large layers and the user's functions; so a case that kills its process i
 
 from __future__ import annotations
 
-import atexit
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import wait
+from concurrent.futures import CancelledError, wait
+from multiprocessing.util import Finalize
 from time import perf_counter
 from typing import Any
 
@@ -122,6 +122,7 @@ class Station:
         self._root: tempfile.TemporaryDirectory[str] | None = None
         self._environment: dict[str, Any] = {}
         self._idle: threading.Timer | None = None
+        self._ended = False
         _stations.append(self)
 
     def answer(self, chunk: Chunk) -> Answer:
@@ -131,6 +132,8 @@ class Station:
                 self._idle.cancel()
             try:
                 found = None if chunk.apart else self._together(chunk)
+                if self._ended:
+                    raise CancelledError
                 return found or self._apart(chunk)
             finally:
                 self._idle = threading.Timer(IDLE, self.close)
@@ -140,10 +143,14 @@ class Station:
     def close(self) -> None:
         """End the processes; they are started again when they are needed."""
         with self._lock:
-            self.stop()
+            self._stop()
 
-    def stop(self) -> None:
-        """The same, whatever they are doing."""
+    def end(self) -> None:
+        """End the processes for ever, whatever they are doing."""
+        self._ended = True
+        self._stop()
+
+    def _stop(self) -> None:
         inner, outer, root, self._inner, self._outer, self._root = (
             self._inner,
             self._outer,
@@ -211,7 +218,7 @@ def run(function: str, *args: Any) -> Done:
 def close_all() -> None:
     """End all processes of all workers in this process, whatever they are doing."""
     while _stations:
-        _stations.pop().stop()
+        _stations.pop().end()
 
 
 def _go_on() -> None:
@@ -221,4 +228,4 @@ def _go_on() -> None:
 _local = threading.local()
 _stations: list[Station] = []
 _shops: dict[str, tuple[Workshop, dict[str, Any]]] = {}
-atexit.register(close_all)
+Finalize(None, close_all, exitpriority=100)  # atexit is not asked in a process of multiprocessing

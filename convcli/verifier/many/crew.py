@@ -72,6 +72,11 @@ class Crew:
         while self._sent:
             self._note()
 
+    def close(self) -> None:
+        """Call off what is not begun."""
+        for future in self._sent:
+            future.cancel()
+
     def _send(self) -> None:
         """The open chunk, as soon as there is room; meanwhile what is done is noted."""
         if not self._open:

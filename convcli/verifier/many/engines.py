@@ -53,10 +53,10 @@ class Engine:
         return self._executor
 
     def close(self) -> None:
-        """Send nothing more; what is not begun is called off."""
+        """Send nothing more."""
         executor, self._executor = self._executor, None
         if executor:
-            executor.shutdown(wait=False, cancel_futures=True)
+            executor.shutdown(wait=False)
 
 
 class Local(Engine):
