@@ -73,6 +73,11 @@ class Wanted(msgspec.Struct, frozen=True):
         return (*flags, *(flag for flag, given in asked.items() if given))
 
 
+def all_jobs(step: Step, wanted: Wanted) -> Iterator[Job]:
+    """Every check of one layer: of another library, or of the user's own functions."""
+    return kernel_jobs(step, wanted) if wanted.own else jobs(step, wanted)
+
+
 def jobs(step: Step, wanted: Wanted) -> Iterator[Job]:
     """Every check of one layer, in the order of the report."""
     if is_convolution(step.layer):
