@@ -101,6 +101,11 @@ def blocks(counts: tuple[int, ...], most: int) -> Iterator[Box]:
             yield (*[slice(i, i + 1) for i in head], slice(first, min(first + run, counts[place])), *rest)
 
 
+def even(count: int, most: int) -> int:
+    """At most `most`, so that as few runs of `count` are about equal."""
+    return -(-count // max(1, -(-count // most)))
+
+
 def runs(count: int, most: int) -> Iterator[slice]:
     """0 .. count cut into slices of at most `most`; for nothing an empty one."""
     return (slice(first, min(first + most, count)) for first in range(0, max(1, count), most))
