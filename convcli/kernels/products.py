@@ -56,9 +56,9 @@ def in_pieces(a: Array, b: Array) -> bool:
 
 
 def one_thread() -> bool:
-    """Whether OpenBLAS was told to work on one thread."""
+    """Whether OpenBLAS works on one thread: it was told to, or there is but one core."""
     told = os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS")
-    return told == "1"
+    return told == "1" if told else os.cpu_count() == 1
 
 
 @cache
