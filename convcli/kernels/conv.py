@@ -17,7 +17,7 @@ from convcli.kernels.banded import banded, fitting
 from convcli.kernels.columns import im2col, small
 from convcli.kernels.depthwise import depthwise
 from convcli.kernels.products import product
-from convcli.kernels.shared import by_rows, sharing
+from convcli.kernels.rows import by_rows, sharing
 from convcli.kernels.transforms import fft, winograd
 from convcli.kernels.windows import last, padded, tap_boxes
 

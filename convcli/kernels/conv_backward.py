@@ -31,7 +31,7 @@ from convcli.kernels.columns import COLUMN_BYTES, columns, small
 from convcli.kernels.conv import auto as auto_conv
 from convcli.kernels.conv import reached, source, wrapped
 from convcli.kernels.products import product
-from convcli.kernels.shared import weight_by_rows
+from convcli.kernels.rows import weight_by_rows
 from convcli.kernels.windows import blocks, copied, last, padded, tap_boxes, windows
 
 if TYPE_CHECKING:
