@@ -61,7 +61,8 @@ def roi_pack(layer: DeformRoIPoolPack, arrays: Arrays, run: Primitive) -> Array:
 
 def relu(x: Array) -> Array:
     """max(x, 0)"""
-    return cast("Array", np.maximum(x, 0))
+    positive: Array = np.maximum(x, 0)
+    return positive
 
 
 def told(
@@ -91,7 +92,8 @@ def fully_connected(arrays: Arrays) -> Array:
     """x @ weight^T + bias, halves summed in single precision."""
     x, weight, bias = (arrays[name] for name in ("x", "weight", "bias"))
     work = np.float32 if x.dtype == np.float16 else x.dtype
-    return (x.astype(work, copy=False) @ weight.T.astype(work, copy=False) + bias).astype(x.dtype, copy=False)
+    y: Array = x.astype(work, copy=False) @ weight.T.astype(work, copy=False) + bias
+    return y.astype(x.dtype, copy=False)
 
 
 def sigmoid(x: Array) -> Array:

@@ -25,7 +25,7 @@ class RoICall(msgspec.Struct, frozen=True):
     """One call, settled: x (N, C, H, W), images (R,), start and size (R, 2) of the boxes, grid (R, 2); rows first.
 
     offset (R, 2, rows, columns) as given, or None; mask (R, 1, rows, columns), or None. measure: how the shares of the
-    cells count: as they are; "absolute", for a sum of |products|; "unit", each as 1: what a coordinate's rounding moves.
+    cells count: as they are; "absolute", for a sum of |products|; "unit", each as 1: what a rounded coordinate moves.
     """
 
     x: Array
@@ -68,7 +68,9 @@ class RoICall(msgspec.Struct, frozen=True):
         step = size / self.bins[axis]
         place = np.arange(self.bins[axis], dtype=size.dtype).reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
         sample = np.arange(grid, dtype=size.dtype) + size.dtype.type(0.5)
-        there: Array = np.broadcast_to(start + place * step + sample * step / max(grid, 1), (len(regions), *self.bins, grid))
+        there: Array = np.broadcast_to(
+            start + place * step + sample * step / max(grid, 1), (len(regions), *self.bins, grid)
+        )
         return there
 
 
@@ -103,7 +105,7 @@ def reads(there: Array, size: int, measure: str = "") -> Reads:
     return Reads(cells.reshape(wide), shares.reshape(wide).astype(there.dtype, copy=False), slopes.reshape(wide))
 
 
-def roi_call(  # noqa: PLR0913 - mmcv's arguments
+def roi_call(
     x: npt.ArrayLike,
     rois: npt.ArrayLike,
     offset: npt.ArrayLike | None,
@@ -135,7 +137,10 @@ def roi_call(  # noqa: PLR0913 - mmcv's arguments
     work = np.dtype(np.float64 if a.dtype.itemsize == 8 else np.float32)
     wide = {name: array.astype(work, copy=False) for name, array in given.items()}
     images = _images(wide["rois"], len(a))
-    scale, ratio = _number("spatial_scale", spatial_scale), whole("sampling_ratio", plain("sampling_ratio", sampling_ratio), least=0)
+    scale, ratio = (
+        _number("spatial_scale", spatial_scale),
+        whole("sampling_ratio", plain("sampling_ratio", sampling_ratio), least=0),
+    )
     corners = wide["rois"][:, [2, 1, 4, 3]] * work.type(scale) - work.type(0.5)  # rows first
     size = corners[:, 2:] - corners[:, :2]
     return RoICall(
@@ -171,7 +176,8 @@ def _images(rois: Array, count: int) -> Whole:
         raise SpecError(
             f"rois names image {value:g} of {count}", field="rois", allowed="image numbers from 0 in the first column"
         )
-    return found.astype(np.intp)
+    images: Whole = found.astype(np.intp)
+    return images
 
 
 def _grid(size: Array, bins: tuple[int, int], ratio: int) -> Whole:

@@ -133,13 +133,16 @@ def _once(call: Callable[[], object], clock: Callable[[], int], repeats: int) ->
 def data(layer: Layer, batch: Shape, x: Shape, how: How) -> dict[str, Array]:
     """Normal floats under the layer's own names, offsets within two cells, with `grad` a dy."""
     arrays: dict[str, Array] = {}
-    for label, part, shape in primitives(layer, x):
-        fill = ordinary(Case(part, shape, batch))
+    for one in primitives(layer, x):
+        label, part, shape = one
+        fill = ordinary(Case(part, shape, one.of(batch)))
         own = _loaded(fill, how.dtype)
         if label:
             kept = part.tensors(shape)
+            inputs = ("x", *layer.side_inputs(x))
+            given = {name: own[name] for name in inputs if name in own}
             own = {f"{label}.{name}": array for name, array in own.items() if name in kept}
-            arrays.setdefault("x", _loaded(fill, how.dtype)["x"])
+            arrays = {**given, **arrays}
         arrays |= own
     if how.grad:
         case = Case(layer, x, batch)

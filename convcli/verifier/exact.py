@@ -47,7 +47,9 @@ class ExactJob(Job):
         sample = store(directory, self.name, fill)
         return [
             bench.ours.call("exact", self.step.layer, sample, fill.quanta, self.dtype, directory, self.name),
-            bench.theirs.call("result", self.against, self.step.layer, sample, self.dtype, directory, f"{self.name}.theirs"),
+            bench.theirs.call(
+                "result", self.against, self.step.layer, sample, self.dtype, directory, f"{self.name}.theirs"
+            ),
         ]
 
     def checks(self, replies: list[Reply]) -> tuple[Check, ...]:

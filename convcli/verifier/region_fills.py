@@ -112,7 +112,7 @@ def predictor(
     if name.startswith("mask"):
         return weight * (0 if silent else LOGIT), rng.integers(-1, 2, shape[0]) * float(LOGIT), 1.0
     each = np.repeat(unit, shape[0] // 2)
-    return weight * each[:, None] * tamed, (bias + phase) * each, float(unit.min()) * tamed * (1 if not phase else phase)
+    return weight * each[:, None] * tamed, (bias + phase) * each, float(unit.min()) * tamed
 
 
 def ordinary_pool(case: Case) -> Fill:

@@ -91,9 +91,7 @@ def pack(case: Case, bits: int) -> Fill:
 
 def thinned(case: Case, bits: int, fill: Fill, dy: Array) -> Fill:
     """The fill with as much of dy as leaves room for every sum. Raises Unfillable where one element is too much."""
-    arrays = {
-        name: np.asarray(array, np.float64) / fill.scales.get(name, 1) for name, array in fill.arrays.items()
-    }
+    arrays = {name: np.asarray(array, np.float64) / fill.scales.get(name, 1) for name, array in fill.arrays.items()}
     order = case.draw("kept of dy").permutation(dy.size)
     keep, scale = dy.size, fill.scales.get("dy", 1)
     while True:
