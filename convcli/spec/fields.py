@@ -108,6 +108,10 @@ class AnyFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen
     budget: Budgeted = None
 
 
+class Placed(AnyFields, forbid_unknown_fields=False, frozen=True, kw_only=True):
+    """The same, read past the fields of the layer's own type."""
+
+
 class LayerFields(AnyFields, frozen=True, kw_only=True):
     """What every convolution may say."""
 

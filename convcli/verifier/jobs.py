@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -52,6 +52,14 @@ class Wanted(msgspec.Struct, frozen=True):
         return found
 
     @property
+    def told(self) -> dict[str, Any]:
+        """What a journal's header says of it."""
+        functions = {"kernel": self.kernel, "kernel_grad": self.kernel_grad}
+        places = {name: target.place for name, target in functions.items() if target}
+        sides = {**places, "arrays": self.own[0].arrays} if self.own else {"against": self.against}
+        return {**sides, "grad": self.grad, "prove": self.prove, "dtypes": list(self.dtypes)}
+
+    @property
     def flags(self) -> tuple[str, ...]:
         """What the command line must say beyond the layer, its data and their dtype."""
         asked = {"--grad": self.grad, "--prove": self.prove}
@@ -63,6 +71,11 @@ class Wanted(msgspec.Struct, frozen=True):
         elif self.against != "torch":
             flags += ["--against", self.against]
         return (*flags, *(flag for flag, given in asked.items() if given))
+
+
+def all_jobs(step: Step, wanted: Wanted) -> Iterator[Job]:
+    """Every check of one layer: of another library, or of the user's own functions."""
+    return kernel_jobs(step, wanted) if wanted.own else jobs(step, wanted)
 
 
 def jobs(step: Step, wanted: Wanted) -> Iterator[Job]:

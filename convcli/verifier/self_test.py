@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -23,17 +23,17 @@ from convcli.verifier.exact import ExactJob, common_bits
 from convcli.verifier.fills import structural
 from convcli.verifier.gradient import ExactGradientJob
 from convcli.verifier.gradient_mantissa import GradientMantissaJob
+from convcli.verifier.here import here
 from convcli.verifier.job import Bench, Job, NothingToDo
 from convcli.verifier.ledger import settled
 from convcli.verifier.mantissa import MantissaJob
 from convcli.verifier.mutants import MUTANTS, Mutant, planned
 from convcli.verifier.region_boxes import dyadic
 from convcli.verifier.rounding import CORRECT, Correct
-from convcli.verifier.tasks import CAN_ROUND, environment, run
+from convcli.verifier.tasks import CAN_ROUND, environment
 from convcli.verifier.tolerances import TOLERANCES, loaded, missed_by, refused_by
 from convcli.verifier.verdict import Check, Status
 from convcli.verifier.views import as_views
-from convcli.verifier.workers import RAISED, Call, Reply, Workers
 
 if TYPE_CHECKING:
     from convcli.backends import Array
@@ -241,9 +241,9 @@ def forward_checks(found: Mutant | Correct, name: str, step: Step, seed: int, dt
 
 def job_checks(job: Job) -> tuple[Check, ...]:
     """A job of `verify`, done here and now."""
-    here = cast("Workers", Here())
+    side = here()
     with tempfile.TemporaryDirectory(prefix="convcli-") as directory:
-        bench = Bench(job.against, here, here, rounds=bool(getattr(backend(job.against), CAN_ROUND, False)))
+        bench = Bench(job.against, side, side, rounds=bool(getattr(backend(job.against), CAN_ROUND, False)))
         try:
             replies = [call.reply for call in job.start(bench, directory)]
         except (NothingToDo, Unfillable) as reason:
@@ -280,20 +280,3 @@ def compared(name: str, method: str, y: Array, theirs: Callable[[], Array]) -> C
         return Check(name, method, Status.PASSED, str(y.dtype))
     detail = f"expected {y[apart.worst]:.9g}, found {z[apart.worst]:.9g}; {apart.wrong} elements differ"
     return Check(name, method, Status.FAILED, str(y.dtype), apart.max_abs_error, worst_index=apart.worst, detail=detail)
-
-
-class Here:
-    """Stands for a side's workers: does what it is asked at once."""
-
-    def call(self, function: str, *args: Any) -> Call:
-        """The answer of one of `tasks.TASKS`, as a call that is done."""
-        done = run(function, *args)
-        if done.reason.startswith("KeyboardInterrupt"):  # a task keeps everything to itself
-            raise KeyboardInterrupt
-        reply = Reply(done.value, RAISED.get(done.raised), done.reason, done.seconds)
-        return cast("Call", _Answer(reply, (function, *args)))
-
-
-class _Answer(msgspec.Struct, frozen=True):
-    reply: Reply
-    task: tuple[Any, ...]

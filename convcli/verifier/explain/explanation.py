@@ -17,7 +17,7 @@ from convcli.verifier.explain.suspects import Suspects
 from convcli.verifier.explain.votes import said_by_jury, sentence
 from convcli.verifier.fault import VALUES, Fault, kind_of
 from convcli.verifier.gradient import check_name
-from convcli.verifier.jobs import LOOPS_MACS, jobs, kernel_jobs
+from convcli.verifier.jobs import LOOPS_MACS, all_jobs
 from convcli.verifier.kernel_job import KernelJob
 from convcli.verifier.mutants import MUTANTS
 from convcli.verifier.repro import command, spelled
@@ -163,8 +163,7 @@ def trying(workbench: Workbench, step: Step, fault: Fault) -> AbstractContextMan
 def job_of(workbench: Workbench, step: Step, fault: Fault) -> Job | None:
     """The job of the same kind for another layer, which may have none."""
     wanted = workbench.wanted
-    found = kernel_jobs(step, wanted) if wanted.own else jobs(step, wanted)
-    job = next((job for job in found if kind_of(job) == fault.kind), None)
+    job = next((job for job in all_jobs(step, wanted) if kind_of(job) == fault.kind), None)
     if isinstance(job, KernelJob) and fault.family in VALUES:
         job.others = False
     return job
