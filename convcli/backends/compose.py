@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -73,7 +74,7 @@ def told(
     regions = {"x": arrays["x"], "rois": arrays["rois"]}
     found = {first.name: regions, last.name: dict(regions)}
     pooled = run(first.layer, regions)
-    x = bins = pooled.reshape(len(pooled), -1)
+    x = bins = pooled.reshape(len(pooled), prod(pooled.shape[1:]))
     for part in linear:
         branch, _, place = part.name.partition(".")
         x = bins if place == "0" else x

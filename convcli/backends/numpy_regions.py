@@ -101,7 +101,7 @@ def _chain(layer: DeformRoIPoolPack, inputs: dict[str, dict[str, Array]], dy: Ar
         branch = part.name.partition(".")[0]
         connected_layer = cast("FullyConnected", part.layer)
         if not connected_layer.relu:  # the branch's last
-            g = outs[branch].reshape(len(dy), -1)
+            g = outs[branch].reshape(len(dy), part.layer.output(part.x)[0])
         own = inputs[part.name] if method else absolute(inputs[part.name])
         one = connected_gradients(connected_layer, own, g)
         gradients |= {f"{part.name}.{name}": one[name] for name in ("weight", "bias")}

@@ -66,9 +66,9 @@ def run_pack(vision: Callable[[], Any]) -> Callable[[DeformRoIPoolPack, nn.Modul
         first, *_, last = (part.layer for part in layer.parts(tuple(inputs["x"].shape)))
         bins = pooled(cast("DeformRoIPool", first), inputs, vision)
         flat, size = bins.reshape(len(bins), prod(bins.shape[1:])), layer.output_size
-        side = {"offset": network.get_submodule("offset_fc")(flat).reshape(-1, 2, *size)}
+        side = {"offset": network.get_submodule("offset_fc")(flat).reshape(len(bins), 2, *size)}
         if layer.modulated:
-            side["mask"] = network.get_submodule("mask_fc")(flat).reshape(-1, 1, *size)
+            side["mask"] = network.get_submodule("mask_fc")(flat).reshape(len(bins), 1, *size)
         return pooled(cast("DeformRoIPool", last), {**inputs, **side}, vision)
 
     return run

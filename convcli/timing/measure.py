@@ -32,7 +32,7 @@ SHORTEST = 1_000_000  # ns: what is over sooner is run several times for one rea
 BLOCK = 2**23  # numbers in a block of columns of the limit
 FEWEST, MOST = 3, 50  # readings of each side
 SLOW = 2.0  # seconds; and times those for all readings
-CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else []
+CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 AWAKE = 0.04  # seconds for which threads of BLAS and OpenMP keep their cores after a product, in case there is more
 
 

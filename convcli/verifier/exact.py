@@ -97,7 +97,7 @@ class AlignedJob(ExactJob):
 
     def fill(self) -> Fill:
         """Offsets that are equal over the bins of a box."""
-        return region_fills.pool(self.case, common_bits(self.dtype), alike=True)
+        return region_fills.moved_pool(self.case, common_bits(self.dtype))
 
 
 def products(part: Part, batch: Shape) -> int:
