@@ -69,7 +69,7 @@ def draw(
         typer.Option(
             "--picture",
             metavar="NAME",
-            help="taps, zero-insertion, groups or samples; the kind's own when left out.",
+            help="taps, zero-insertion, groups, samples or regions; the kind's own when left out.",
             show_default=False,
         ),
     ] = None,
