@@ -47,9 +47,8 @@ class RoICall(msgspec.Struct, frozen=True):
 
     @property
     def widths(self) -> Array:
-        """(R, 2): width and height of the boxes, as offsets have their channels; their magnitudes for a measure."""
-        widths = self.size[:, ::-1]
-        return np.abs(widths) if self.measure else widths
+        """(R, 2): width and height of the boxes, as offsets have their channels."""
+        return self.size[:, ::-1]
 
     def output_gradient(self, dy: npt.ArrayLike) -> Array:
         """dy (R, C, rows, columns) in the dtype that is summed in."""

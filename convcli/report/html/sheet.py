@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from convcli.report.table import Table
 
 MOST_CASES = 500
+SECTION = 3  # the lowest level of a heading that a section of the page begins with
 
 
 def page(sheet: Sheet) -> Page:
@@ -36,7 +37,7 @@ def page(sheet: Sheet) -> Page:
 
 def _figures(sheet: Sheet) -> Markup | None:
     """The last row of the only table, where that is its total: what the columns come to."""
-    if len(sheet.tables) != 1 or sheet.tables[0].rows[-1].kind != "total":
+    if len(sheet.tables) != 1 or not sheet.tables[0].rows or sheet.tables[0].rows[-1].kind != "total":
         return None
     (drawn,) = sheet.tables
     cells = zip(drawn.columns[1:], drawn.rows[-1].cells[1:], strict=True)
@@ -52,19 +53,26 @@ def _sections(sheet: Sheet) -> Iterator[Section]:
     if idle:
         yield Section("idle", f"Not checked: {len(idle):,}", tuple(_cases(idle)))
     for place, tables in enumerate(_together(sheet.tables), 1):
-        grids = [
-            part
-            for drawn in tables
-            for part in (table(drawn, f"{sheet.title}: {counted(len(drawn.rows), 'row')}"), *notes(drawn))
-        ]
+        grids = [part for drawn in tables for part in _shown(drawn, sheet.title, first=drawn is tables[0])]
         yield Section(f"t{place}", tables[0].heading or "Results", tuple(grids))
 
 
+def _shown(drawn: Table, title: str, *, first: bool) -> Iterator[Markup]:
+    """Its heading where that is not the section's, its lines, its rows, its notes."""
+    if drawn.heading and not first:
+        yield element("h3", drawn.heading)
+    if drawn.lines:
+        yield element("pre", lines(drawn.lines))
+    if drawn.columns:
+        yield table(drawn, f"{title}: {counted(len(drawn.rows), 'row')}")
+    yield from notes(drawn)
+
+
 def _together(tables: tuple[Table, ...]) -> list[list[Table]]:
-    """A table without a heading belongs to the one before it."""
+    """A table without a heading, or with one of a lower level, belongs to the one before it."""
     found: list[list[Table]] = []
     for drawn in tables:
-        if drawn.heading or not found:
+        if (drawn.heading and drawn.level <= SECTION) or not found:
             found.append([])
         found[-1].append(drawn)
     return found
