@@ -94,7 +94,8 @@ def _notes(step: Step) -> Iterator[str]:
     if isinstance(layer, Conv) and layer.out_channels:
         taps, channels = prod(axis.kernel for axis in layer.axes), step.x[0] // (layer.groups or 1)
         bias = " and the bias" if layer.bias else ""
-        yield f"an output cell is the sum of taps x input channels = {taps} x {channels} = {taps * channels} products{bias}"
+        count = taps * channels
+        yield f"an output cell is the sum of taps x input channels = {taps} x {channels} = {count} products{bias}"
     if layer.side_inputs(step.x):
         yield "the taps at offsets of 0; --picture samples moves them"
 
