@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from convcli.report.table import Cell, Column, Row, Table
 
-MOST_ROWS = 20_000  # a browser lays them out in two seconds
+MOST_ROWS = 20_000  # a browser takes three seconds for them
 Scales = dict[str, int | float]
 
 
