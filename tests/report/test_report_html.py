@@ -186,8 +186,8 @@ def test_tables_are_labelled() -> None:
     tags = [tag for tag, _ in tree.tags]
     assert tags.count("table") == tags.count("caption") == len(outcomes().layers) + 1
     assert {attrs.get("scope") for attrs, _ in tree.found("th")} == {"col", "row"}
-    assert len(list(tree.found("div", role="region"))) == tags.count("table")
-    assert all(attrs["aria-label"] for attrs, _ in tree.found("div", role="region"))
+    assert len(list(tree.found("div", role="group"))) == tags.count("table")
+    assert all(attrs["aria-label"] for attrs, _ in tree.found("div", role="group"))
 
 
 def test_what_failed_comes_first_with_the_line_that_repeats_it() -> None:

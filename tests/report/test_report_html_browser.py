@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import re
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +20,6 @@ from convcli.report import render
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from convcli.report import Record
 
@@ -55,12 +56,17 @@ class Shown:
         return self.browser
 
 
+def required() -> bool:
+    """Whether to skip is to fail."""
+    return os.environ.get("CONVCLI_BROWSER_TESTS") == "required"
+
+
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     path = browser_path()
     if path is None:
         words = "no browser is installed (chromium, google-chrome, or CONVCLI_BROWSER=path)"
-        (pytest.fail if os.environ.get("CONVCLI_BROWSER_TESTS") == "required" else pytest.skip)(words)
+        (pytest.fail if required() else pytest.skip)(words)
     started = Browser(path, tmp_path_factory.mktemp("profile"))
     yield started
     started.close()
@@ -233,6 +239,7 @@ def test_a_screen_reader_is_told_everything(shown: Shown) -> None:
         names = [name for kind, name, _ in tree if kind == role]
         assert names, role
         assert all(names), role
+    assert ("group", "Layers: 8 verified") in [(role, name) for role, name, _ in tree]
     regions = [name for role, name, _ in tree if role == "region"]
     assert len(regions) == len(set(regions))
     levels = [properties["level"] for role, _, properties in tree if role == "heading"]
@@ -242,6 +249,24 @@ def test_a_screen_reader_is_told_everything(shown: Shown) -> None:
     cells = [name for role, name, _ in tree if role in {"cell", "gridcell"}]
     assert "timed out" in cells  # the word, without the sign beside it
     assert "Skip to the numbers" in [name for role, name, _ in tree if role == "link"]
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_axe_finds_nothing(shown: Shown, name: str) -> None:
+    """Deque's axe, with all of its rules up to WCAG 2.2 AA and its best practices; all folds open."""
+    found = find_spec("axe_playwright_python")
+    if found is None or found.origin is None:
+        if required():
+            pytest.fail("pip install --no-deps axe-playwright-python")
+        pytest.skip("axe-playwright-python, which brings axe.min.js, is not installed")
+    axe = (Path(found.origin).parent / "axe.min.js").read_text("utf-8")
+    for dark in (False, True):
+        browser = shown(name, dark=dark)
+        browser.run("document.querySelectorAll('details').forEach(fold => { fold.open = true; })")
+        browser.run(f"{axe};0")
+        told = "rule => [rule.id, rule.nodes.map(node => node.html)]"
+        assert browser.run(f"axe.run().then(found => found.violations.map({told}))") == []
+        assert browser.run("axe.run().then(found => found.passes.length)") > 20
 
 
 def test_without_scripts_the_page_says_the_same(shown: Shown) -> None:

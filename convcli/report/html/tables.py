@@ -20,7 +20,7 @@ Scales = dict[str, int | float]
 
 
 def table(drawn: Table, caption: str, links: Mapping[int, str] | None = None) -> Markup:
-    """The table in a region that scrolls when the window is narrow, its notes below. links: ids by the row's number."""
+    """The table in a box that scrolls when the window is narrow. links: ids by the row's number."""
     columns, shown = drawn.columns, drawn.rows[:MOST_ROWS]
     scales = _scales(drawn)
     body = [
@@ -38,7 +38,7 @@ def table(drawn: Table, caption: str, links: Mapping[int, str] | None = None) ->
     notes = (f"{left:,} more rows are left out here: csv and json have them all",) if left else ()
     return lines(
         (
-            element("div", grid, class_="scroll", role="region", aria_label=caption, tabindex="0"),
+            element("div", grid, class_="scroll", role="group", aria_label=caption, tabindex="0"),
             *(element("p", note, class_="note") for note in notes),
         )
     )
