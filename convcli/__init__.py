@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from convcli import kernels
     from convcli.conventions.differs import why_differs
     from convcli.errors import Problem, SpecError
+    from convcli.explaining.record import explain
     from convcli.gate.check import check
     from convcli.gate.sides import diff
     from convcli.importer.torch.load import import_torch
+    from convcli.pictures.choice import draw
+    from convcli.merging import merge
     from convcli.receptive.record import receptive_field
     from convcli.records import summarize
     from convcli.solver.solve import solve
@@ -37,10 +40,13 @@ __all__ = [
     "bench",
     "check",
     "diff",
+    "draw",
+    "explain",
     "fuzz",
     "import_torch",
     "kernels",
     "load",
+    "merge",
     "parse",
     "receptive_field",
     "replay",
@@ -57,9 +63,12 @@ _HOMES = {
     "bench": "convcli.timing.run",
     "check": "convcli.gate.check",
     "diff": "convcli.gate.sides",
+    "draw": "convcli.pictures.choice",
+    "explain": "convcli.explaining.record",
     "fuzz": "convcli.verifier.fuzz.run",
     "import_torch": "convcli.importer.torch.load",
     "load": "convcli.spec.load",
+    "merge": "convcli.merging",
     "parse": "convcli.spec.load",
     "receptive_field": "convcli.receptive.record",
     "replay": "convcli.verifier.explain.replay",

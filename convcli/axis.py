@@ -22,7 +22,7 @@ PADDING_WORDS = ("same", "valid", *AUTO_PADDING)
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
-class Axis(msgspec.Struct, frozen=True):
+class Axis(msgspec.Struct, frozen=True, cache_hash=True):
     """How a kernel slides along one axis; `before` and `after` are the cells added at its ends (negative ones crop).
 
     `auto` is "same_upper" or "same_lower" while the padding still waits for the input's size, else "".
@@ -110,6 +110,19 @@ class Axis(msgspec.Struct, frozen=True):
                 repair=f"padding that takes {1 - out} less",
             )
         return out
+
+    def inserted(self, size: int) -> int:
+        """(size - 1) * stride + 1: an input's cells with stride - 1 zeros between neighbours."""
+        return (size - 1) * self.stride + 1
+
+    @property
+    def on_inserted(self) -> Axis:
+        """The convolution over the inserted zeros, with the kernel rotated, that a transposed layer is.
+
+        Stride 1, padded by span - 1 - before and span - 1 - after + output_padding; negative padding crops.
+        """
+        reach = self.span - 1
+        return Axis(self.kernel, 1, self.dilation, reach - self.before, reach - self.after + self.output_padding)
 
     def strides(self, size: int, out: int) -> range:
         """All strides that make `out` cells of `size`: (out-1)*stride <= size + before + after - span < out*stride

@@ -22,11 +22,15 @@ if TYPE_CHECKING:
 NOTHING: Field = (Reach((None,), 0),)  # the field of what no input reaches: a learned tensor
 
 
-@lru_cache(4096)  # the layers of a big spec have few different inputs, and few different windows
 def first_field(shape: Shape, rank: int, *, channels_last: bool = False) -> Field:
     """Every cell of the input sees itself; its last `rank` axes are spatial, or those before the last one."""
     first = len(shape) - rank - channels_last
-    return tuple([Reach(length=shape[place], place=place) for place in range(first, first + rank)])
+    return _unseen(shape[first : first + rank], first)
+
+
+@lru_cache(4096)  # the layers of a big spec have few different sizes, and few different windows
+def _unseen(space: Shape, first: int) -> Field:
+    return tuple([Reach(length=size, place=place) for place, size in enumerate(space, first)])
 
 
 def seen(layer: Layer, x: Shape, first: int, fields: list[Field | None], out: Shape) -> Field | None:
@@ -53,7 +57,7 @@ def _slid(links: tuple[Link, ...], first: int, field: Field) -> Field | None:
 
 def ways(layer: Layer, x: Shape, first: int, which: int, field: Field) -> list[Way] | None:
     """How each axis of input number `which` is read; None where that cannot be told by axes."""
-    if not layer.known:
+    if not layer.known or not (layer.spatial or isinstance(layer, Companion)):  # what a region holds, its box decides
         return None
     if field is NOTHING:
         return []

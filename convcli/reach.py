@@ -24,7 +24,7 @@ Ends = tuple[int, int] | None  # the first and the last cell of a field; None wh
 Cells = int  # a set of cells as bits: cell 3 is in it when bit 3 is set
 
 
-class Link(msgspec.Struct, frozen=True):
+class Link(msgspec.Struct, frozen=True, cache_hash=True):
     """Which input cells each output cell of one axis reads; here each its own.
 
     pace: (p, q) when the cells that are read move on by q as the output moves on by p.
@@ -64,6 +64,12 @@ class Window(Link, frozen=True):
         """The kernel's taps."""
         axis = self.axis
         return cell * axis.stride - axis.before, axis.dilation, axis.kernel
+
+    def cell(self, place: int, size: int) -> int | None:
+        """The input cell that stands at `place`, in the padding too; None where that is a zero."""
+        if 0 <= place < size:
+            return place
+        return None if self.mode == "zeros" else _mirrored(place, size, self.mode)
 
     def back(self, cells: Cells, size: int) -> Cells:
         """Spread by the stride, once for each tap."""
@@ -196,7 +202,7 @@ class Same(Link, frozen=True):
 SAME = Same()
 
 
-class Reach(msgspec.Struct, frozen=True):
+class Reach(msgspec.Struct, frozen=True, cache_hash=True):
     """The fields of all cells along one axis of the input: where each begins and ends, padding not cut off.
 
     ends: those of the first cells; len(ends) cells further on everything lies `step` input cells further on. More than

@@ -5,7 +5,7 @@ Keys are only ever added within a schema number. UNSET fields do not appear.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,8 +15,8 @@ from msgspec import UNSET, UnsetType
 
 from convcli._version import __version__
 from convcli.field import NOTHING
-from convcli.layers import Counts, Field, Layer, Shape
-from convcli.plan import Network, Plan, Step, plan
+from convcli.layers import Counts, Field, Layer, Part, Shape
+from convcli.plan import Network, Plan, Step, plan, steps
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -177,7 +177,7 @@ def summarize(
     Raises SpecError with all that is wrong in the networks.
     """
     scope = Scope(command, convention, dtype, backward, like)
-    return report_of((network_record(plan(network), scope) for network in networks), scope)
+    return report_of((record_of(network, scope) for network in networks), scope)
 
 
 def report_of(records: Iterable[NetworkRecord], scope: Scope) -> Report:
@@ -190,23 +190,38 @@ def report_of(records: Iterable[NetworkRecord], scope: Scope) -> Report:
     return Report(SCHEMA, __version__, scope.command, convention, scope.dtype, tuple(records))
 
 
+def record_of(network: Network, scope: Scope, *, strict: bool = False) -> NetworkRecord:
+    """A network's numbers. Raises SpecError with all that is wrong; strict: layers whose cost nobody knows are, too.
+
+    Each step is dropped as soon as its record is made: a big spec's would fill the memory, and the processor's caches.
+    """
+    if scope.like:
+        return network_record(plan(network, strict=strict), scope)
+    return _network_record(network, steps(network, strict=strict), scope)
+
+
 def network_record(planned: Plan, scope: Scope) -> NetworkRecord:
     """One planned network's numbers."""
-    network = planned.network
-    layers = tuple(step_record(step, scope) for step in planned.steps)
-    record = NetworkRecord(
-        network.source,
-        network.name,
-        network.input,
-        layers,
-        _totals(planned, layers, scope),
-        "channels_last" if network.channels_last else UNSET,
-    )
+    record = _network_record(planned.network, planned.steps, scope)
     if scope.like and scope.command != "shape":
         from convcli.conventions.likeness import relabelled  # hardly ever asked for
 
         return relabelled(planned, record, scope)
     return record
+
+
+def _network_record(network: Network, steps: Iterable[Step], scope: Scope) -> NetworkRecord:
+    layers, last = [], None
+    for last in steps:
+        layers.append(step_record(last, scope))
+    return NetworkRecord(
+        network.source,
+        network.name,
+        network.input,
+        tuple(layers),
+        _totals(last, layers, scope),
+        "channels_last" if network.channels_last else UNSET,
+    )
 
 
 def step_record(step: Step, scope: Scope) -> LayerRecord:
@@ -229,11 +244,18 @@ def _record(name: str, kind: str, layer: Layer, x: Shape, step: Step, scope: Sco
         output=step.shown(y) if shapes else UNSET,
         receptive_field=receptive_field(step.field) if own and scope.shape else UNSET,
         parts=tuple(
-            [_record(part.name, part_type(part.layer), part.layer, part.x, step, scope) for part in layer.parts(x)]
+            [
+                _record(part.name, part_type(part.layer), part.layer, part.x, _with_batch(step, part), scope)
+                for part in layer.parts(x)
+            ]
         ),
         complete=UNSET if layer.known else False,
         **(_numbers(layer, x, y, step, scope) if command_needs_tensors(scope) else {}),
     )
+
+
+def _with_batch(step: Step, part: Part) -> Step:
+    return step if part.batch is None else msgspec.structs.replace(step, batch=part.batch)
 
 
 def _numbers(layer: Layer, x: Shape, y: Shape, step: Step, scope: Scope) -> dict[str, Any]:
@@ -261,8 +283,9 @@ def command_needs_tensors(scope: Scope) -> bool:
 
 def part_type(layer: Layer) -> str:
     """A part's type as one would write it in a spec: Conv2d, DeformConv2d."""
-    words = {"conv": "Conv", "conv_transpose": "ConvTranspose", "deform_conv": "DeformConv"}
-    return f"{words[layer.kind]}{len(layer.axes)}d"
+    words = {"fully_connected": "Linear", "deform_roi_pool": "DeformRoIPool"}
+    ranked = {"conv": "Conv", "conv_transpose": "ConvTranspose", "deform_conv": "DeformConv"}
+    return words.get(layer.kind) or f"{ranked[layer.kind]}{len(layer.axes)}d"
 
 
 def _memory(layer: Layer, x: Shape, y: Shape, params: int, images: int, scope: Scope) -> Memory:
@@ -305,8 +328,7 @@ def _number(value: int | Fraction, divisor: int = 1) -> int | float:
     return float(value / divisor)
 
 
-def _totals(planned: Plan, layers: tuple[LayerRecord, ...], scope: Scope) -> Totals:
-    last = planned.steps[-1]
+def _totals(last: Step | None, layers: Sequence[LayerRecord], scope: Scope) -> Totals:
     elementwise = [layer.elementwise_flops for layer in layers if layer.elementwise_flops is not UNSET]
     memory: Memory | UnsetType = UNSET
     if command_needs_tensors(scope):
@@ -322,12 +344,12 @@ def _totals(planned: Plan, layers: tuple[LayerRecord, ...], scope: Scope) -> Tot
         flops=_sum(layer.flops for layer in layers) if scope.flops else UNSET,
         backward=_total_backward(layers) if scope.flops and scope.backward else UNSET,
         memory=memory,
-        output=last.shown(last.y) if scope.command != "params" else UNSET,
+        output=last.shown(last.y) if last and scope.command != "params" else UNSET,
         complete=scope.command == "shape" or all(layer.complete is UNSET for layer in layers),
     )
 
 
-def _memories(layers: tuple[LayerRecord, ...]) -> list[Memory]:
+def _memories(layers: Sequence[LayerRecord]) -> list[Memory]:
     return [layer.memory for layer in layers if layer.memory is not UNSET]
 
 
@@ -335,6 +357,6 @@ def _sum(values: Iterable[int | UnsetType]) -> int:
     return sum(value for value in values if value is not UNSET)
 
 
-def _total_backward(layers: tuple[LayerRecord, ...]) -> Backward:
+def _total_backward(layers: Sequence[LayerRecord]) -> Backward:
     costs = [layer.backward for layer in layers if layer.backward is not UNSET]
     return Backward(*(sum(getattr(cost, name) for cost in costs) for name in Backward.__struct_fields__))

@@ -45,9 +45,7 @@ class Case(NamedTuple):
 
 def layer_of(fields: Fields, rank: int) -> Layer:
     """The layer that a spec's fields make."""
-    make = entry(fields, 1).layer
-    assert make is not None
-    return make(rank)
+    return entry(fields, 1).made(rank)
 
 
 def ints(least: int, most: int) -> SearchStrategy[int]:

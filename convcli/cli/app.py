@@ -21,9 +21,11 @@ COMMANDS = {
     "diff": "convcli.cli.diff",
     "solve": "convcli.cli.solve",
     "explain": "convcli.cli.explain",
+    "draw": "convcli.cli.draw",
     "verify": "convcli.cli.verify",
     "bench": "convcli.cli.bench",
     "fuzz": "convcli.cli.fuzz",
+    "merge": "convcli.cli.merge",
     "import": "convcli.cli.imports",
     "schema": "convcli.cli.schema",
 }

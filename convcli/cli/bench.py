@@ -8,7 +8,7 @@ from convcli.cli.guard import Ended
 from convcli.cli.options import LayerFlags, ReportFlags, takes
 from convcli.cli.output import Sink
 from convcli.cli.sources import plans_of
-from convcli.cli.trials import bytes_of, progress_bar
+from convcli.cli.trials import ShardOption, bytes_of, progress_bar
 
 
 @takes(layer=LayerFlags, report=ReportFlags)
@@ -52,6 +52,7 @@ def bench(
             "--max-memory", metavar="BYTES", help="Skip layers that need more, as in 8GB.", show_default=False
         ),
     ] = None,
+    shard: ShardOption = None,
 ) -> None:
     """Time the numpy kernels against torch, layer by layer, interleaved; medians, ratios, share of the matrix product.
 
@@ -74,6 +75,7 @@ def bench(
             seconds=seconds,
             only=tuple(only or ()),
             max_memory=bytes_of(max_memory),
+            shard=shard,
             progress=progress,
         )
     sink.emit(record)

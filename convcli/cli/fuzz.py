@@ -1,16 +1,14 @@
 """`fuzz`: layers at random against another implementation; every legal pair of factors first; the exit code."""
 
 import re
-from pathlib import PurePath
 from typing import Annotated, Any
 
-import msgspec
 import typer
 
 from convcli.cli.guard import Ended
 from convcli.cli.options import ReportFlags, takes
 from convcli.cli.output import Sink
-from convcli.cli.trials import TrialFlags, progress_bar
+from convcli.cli.trials import ShardOption, TrialFlags, progress_bar
 from convcli.errors import SpecError
 
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -55,6 +53,7 @@ def fuzz(
             show_default=False,
         ),
     ] = None,
+    shard: ShardOption = None,
 ) -> None:
     """Draw layers at random and cross-check each; make every failure as small as it gets.
 
@@ -64,11 +63,7 @@ def fuzz(
     Example:
       convcli fuzz --kind conv --cases 20 --output run.jsonl --output fuzz.md
     """
-    journals = [path for path in report.output or [] if PurePath(path).suffix.lower() == ".jsonl"]
-    others = [path for path in report.output or [] if path not in journals]
-    if len(journals) > 1:
-        raise SpecError(f"{len(journals)} files end in .jsonl", field="--output", allowed="one of them")
-    sink = Sink(msgspec.structs.replace(report, output=others))
+    sink = Sink(report, journals=True)
     trial.check()
     from convcli.verifier.fuzz.options import chosen
     from convcli.verifier.fuzz.run import fuzz as run
@@ -80,12 +75,12 @@ def fuzz(
         "seed": seed,
     }
     given |= {"against": trial.against, "kernel": trial.kernel, "arrays": trial.arrays}
-    given |= {"grad": grad, "dtypes": trial.dtype}
+    given |= {"grad": grad, "dtypes": trial.dtype, "shard": shard}
     with progress_bar(quiet=report.quiet) as bar:
         outcome = run(
             **chosen(given, resume),
             **trial.limits,
-            journal=journals[0] if journals else None,
+            journal=sink.journal,
             resume=resume,
             progress=bar and (lambda done, total, failed: bar(done, total, f"{done:,} cases, {failed:,} failed")),
         )

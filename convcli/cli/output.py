@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from functools import lru_cache, partial
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from convcli import report
@@ -16,15 +17,20 @@ if TYPE_CHECKING:
 
 
 class Sink:
-    """The flags of a report, checked before any work is done."""
+    """The flags of a report, checked before any work is done. journal: the file of --output that takes JSON lines."""
 
-    def __init__(self, flags: ReportFlags) -> None:
+    def __init__(self, flags: ReportFlags, *, journals: bool = False) -> None:
+        """journals: whether the command can write one."""
+        lines = [path for path in flags.output or [] if journals and PurePath(path).suffix.lower() == ".jsonl"]
+        if len(lines) > 1:
+            raise SpecError(f"{len(lines)} files end in .jsonl", field="--output", allowed="one of them")
+        self.journal = lines[0] if lines else None
         if flags.format not in report.FORMATS:
             raise SpecError(f"--format {flags.format} is not known", allowed=", ".join(report.FORMATS))
         if flags.color not in {"auto", "always", "never"}:
             raise SpecError(f"--color {flags.color} is not known", allowed="auto, always, never")
         self.flags = flags
-        self.files = [(path, report.form_of(path)) for path in flags.output or []]
+        self.files = [(path, report.form_of(path)) for path in flags.output or [] if path not in lines]
 
     def emit(self, record: Record) -> None:
         """Write the files, then standard output. --quiet leaves the calculator's standard output empty."""

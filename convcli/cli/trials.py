@@ -14,6 +14,14 @@ from convcli.spec.amounts import amount
 DTYPES = ("float64", "float32", "float16", "bfloat16")
 
 
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shard", metavar="I/N", help="Work at share I of N alone; `convcli merge` joins them.", show_default=False
+    ),
+]
+
+
 class TrialFlags(msgspec.Struct):
     """Who is put to the test, in which precisions, and within what bounds; None is a flag that was not given."""
 

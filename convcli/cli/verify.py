@@ -8,7 +8,7 @@ from convcli.cli.guard import Ended
 from convcli.cli.options import LayerFlags, ReportFlags, StrictFlag, takes
 from convcli.cli.output import Sink
 from convcli.cli.sources import plans_of
-from convcli.cli.trials import TrialFlags, progress_bar
+from convcli.cli.trials import ShardOption, TrialFlags, progress_bar
 from convcli.errors import SpecError
 
 DEFAULT = ("float64", "float32")
@@ -67,6 +67,16 @@ def verify(
             show_default=False,
         ),
     ] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            "--resume",
+            metavar="FILE.jsonl",
+            help="Continue the run of these layers that wrote this file.",
+            show_default=False,
+        ),
+    ] = None,
+    shard: ShardOption = None,
     self_test: Annotated[
         bool, typer.Option("--self-test", help="Test the verifier itself, on wrong and right implementations.")
     ] = False,
@@ -77,11 +87,13 @@ def verify(
 ) -> None:
     """Run the numpy implementations and cross-check them with torch, or a kernel of your own with them.
 
+    --output FILE.jsonl takes a line per layer as it is done; --resume FILE.jsonl continues such a run.
+
     \b
     Example:
       convcli verify "Conv2d(3, 64, 7, stride=2, padding=3)" -i 1,3,224,224 --format junit --output verify.xml
     """
-    sink = Sink(report)
+    sink = Sink(report, journals=not self_test and replay is None)
     if self_test:
         _test_the_verifier(layer, sink, seed, seeds)
     if seeds is not None:
@@ -114,6 +126,9 @@ def verify(
             against="torch" if trial.against is None else trial.against,
             explain=explain,
             save_failures=save_failures,
+            journal=sink.journal,
+            resume=resume,
+            shard=shard,
             kernel=None if trial.kernel is None else target(trial.kernel, arrays),
             kernel_grad=None if kernel_grad is None else target(kernel_grad, arrays, "backward"),
             progress=progress,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from convcli.kernels.products import product
 from convcli.kernels.windows import blocks, copied, last, padded, runs, windows
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def blocked(call: Call) -> Array:
                 if channel.start:
                     add_product(part, some, rows, room)
                 else:
-                    np.matmul(some, rows, out=part)
+                    product(some, rows, part)
             if first + count > positions:
                 y[box[0], group] = np.moveaxis(part.reshape(len(part), outs, count // positions, positions), 2, 0)
             del part  # before the next one is made: two of them are more than the layer may hold

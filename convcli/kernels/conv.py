@@ -16,6 +16,7 @@ from convcli.kernels.arguments import Array, Call, Numbers, convolution_call, kn
 from convcli.kernels.banded import banded, fitting
 from convcli.kernels.columns import im2col, small
 from convcli.kernels.depthwise import depthwise
+from convcli.kernels.products import product
 from convcli.kernels.transforms import fft, winograd
 from convcli.kernels.windows import last, padded, tap_boxes
 
@@ -105,7 +106,7 @@ def pointwise(call: Call) -> Array:
     """A kernel of one tap is a product of matrices: weight (O, C) @ x (C, positions), on x itself."""
     cells, g, outs = reached(call), call.groups, len(call.weight)
     weight = call.weight.reshape(g, outs // g, call.weight.shape[1])
-    y: Array = weight @ cells.reshape(len(cells), g, weight.shape[2], prod(call.out))
+    y = product(weight, cells.reshape(len(cells), g, weight.shape[2], prod(call.out)))
     return y.reshape(len(cells), outs, *call.out)
 
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from convcli.kernels.arguments import Array, DeformCall, Numbers, deform_call, known, result
 from convcli.kernels.conv import wrapped
+from convcli.kernels.products import product
 from convcli.kernels.windows import runs
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def gather(call: DeformCall) -> Array:
             added_up(cells, rows.reshape(-1, 4), shares.reshape(-1, 4), here.reshape(rows[..., 0].size, channels // og))
             by_group = here.reshape(len(rows), taps, g, per_group)
             by_group = by_group.transpose(2, 3, 1, 0) if turned else by_group.transpose(2, 1, 3, 0)
-            np.matmul(weight, by_group.reshape(g, taps * per_group, len(rows)), out=y[image, ..., block])
+            product(weight, by_group.reshape(g, taps * per_group, len(rows)), y[image, ..., block])
     return y.reshape(n, outs, *call.out)
 
 

@@ -19,6 +19,7 @@ from convcli.kernels.arguments import Array, Call, Numbers, known, result, trans
 from convcli.kernels.columns import SMALL
 from convcli.kernels.conv import auto as auto_conv
 from convcli.kernels.conv import conv, conv_matrix, wrapped
+from convcli.kernels.products import product
 from convcli.kernels.windows import blocks, last, tap_boxes
 
 if TYPE_CHECKING:
@@ -88,11 +89,11 @@ def scatter(call: Call) -> Array:
     most = max(128, PRODUCT_BYTES // max(1, x.itemsize * g * weight.shape[1]))
     for box in blocks((n, *call.space), most):
         cells = x[last(*box)]
-        product = weight @ cells.reshape(g, channels // g, prod(cells.shape[2:]))
-        shares = product.reshape(g, per_group, *call.kernel, *cells.shape[2:])
+        products = product(weight, cells.reshape(g, channels // g, prod(cells.shape[2:])))
+        shares: Any = products.reshape(g, per_group, *call.kernel, *cells.shape[2:])
         first = tuple(run.start for run in box[1:])
         for tap, there in tap_boxes(call.axes, cells.shape[3:], first):
-            full[last(box[0], *there)] += shares[(slice(None), slice(None), *tap)]
+            full[last(box[0], *there)] += shares[:, :, *tap]
     return cropped(np.moveaxis(full, 2, 0).reshape(n, g * per_group, *cells_out), call)
 
 
@@ -117,11 +118,11 @@ def matrix(call: Call) -> Array:
 
 def zero_insertion(call: Call) -> Array:
     """Put stride - 1 zeros between the cells, then a convolution with the kernel rotated by 180 degrees."""
-    x, strides = call.x, [axis.stride for axis in call.axes]
-    stuffed = np.zeros((*x.shape[:2], *[(i - 1) * s + 1 for i, s in zip(call.space, strides, strict=True)]), x.dtype)
-    stuffed[last(*[slice(None, None, s) for s in strides])] = x
-    padding = [(a.span - 1 - a.before, a.span - 1 - a.after + a.output_padding) for a in call.axes]
-    return conv(stuffed, rotated(call), padding=padding, dilation=[a.dilation for a in call.axes], groups=call.groups)
+    x, axes = call.x, call.axes
+    stuffed = np.zeros((*x.shape[:2], *[axis.inserted(i) for axis, i in zip(axes, call.space, strict=True)]), x.dtype)
+    stuffed[last(*[slice(None, None, axis.stride) for axis in axes])] = x
+    padding = [(axis.on_inserted.before, axis.on_inserted.after) for axis in axes]
+    return conv(stuffed, rotated(call), padding=padding, dilation=[axis.dilation for axis in axes], groups=call.groups)
 
 
 def rotated(call: Call) -> Array:

@@ -4,10 +4,19 @@ from convcli.layers.base import Counts, Field, Layer, Part, Shape, split_batch
 from convcli.layers.composite import Composite
 from convcli.layers.conv import Conv
 from convcli.layers.deform import DeformConv, DeformConvPack
+from convcli.layers.roi_pool import DeformRoIPool, DeformRoIPoolPack, FullyConnected
 from convcli.layers.separable import Separable
 from convcli.layers.transposed import ConvTranspose
 
-KINDS: tuple[type[Layer], ...] = (Conv, ConvTranspose, Separable, DeformConv, DeformConvPack)
+KINDS: tuple[type[Layer], ...] = (
+    Conv,
+    ConvTranspose,
+    Separable,
+    DeformConv,
+    DeformConvPack,
+    DeformRoIPool,
+    DeformRoIPoolPack,
+)
 
 
 def is_convolution(layer: Layer) -> bool:
@@ -23,7 +32,10 @@ __all__ = [
     "Counts",
     "DeformConv",
     "DeformConvPack",
+    "DeformRoIPool",
+    "DeformRoIPoolPack",
     "Field",
+    "FullyConnected",
     "Layer",
     "Part",
     "Separable",

@@ -10,6 +10,7 @@ from convcli.errors import SpecError
 
 if TYPE_CHECKING:
     from convcli.conventions.differs import Differences
+    from convcli.explaining.record import Explanation
     from convcli.gate.changes import Diff
     from convcli.gate.findings import Gate
     from convcli.receptive.record import FieldReport
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from convcli.verifier.self_test import SelfTest
     from convcli.verifier.verdict import Outcome
 
-    Trial = Outcome | SelfTest | FuzzOutcome | Bench | Answer | Gate | Diff | Differences | FieldReport
+    Trial = Outcome | SelfTest | FuzzOutcome | Bench | Answer | Gate | Diff | Differences | Explanation | FieldReport
     Record = Report | Trial
 
 FORMATS = ("text", "json", "csv", "markdown", "junit", "github", "html")

@@ -105,7 +105,10 @@ def _sheet(sheet: Sheet) -> Iterator[str]:
         if table.heading:
             yield escaped(table.heading)
             yield ""
-        yield from table_lines(table)
+        if table.lines:
+            yield from ("```text", *table.lines, "```")
+        if table.columns:
+            yield from table_lines(table)
         for note in table.notes:
             yield ""
             yield escaped(note)

@@ -58,12 +58,16 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Table(msgspec.Struct, frozen=True):
-    """A heading (one among several), rows, and the lines below them."""
+    """A heading (one among several), rows, and the lines below them.
+
+    lines: written out as they stand, in place of rows or above them; without columns there are no rows.
+    """
 
     heading: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
 
 
 class Page(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from convcli._version import __version__
+from convcli.verifier.shard import Share
 from convcli.verifier.verdict import Status
 
 MEASURED = "measured"
@@ -72,6 +73,7 @@ class Bench(msgspec.Struct, frozen=True, kw_only=True):
     left_out: int = 0
     seconds: float
     interrupted: bool = False
+    share: Share | UnsetType = UNSET
 
     @property
     def exit_code(self) -> int:

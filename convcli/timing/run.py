@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import compress
 from time import perf_counter
 from typing import Any
 
@@ -24,6 +25,7 @@ from convcli.verifier.case import Case
 from convcli.verifier.estimate import backward_bytes, forward_bytes, gigabytes, memory_limit
 from convcli.verifier.interrupt import Interrupt
 from convcli.verifier.ledger import chosen
+from convcli.verifier.shard import Shard, Share, shard_of
 from convcli.verifier.verdict import Status
 from convcli.verifier.workers import Call, Workers
 
@@ -43,13 +45,15 @@ def bench(  # noqa: PLR0913 - each is one option of the command
     seconds: float = 0.5,
     only: Sequence[str] = (),
     max_memory: int | None = None,
+    shard: str | Shard | None = None,
     progress: Progress | None = None,
 ) -> Bench:
     """Medians of interleaved readings of our kernels' methods and other backends, and of the bare matrix product.
 
     The first method is what the others are compared with. threads: of every side; on one, CPU time is measured, on
-    more wall time. seconds: about as long for each layer. Raises BackendMissing before any work, SpecError for
-    arguments that make no sense. Ctrl-C ends it: the answer then holds what was finished.
+    more wall time. seconds: about as long for each layer. shard: "3/7", the third of seven equal shares of the layers.
+    Raises BackendMissing before any work, SpecError for arguments that make no sense. Ctrl-C ends it: the answer then
+    holds what was finished.
     """
     start = perf_counter()
     if dtype not in BITS:
@@ -60,7 +64,10 @@ def bench(  # noqa: PLR0913 - each is one option of the command
     limit = memory_limit() if max_memory is None else whole("max_memory", max_memory, least=1)
     given = (networks,) if isinstance(networks, Network | Plan) else tuple(networks)
     plans = [plan(one) if isinstance(one, Network) else one for one in given]
-    waiting = list(_different(chosen(plans, only, convolutions=True)))
+    part = shard_of(shard)
+    every = list(_different(chosen(plans, only, convolutions=True)))
+    positions = list(compress(range(len(every)), part.of((None, layer.macs) for _, layer in every)))
+    waiting = [every[position] for position in positions]
     for name in against:
         require(name)
     found: list[Timing] = []
@@ -91,6 +98,7 @@ def bench(  # noqa: PLR0913 - each is one option of the command
         left_out=sum(not is_convolution(step.layer) for planned in plans for step in planned.steps),
         seconds=perf_counter() - start,
         interrupted=interrupted,
+        share=UNSET if part.whole else Share(str(part), tuple(positions), len(every), {"seconds": seconds}),
     )
 
 

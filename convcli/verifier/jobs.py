@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -48,6 +48,14 @@ class Wanted(msgspec.Struct, frozen=True):
         if self.kernel and self.grad and not self.kernel_grad:
             return (*found, msgspec.structs.replace(self.kernel, role="autograd"))
         return found
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What a journal's header says of it."""
+        functions = {"kernel": self.kernel, "kernel_grad": self.kernel_grad}
+        places = {name: target.place for name, target in functions.items() if target}
+        sides = {**places, "arrays": self.own[0].arrays} if self.own else {"against": self.against}
+        return {**sides, "grad": self.grad, "prove": self.prove, "dtypes": list(self.dtypes)}
 
     @property
     def flags(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -88,10 +89,25 @@ class Ledger:
         self._checks: dict[int, dict[int, tuple[Check, ...]]] = {}
         self._jobs: dict[int, list[Kind]] = {}
 
+    def take_over(self, verdict: LayerVerdict, checks: Sequence[int]) -> None:
+        """The next verdict, of an earlier run. checks: how many each of its jobs made."""
+        index = len(self.verdicts)
+        kinds = [kind_of(job) for job in self.made(self.subjects[index].step)]
+        ends = list(accumulate(checks))
+        parts = [verdict.checks[end - count : end] for count, end in zip(checks, ends, strict=True)]
+        self._checks[index], self._jobs[index] = dict(enumerate(parts)), kinds
+        self.failed |= self.fail_fast and verdict.status.bad
+        self._tell(verdict)
+
+    def sizes(self, index: int) -> tuple[int, ...]:
+        """How many checks each job of a verdict made."""
+        found = self._checks.get(self._twin[index], {})
+        return tuple(len(found[position]) for position in sorted(found)) if self._complete(index) else ()
+
     def jobs(self) -> Iterator[tuple[Place, Job]]:
         """What is to be done, in order; nothing more after a failure when that is wanted."""
         for index, subject in enumerate(self.subjects):
-            if self._twin[index] != index:
+            if self._twin[index] != index or index in self._checks:
                 continue
             found = list(self.made(subject.step))
             self._checks[index], self._jobs[index] = {}, [kind_of(job) for job in found]

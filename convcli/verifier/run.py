@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import compress
 from os import PathLike
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from msgspec import UNSET
+
 from convcli.axis import whole
+from convcli.errors import SpecError
 from convcli.plan import Network, Plan, plan
+from convcli.verifier.case import Case
 from convcli.verifier.jobs import Wanted
-from convcli.verifier.ledger import Ledger, Progress, chosen
+from convcli.verifier.journal import End, Header, Line, Recording, header, infinite, key_of, restored
+from convcli.verifier.ledger import Ledger, Progress, Subject, chosen
 from convcli.verifier.session import TIMEOUT, Session
+from convcli.verifier.shard import Shard, Share, shard_of
 from convcli.verifier.verdict import LayerVerdict, Outcome, outcome
 
 if TYPE_CHECKING:
@@ -38,6 +45,9 @@ def verify(  # noqa: PLR0913 - each is one option of the command
     kernel_grad: Target | None = None,
     explain: bool = True,
     save_failures: str | PathLike[str] | None = None,
+    journal: str | Path | None = None,
+    resume: str | Path | None = None,
+    shard: str | Shard | None = None,
     progress: Progress | None = None,
     on_verdict: Callable[[LayerVerdict], None] | None = None,
 ) -> Outcome:
@@ -51,6 +61,8 @@ def verify(  # noqa: PLR0913 - each is one option of the command
     "onnxruntime", "onnx-reference", "jax", "tensorflow", or a backend of one's own as `module` or `module:name`.
     kernel, kernel_grad: functions of the user's to be tested instead (`verify_kernel`). explain: take failures apart,
     the first three in detail, some seconds each. save_failures: a directory for the data of every failed check.
+    journal: a file that takes every layer's verdict as a JSON line as soon as it is told. resume: such a file, of a run
+    of the same layers with the same options, to be continued. shard: "3/7", the third of seven shares.
     progress: told (layers done, layers in all, name). on_verdict: told each verdict, in order, as soon as it is there:
     before its explanation.
 
@@ -70,14 +82,32 @@ def verify(  # noqa: PLR0913 - each is one option of the command
         kernel=kernel,
         kernel_grad=kernel_grad,
     )
-    ledger = Ledger(chosen(plans, only, convolutions=bool(wanted.own)), wanted, fail_fast=fail_fast)
-    ledger.progress, ledger.on_verdict = progress, on_verdict
+    every = chosen(plans, only, convolutions=bool(wanted.own))
+    part = shard_of(shard)
+    positions = shared_out(every, part, wanted.seed)
+    ledger = Ledger([every[position] for position in positions], wanted, fail_fast=fail_fast)
+    ledger.progress = progress
+    record = Recording(journal, resume, "verify", Line)
+    options = {**wanted.told, "layers": len(every), "shard": str(part)}
     session = Session(wanted, layers=len(ledger.subjects), jobs=jobs, max_memory=max_memory, timeout=timeout)
     interrupted = False
     try:
-        with session:
+        with session, record:
+            own = header("verify", seed, options, session.environment)
+
+            def tell(verdict: LayerVerdict) -> None:
+                record.write(_line(ledger, positions, own))
+                if on_verdict:
+                    on_verdict(verdict)
+
+            ledger.on_verdict = tell
+            for line in record.earlier(own):
+                _take_over(ledger, positions, own, line)
+            record.start(own)
             session.work(ledger)
             ledger.close()
+            record.write(End(len(every)))
+            record.close()
             if ledger.faults():
                 _take_apart(session, ledger, save_failures, explain=explain)
     except KeyboardInterrupt:
@@ -89,7 +119,33 @@ def verify(  # noqa: PLR0913 - each is one option of the command
         environment=session.environment,
         seconds=perf_counter() - start,
         interrupted=interrupted,
+        share=UNSET if part.whole else Share(str(part), tuple(positions), len(every), wanted.told),
     )
+
+
+def shared_out(subjects: Sequence[Subject], shard: Shard, seed: int) -> list[int]:
+    """The places of a shard's layers; those of one configuration are together, as they are checked once."""
+    steps = [subject.step for subject in subjects]
+    cases = ((Case(s.layer, s.x, s.batch, seed).key, s.layer.counts(s.x, s.images).macs) for s in steps)
+    every = range(len(steps))
+    return list(every if shard.whole else compress(every, shard.of(cases)))
+
+
+def _line(ledger: Ledger, positions: Sequence[int], own: Header) -> Line:
+    """The journal's line for the verdict that was told last."""
+    number, verdict = len(ledger.verdicts) - 1, ledger.verdicts[-1]
+    key = key_of(ledger.subjects[number].step, own.seed, own.salt)
+    return Line(positions[number], key, verdict, ledger.sizes(number), infinite(verdict))
+
+
+def _take_over(ledger: Ledger, positions: Sequence[int], own: Header, line: Line) -> None:
+    """A verdict of the run that is continued. Raises SpecError when it is of another layer."""
+    number = len(ledger.verdicts)
+    subject = ledger.subjects[number] if number < len(positions) else None
+    same = subject and (positions[number], key_of(subject.step, own.seed, own.salt)) == (line.index, line.key)
+    if subject is None or not same or line.verdict.name != subject.step.name:
+        raise SpecError(f"its layer {line.verdict.name} is another one here", field="--resume")
+    ledger.take_over(restored(line.verdict, line.infinite), line.checks)
 
 
 def _take_apart(session: Session, ledger: Ledger, directory: str | PathLike[str] | None, *, explain: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import StrEnum
 from typing import Any
 
@@ -9,6 +10,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from convcli._version import __version__
+from convcli.verifier.shard import Share
 
 
 class Status(StrEnum):
@@ -138,6 +140,7 @@ class Outcome(msgspec.Struct, frozen=True):
     layers: tuple[LayerVerdict, ...]
     summary: Summary
     interrupted: bool = False
+    share: Share | UnsetType = UNSET
 
     @property
     def exit_code(self) -> int:
@@ -178,23 +181,24 @@ def outcome(
     environment: dict[str, Any],
     seconds: float,
     interrupted: bool = False,
+    share: Share | UnsetType = UNSET,
 ) -> Outcome:
     """The layers' verdicts with their summary."""
-    summary = summary_of([layer.status for layer in layers], seconds)
-    return Outcome(1, __version__, "verify", seed, environment, layers, summary, interrupted)
+    summary = summary_of(Counter(layer.status for layer in layers), seconds)
+    return Outcome(1, __version__, "verify", seed, environment, layers, summary, interrupted, share)
 
 
-def summary_of(statuses: list[Status], seconds: float) -> Summary:
+def summary_of(counts: Counter[Status], seconds: float) -> Summary:
     """How many of each."""
     dead = {Status.CRASHED, Status.TIMED_OUT, Status.OUT_OF_MEMORY}
     failed = {Status.FAILED, Status.SHAPE_MISMATCH, Status.ERROR_MISMATCH}
     return Summary(
-        passed=statuses.count(Status.PASSED),
-        failed=sum(status in failed for status in statuses),
-        inexact=statuses.count(Status.INEXACT),
-        mistrusted=statuses.count(Status.MISTRUSTED),
-        crashed=sum(status in dead for status in statuses),
-        skipped=statuses.count(Status.SKIPPED),
-        unsupported=statuses.count(Status.UNSUPPORTED),
+        passed=counts[Status.PASSED],
+        failed=sum(counts[status] for status in failed),
+        inexact=counts[Status.INEXACT],
+        mistrusted=counts[Status.MISTRUSTED],
+        crashed=sum(counts[status] for status in dead),
+        skipped=counts[Status.SKIPPED],
+        unsupported=counts[Status.UNSUPPORTED],
         seconds=seconds,
     )

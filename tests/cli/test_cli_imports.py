@@ -84,6 +84,8 @@ def loaded(*argv: str) -> set[str]:
         ("summary", YAML, "--format", "markdown"),
         ("summary", YAML, "--format", "html"),
         ("summary", str(SAMPLES / "kinds" / "layers.jsonl"), "--format", "github"),
+        ("explain", STEM, *INPUT),
+        ("explain", YAML, "--layer", "conv1", "--format", "json"),
         ("solve", "224", "112"),
         ("solve", "224", "112", "--layers", "2", "--format", "json"),
         ("solve", "Conv2d(6, 8, 3, groups=4)", "-i", "1,6,32,32"),

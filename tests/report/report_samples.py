@@ -56,7 +56,7 @@ NASTY = (
 
 def entry(name: str, kind: str, layer: Layer, line: int | None = None) -> Entry:
     """A layer of a spec that is made already."""
-    return Entry(name, kind, lambda _: layer, line=line)
+    return Entry(name, kind, layer, line=line)
 
 
 def conv(out_channels: int = 8, kernel: int = 3, stride: int = 1) -> Conv:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from convcli.errors import SpecError
-from convcli.verifier.fuzz.journal import earlier
+from convcli.verifier.fuzz.results import Result
+from convcli.verifier.journal import Earlier
 from convcli.verifier.own import target
 
 
@@ -13,7 +14,7 @@ def chosen(given: dict[str, Any], resume: str | None) -> dict[str, Any]:
     """The arguments of `fuzz` from the options that were typed, None where one was not. Raises SpecError."""
     typed = {name: value for name, value in given.items() if value not in (None, [])}
     if resume is not None:
-        old = earlier(resume).header
+        old = Earlier(resume, "fuzz", Result).header
         typed = {**old.options, "seed": old.seed, **typed}
         if given["cases"] is not None:
             typed.pop("duration", None)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Sequence
 from math import inf, prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from convcli._version import __version__
 from convcli.layers import Shape
 from convcli.verifier.fuzz.covering import met
-from convcli.verifier.fuzz.draws import Drawn, legal_pairs, rows
+from convcli.verifier.fuzz.draws import legal_pairs, rows
 from convcli.verifier.verdict import LayerVerdict, Status, Summary, summary_of
+
+if TYPE_CHECKING:
+    from convcli.verifier.fuzz.covering import Pair, Row
 
 SCHEMA = 1
 
@@ -42,6 +46,7 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
     smallest: Smallest | None = None
     verdict: LayerVerdict | None = None
     repro: str = ""
+    infinite: tuple[str, ...] = ()  # the verdict's numbers that JSON cannot hold
     seconds: float = 0.0
 
 
@@ -80,6 +85,7 @@ class FuzzOutcome(msgspec.Struct, frozen=True):
     failures: tuple[Failure, ...]
     summary: Summary
     interrupted: bool = False
+    shard: str | UnsetType = UNSET
 
     @property
     def cases(self) -> int:
@@ -96,19 +102,51 @@ class FuzzOutcome(msgspec.Struct, frozen=True):
         return 0 if self.summary.passed + self.summary.inexact else 3
 
 
+class Tally:
+    """Results as they come, counted; only those that tell of a failure are kept."""
+
+    def __init__(self, kinds: Sequence[str]):
+        self.counts = {kind: Counter[Status]() for kind in kinds}
+        self.failures: list[Result] = []
+        self._pairs: dict[str, set[Pair]] = {kind: set() for kind in kinds}
+
+    @property
+    def cases(self) -> int:
+        """How many there were."""
+        return sum(count.total() for count in self.counts.values())
+
+    def add(self, result: Result, row: Row | None = None) -> None:
+        """One more. row: what it was made of; without, only what the covering array's cases meet is known."""
+        self.counts[result.kind][result.status] += 1
+        first = rows(result.kind)
+        row = row or (first[result.index] if result.index < len(first) else None)
+        found, legal = self._pairs[result.kind], legal_pairs(result.kind)
+        if row and len(found) < len(legal):
+            found |= legal.intersection(met(row))
+        if result.verdict:
+            self.failures.append(result)
+
+    def kinds(self) -> tuple[KindSummary, ...]:
+        """The counts of each."""
+        return tuple(map(self._kind, self.counts))
+
+    def _kind(self, kind: str) -> KindSummary:
+        own = self.counts[kind]
+        counts = {str(status.value): own[status] for status in Status if own[status]}
+        return KindSummary(kind, own.total(), counts, len(self._pairs[kind]), len(legal_pairs(kind)), len(rows(kind)))
+
+
 def outcome_of(
-    results: Iterable[Result],
-    cases: Iterable[Drawn],
+    tally: Tally,
     *,
     seed: int,
     options: dict[str, Any],
     environment: dict[str, Any],
     seconds: float,
     interrupted: bool,
+    shard: str = "",
 ) -> FuzzOutcome:
-    """The results, counted and grouped."""
-    found = list(results)
-    statuses = [result.status for result in found]
+    """The failures grouped, and how many there were of what."""
     return FuzzOutcome(
         SCHEMA,
         __version__,
@@ -116,24 +154,12 @@ def outcome_of(
         seed,
         options,
         environment,
-        _kinds(found, list(cases), options["kinds"]),
-        _failures(found),
-        summary_of(statuses, seconds),
+        tally.kinds(),
+        _failures(tally.failures),
+        summary_of(sum(tally.counts.values(), Counter()), seconds),
         interrupted,
+        shard or UNSET,
     )
-
-
-def _kinds(results: list[Result], cases: list[Drawn], kinds: Iterable[str]) -> tuple[KindSummary, ...]:
-    made = []
-    for kind in kinds:
-        own: list[str] = [result.status.value for result in results if result.kind == kind]
-        pairs = {pair for case in cases if case.kind == kind for pair in met(case.row)}
-        legal = legal_pairs(kind)
-        counts: dict[str, int] = {
-            str(status.value): own.count(status.value) for status in Status if status.value in own
-        }
-        made.append(KindSummary(kind, len(own), counts, len(pairs & legal), len(legal), len(rows(kind))))
-    return tuple(made)
 
 
 def _failures(results: list[Result]) -> tuple[Failure, ...]:

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import count
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import compress, count, tee
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from convcli.axis import whole
 from convcli.errors import SpecError
-from convcli.verifier.case import Case
 from convcli.verifier.explain.shrink import SECONDS
 from convcli.verifier.fuzz.draws import Drawn, drawn
 from convcli.verifier.fuzz.failing import Failing, untimed
-from convcli.verifier.fuzz.journal import Journal, check_same, earlier, header
-from convcli.verifier.fuzz.results import FuzzOutcome, Result, outcome_of
+from convcli.verifier.fuzz.results import FuzzOutcome, Result, Tally, outcome_of
 from convcli.verifier.fuzz.space import kinds_of
 from convcli.verifier.jobs import Wanted
+from convcli.verifier.journal import End, Recording, header, infinite, key_of, restored
 from convcli.verifier.ledger import Ledger, Subject
 from convcli.verifier.repro import spelled
 from convcli.verifier.run import DTYPES
 from convcli.verifier.session import TIMEOUT, Session
+from convcli.verifier.shard import Shard, shard_of
 from convcli.verifier.verdict import LayerVerdict
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ def fuzz(  # noqa: PLR0913 - each is one option of the command
     kernel: Target | None = None,
     journal: str | Path | None = None,
     resume: str | Path | None = None,
+    shard: str | Shard | None = None,
     shrink_seconds: float = SECONDS,
     progress: Progress | None = None,
 ) -> FuzzOutcome:
@@ -58,7 +61,8 @@ def fuzz(  # noqa: PLR0913 - each is one option of the command
     kinds: "conv", "conv_transpose", "separable", "deform_conv", "deform_conv_pack"; all of them when there are none.
     cases: of each kind, 200 when neither they nor a duration are given. duration: seconds. seed: case `index` of a kind
     is a function of the three alone. journal: a file that takes every result as a JSON line as soon as it is there.
-    resume: such a file, of a run with the same options, to be continued. shrink_seconds: the most that is spent on
+    resume: such a file, of a run with the same options, to be continued. shard: "3/7", the third of seven equal
+    shares of the cases. shrink_seconds: the most that is spent on
     making one failure smaller. progress: told (cases done, cases in all if known, failures). The other options are
     those of `verify`.
 
@@ -68,8 +72,9 @@ def fuzz(  # noqa: PLR0913 - each is one option of the command
         raise SpecError("cases and duration exclude each other", field="cases")
     if duration is not None and not duration > 0:
         raise SpecError(f"duration={duration} is too short", field="duration", allowed="more than 0 seconds")
-    if journal is not None and resume is not None and Path(journal).resolve() != Path(resume).resolve():
-        raise SpecError("a run that is continued is written to its own file", field="resume")
+    part = shard_of(shard)
+    if duration is not None and not part.whole:
+        raise SpecError("how many cases a time holds is not known beforehand", field="--shard", allowed="--cases")
     chosen = kinds_of(kinds)
     most = whole("cases", CASES if cases is None else cases, least=1) if duration is None else None
     wanted = Wanted(
@@ -87,35 +92,29 @@ def fuzz(  # noqa: PLR0913 - each is one option of the command
         "grad": grad,
         "dtypes": list(wanted.dtypes),
     }
+    record = Recording(journal, resume, "fuzz", Result)
     session = Session(wanted, layers=AHEAD, jobs=jobs, max_memory=max_memory, timeout=timeout)
-    found = earlier(resume) if resume is not None else None
-    run = _Run(chosen, most, duration, wanted, session, shrink_seconds, progress)
+    run = _Run(chosen, most, duration, wanted, session, part, shrink_seconds, progress)
     interrupted = False
     try:
-        with session:
-            own = header(seed, options, session.environment)
-            if found:
-                check_same(found.header, own)
-                run.take_over(found.results)
-            path = resume if resume is not None else journal
-            if path is None:
-                run.go(None)
-            else:
-                with Journal(path, keep=found.length if found else 0) as file:
-                    if not found:
-                        file.write(own)
-                    run.go(file)
+        with session, record:
+            own = header("fuzz", seed, {**options, "shard": str(part)}, session.environment)
+            run.salt = own.salt
+            run.take_over(record.earlier(own))
+            record.start(own)
+            run.go(record)
+            record.write(End(run.tally.cases if most is None else most * len(chosen)))
     except KeyboardInterrupt:
         interrupted = True
         run.close()
     return outcome_of(
-        run.results,
-        run.made,
+        run.tally,
         seed=seed,
         options=options,
         environment=session.environment,
         seconds=run.seconds,
         interrupted=interrupted,
+        shard="" if part.whole else str(part),
     )
 
 
@@ -129,56 +128,61 @@ class _Run:
         duration: float | None,
         wanted: Wanted,
         session: Session,
+        shard: Shard,
         shrink_seconds: float,
         progress: Progress | None,
     ):
         self._kinds, self._most, self._duration = kinds, most, duration
-        self._wanted, self._session, self._progress = wanted, session, progress
+        self._wanted, self._session, self._shard, self._progress = wanted, session, shard, progress
         self._failing = Failing(session, wanted, shrink_seconds)
         self._start = perf_counter()
         self._before = 0.0  # seconds that an earlier run took
-        self._journal: Journal | None = None
+        self._record: Recording[Result] | None = None
         self._ahead: list[Drawn] = []  # drawn and not yet told
         self._verdicts: dict[str, LayerVerdict] = {}
-        self._failed = 0
         self._stop = False
         self._cases = self._in_turn()
-        self.results: list[Result] = []
-        self.made: list[Drawn] = []
+        self.salt = b""
+        self.tally = Tally(kinds)
 
     @property
     def seconds(self) -> float:
         """Since the beginning, an earlier part of the run included."""
         return self._before + perf_counter() - self._start
 
-    def take_over(self, results: list[Result]) -> None:
+    def take_over(self, results: Iterable[Result]) -> None:
         """What an earlier run has done. Raises SpecError when its cases are not ours."""
-        for result in results:
+        for told in results:
+            result = whole_again(told)
             case = next(self._cases, None)
             if case is None or (case.name, self._key(case.step)) != (result.case, result.key):
                 raise SpecError(f"its case {result.case} is another one here", field="--resume")
-            self.made.append(case)
             self._failing.saw(result)
-        self.results = list(results)
-        self._before = results[-1].seconds if results else 0.0
-        self._failed = sum(result.verdict is not None for result in results)
+            self.tally.add(result, case.row)
+            self._before = result.seconds
 
-    def go(self, journal: Journal | None) -> None:
+    def go(self, record: Recording[Result]) -> None:
         """All cases; from the first failure on the others wait until it is shrunk."""
-        self._journal, self._start = journal, perf_counter()
+        self._record, self._start = record, perf_counter()
         while not self._stop:
             self._session.work_through(self._ledgers())
             self._tell()
 
     def close(self) -> None:
         """Interrupted: what is there is reported as it is, but only whole results are in the journal."""
-        self._journal = None
+        self._record = None
         for case in list(self._ahead):
             verdict = self._verdicts.pop(case.name, None)
             if verdict is not None:
                 self._note(case, self._result(case, verdict, shrink=False))
 
     def _in_turn(self) -> Iterator[Drawn]:
+        """Our share of all cases."""
+        ours, every = tee(self._every())
+        costs = ((None, step.layer.counts(step.x, step.images).macs) for step in (case.step for case in every))
+        return ours if self._shard.whole else compress(ours, self._shard.of(costs))
+
+    def _every(self) -> Iterator[Drawn]:
         for index in count() if self._most is None else range(self._most):
             for kind in self._kinds:
                 yield drawn(kind, self._wanted.seed, index)
@@ -214,18 +218,16 @@ class _Run:
         case = self._ahead[0]
         result = self._result(case, self._verdicts[case.name], shrink=True)
         del self._verdicts[case.name]
-        if self._journal:
-            self._journal.write(result)
+        if self._record:
+            self._record.write(result)
         self._note(case, result)
 
     def _note(self, case: Drawn, result: Result) -> None:
         self._ahead.remove(case)
-        self.made.append(case)
-        self.results.append(result)
-        self._failed += result.verdict is not None
+        self.tally.add(result, case.row)
         if self._progress:
-            total = None if self._most is None else self._most * len(self._kinds)
-            self._progress(len(self.results), total, self._failed)
+            total = None if self._most is None or not self._shard.whole else self._most * len(self._kinds)
+            self._progress(self.tally.cases, total, len(self.tally.failures))
 
     def _result(self, case: Drawn, verdict: LayerVerdict, *, shrink: bool) -> Result:
         step, bad = case.step, [check for check in verdict.checks if check.status.bad]
@@ -247,8 +249,16 @@ class _Run:
             smallest=smallest,
             verdict=found,
             repro=found.repro if found else "",
+            infinite=infinite(found),
             seconds=round(self.seconds, 3),
         )
 
     def _key(self, step: Step) -> str:
-        return Case(step.layer, step.x, step.batch, self._wanted.seed).key.hex()
+        return key_of(step, self._wanted.seed, self.salt)
+
+
+def whole_again(result: Result) -> Result:
+    """A result with the numbers that its line could not hold."""
+    if result.verdict is None or not result.infinite:
+        return result
+    return msgspec.structs.replace(result, verdict=restored(result.verdict, result.infinite))

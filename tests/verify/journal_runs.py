@@ -1,0 +1,71 @@
+"""The command in a process of its own, killed at random moments and continued until it comes to its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def command(*words: str, **more: str) -> subprocess.Popen[str]:
+    """`convcli`, where the fakes can be found."""
+    path = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
+    env = {**os.environ, "PYTHONPATH": path, **more}
+    argv = [sys.executable, "-m", "convcli", *words]
+    return subprocess.Popen(
+        argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def said(*words: str, code: int = 0) -> str:
+    """What it prints when nobody disturbs it."""
+    process = command(*words)
+    out, errors = process.communicate(timeout=120)
+    assert (process.returncode, errors) == (code, ""), errors
+    return out
+
+
+def without_times(text: str) -> str:
+    """The same in every run."""
+    text = re.sub(r'"seconds": ?[\d.e-]+', '"seconds":0', text)
+    return re.sub(r'"(jobs|threads)": ?\d+', r'"\1":0', text)
+
+
+def killed_until_done(path: Path, words: Callable[[bool, int], list[str]], *, kills: int, seed: int) -> tuple[str, int]:
+    """(the report, how often it was killed): `words(again, turn)`, its journal at `path`, sometimes torn."""
+    rng, done = random.Random(seed), 0  # noqa: S311
+    while True:
+        again = path.exists() and path.stat().st_size > 0
+        process = command(*words(again, done))
+        before = path.stat().st_size if path.exists() else 0
+        until, more = time.monotonic() + 60, rng.randrange(100, 15000)
+        while done < kills and process.poll() is None and time.monotonic() < until:
+            if path.exists() and path.stat().st_size > before + more:
+                os.killpg(process.pid, signal.SIGKILL)
+                done += 1
+                break
+            time.sleep(0.005)
+        report, errors = process.communicate(timeout=120)
+        if process.returncode != -signal.SIGKILL:
+            assert errors == ""
+            return report, done
+        if path.exists() and rng.random() < 0.5:
+            data = path.read_bytes()
+            path.write_bytes(data + data[-40:-7].replace(b"\n", b" "))  # torn
+
+
+def same_lines(one: Path, other: Path) -> bool:
+    """Two journals, times aside."""
+    mine, theirs = (
+        [json.loads(without_times(line)) for line in path.read_text().splitlines()] for path in (one, other)
+    )
+    return bool(mine == theirs)
