@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from devtools import Browser, browser_path
-from report_samples import NASTY, benches, diffs, gates, huge, many, named, outcomes, report, seen
+from report_samples import NASTY, benches, diffs, gates, huge, many, named, network, outcomes, report, seen
 
+from convcli.plan import plan
 from convcli.report import render
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 RECORDS: dict[str, Callable[[], Record]] = {
+    "pictures": lambda: report("summary"),
     "summary": lambda: report("summary"),
     "flops": lambda: report("flops", "a.yaml", "b.yaml", backward=True),
     "verify": outcomes,
@@ -50,7 +52,8 @@ class Shown:
     def __call__(self, name: str, width: int = 1280, *, dark: bool = False, scripts: bool = True) -> Browser:
         file = self.folder / f"{name}.html"
         if not file.exists():
-            file.write_text(render(RECORDS[name](), "html"))
+            plans = [plan(network())] if name == "pictures" else []
+            file.write_text(render(RECORDS[name](), "html", plans))
         self.browser.window(width, dark=dark, scripts=scripts)
         self.browser.open(file.as_uri())
         return self.browser

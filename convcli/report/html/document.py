@@ -15,6 +15,8 @@ from convcli.report.html.element import Markup, element, joined, lines
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+MOST_LINKS = 40  # to sections: of a thousand networks nobody reads a list
+
 
 class Section(msgspec.Struct, frozen=True):
     """A part of the page with a title of its own. key: its id."""
@@ -39,9 +41,9 @@ class Page(msgspec.Struct, frozen=True):
     mark: str = ""
 
 
-def document(page: Page, version: str) -> str:
-    """The page as a file."""
-    style, script = asset("style.css") + _widths(), asset("script.js")
+def document(page: Page, version: str, style: str = "") -> str:
+    """The page as a file. style: rules that it needs beside the usual ones."""
+    style, script = asset("style.css") + _widths() + style, asset("script.js")
     head = lines(
         (
             element("meta", charset="utf-8"),
@@ -95,7 +97,9 @@ def asset(name: str) -> str:
 def _header(page: Page) -> Markup:
     kinds = {"passed": "good", "failed": "bad"}
     mark = joined((" ", badge(page.mark, kinds.get(page.mark, "idle")))) if page.mark else None
-    contents = [element("li", element("a", part.title, href=f"#{part.key}")) for part in page.sections]
+    contents = [element("li", element("a", part.title, href=f"#{part.key}")) for part in page.sections[:MOST_LINKS]]
+    left = len(page.sections) - len(contents)
+    contents += [element("li", f"and {left:,} more")] if left else []
     return element(
         "header",
         lines(

@@ -15,20 +15,21 @@ from convcli.report.verdicts import words
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from convcli.report.html.album import Album
     from convcli.report.sheet import Case, Sheet
     from convcli.report.table import Table
 
 MOST_CASES = 500
 
 
-def page(sheet: Sheet) -> Page:
-    """Sections: what failed, what was not checked, the tables."""
+def page(sheet: Sheet, album: Album) -> Page:
+    """Sections: what failed, what was not checked, the tables, the pictures of the layers that were its cases."""
     return Page(
         title=sheet.title,
         command="",
         said=sheet.last_line,
         figures=_figures(sheet),
-        sections=tuple(_sections(sheet)),
+        sections=tuple(_sections(sheet, album)),
         foot=(sheet.about,),
         mark=sheet.mark if sheet.verdict else "",
     )
@@ -44,7 +45,7 @@ def _figures(sheet: Sheet) -> Markup | None:
     return figures((title, cell_text(cell, separators=True), "") for title, cell in told) if told else None
 
 
-def _sections(sheet: Sheet) -> Iterator[Section]:
+def _sections(sheet: Sheet, album: Album) -> Iterator[Section]:
     bad = [case for case in sheet.told if case.status.bad]
     idle = [case for case in sheet.told if case.status.idle]
     if bad:
@@ -58,6 +59,17 @@ def _sections(sheet: Sheet) -> Iterator[Section]:
             for part in (table(drawn, f"{sheet.title}: {counted(len(drawn.rows), 'row')}"), *notes(drawn))
         ]
         yield Section(f"t{place}", tables[0].heading or "Results", tuple(grids))
+    folds = tuple(_pictures(sheet, album))
+    if folds:
+        yield Section("pictures", "Pictures", folds)
+
+
+def _pictures(sheet: Sheet, album: Album) -> Iterator[Markup]:
+    for number, case in enumerate(sheet.cases[:MOST_CASES], 1):
+        picture = album.picture(case.group, case.name, f"p{number}")
+        if picture:
+            title = element("summary", element("b", case.name))
+            yield element("details", lines((title, element("div", picture, id=f"p{number}"))))
 
 
 def _together(tables: tuple[Table, ...]) -> list[list[Table]]:
