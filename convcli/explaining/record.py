@@ -89,7 +89,7 @@ def unnamed(planned: Plan, layer: str) -> SpecError:
 
 def _layer(graph: Graph, number: int, cell: Sequence[int] | None) -> LayerExplanation:
     step, entry, feeds = graph.steps[number], graph.plan.network.entries[number], graph.feeds[number]
-    made = entry.layer(step.layer.rank) if entry.layer else step.layer
+    made = entry.made(step.layer.rank)
     subject = Subject(
         layer=step.layer,
         said=made,
