@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from functools import cache
 from hashlib import sha256
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -91,7 +91,7 @@ def badge(status: str, kind: str) -> Markup:
 @cache
 def asset(name: str) -> str:
     """A file of this package."""
-    return files(__package__ or "").joinpath(name).read_text("utf-8")
+    return Path(__file__).with_name(name).read_text("utf-8")
 
 
 def _header(page: Page) -> Markup:
