@@ -53,7 +53,7 @@ def explain(
     plans = plans_of(flags, strict=strict.strict)
     from convcli.explaining.record import explain as explained
 
-    sink.emit(explained(*plans, layer=layer, cell=at))
+    sink.emit(explained(*plans, layer=layer, cell=at), plans)
 
 
 def _apart(words: list[str]) -> tuple[list[str], list[str]]:

@@ -19,6 +19,8 @@ from report_samples import (
     benches,
     check,
     conv,
+    differing,
+    diffs,
     entry,
     gates,
     incomplete,
@@ -27,12 +29,16 @@ from report_samples import (
     network,
     outcomes,
     report,
+    seen,
+    self_tests,
+    solved,
     verdict,
 )
 
+from convcli.explaining.record import explain
 from convcli.layers.rearrange import Flatten
 from convcli.plan import Network, plan
-from convcli.report import form_of, render, units, verdicts
+from convcli.report import form_of, render, text, units, verdicts
 from convcli.report.html import album, tables
 from convcli.report.html.document import MOST_LINKS
 from convcli.report.html.element import VOID, Markup, element
@@ -139,6 +145,29 @@ def test_the_tables_numbers_are_the_records(command: Command) -> None:
     assert [[cell for cell in row[1:] if cell not in {"", "-"}] for row in rows[1:]] == [
         [cell_text(cell, separators=True) for cell in row.cells[1:] if cell is not None] for row in grid.rows
     ]
+
+
+SAID: dict[str, Record] = {
+    **{command: report(command, "a.yaml", "b.yaml") for command in COMMANDS},
+    "verify": outcomes(),
+    "self-test": self_tests(),
+    "bench": benches(),
+    "check": gates(),
+    "diff": diffs(),
+    "explain": explain(network()),
+    "why-differs": differing(),
+    "receptive-field": seen(),
+    **solved(),
+}
+
+
+@pytest.mark.parametrize("case", SAID)
+def test_what_the_text_says_the_page_says(case: str) -> None:
+    """Every word and number; of the signs between them, the page has elements in their place."""
+    tree = Tree(render(SAID[case], "html"))
+    (page,) = [said for _, said in tree.found("body")]
+    told, words = (re.sub(r"(?<=\d),(?=\d)", "", said.lower()) for said in (page, text.plain(SAID[case])))
+    assert {word for word in re.findall(r"[^\s,;:]+", words) if word not in told} <= {"timed_out"}
 
 
 @given(st.lists(st.integers(0, 10**40), min_size=1), st.lists(st.integers(0, 10**6), min_size=1))

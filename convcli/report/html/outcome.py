@@ -71,7 +71,7 @@ def _sections(outcome: Outcome, album: Album) -> Iterator[Section]:
     ids = [f"l{number}" for number in range(1, min(len(outcome.layers), MOST_FOLDS) + 1)]
     for place, (drawn, links) in enumerate(_tables(outcome, ids), 1):
         title = drawn.heading or "Layers"
-        yield Section(f"t{place}", title, (table(drawn, f"{title}: {len(drawn.rows):,} verified", links),))
+        yield Section(f"t{place}", title, (table(drawn, title, "layer", links),))
     if ids:
         folds = [_fold(key, layer, album) for key, layer in zip(ids, outcome.layers, strict=False)]
         left = len(outcome.layers) - len(ids)
@@ -102,7 +102,7 @@ def _fold(key: str, layer: LayerVerdict, album: Album) -> Markup:
     title = element("summary", element("b", layer.name), " ", layer.type, " ", said)
     grid = Table("", _CHECKS, tuple(_row(check) for check in verdicts.checks(layer)))
     repeat = element("pre", element("code", layer.repro), class_="repro") if layer.repro else None
-    checks = element("div", table(grid, f"Checks of {layer.name}"), repeat, id=key)
+    checks = element("div", table(grid, f"Checks of {layer.name}", "check"), repeat, id=key)
     return element("details", lines((title, checks, album.picture(layer.source, layer.name, key))))
 
 

@@ -9,7 +9,7 @@ from msgspec import UNSET
 from convcli.report.flat import flat, written
 from convcli.report.html.document import Page, Section, figures
 from convcli.report.html.element import Markup, element, lines
-from convcli.report.html.tables import notes, table
+from convcli.report.html.tables import table
 from convcli.report.table import convention_lines, heading, in_all, sentence
 from convcli.report.table import page as tables
 from convcli.report.units import counted, digits, scaled, shape
@@ -53,9 +53,9 @@ def _sections(
     ids = [f"{key}-{number}" for number in range(1, len(shown) + 1)]
     first_rows = [number for number, row in enumerate(grid.rows) if row.kind == "layer"]
     links = dict(zip(first_rows, ids, strict=False))
-    caption = f"{counted(len(network.layers), 'layer')} of {network.name or name}"
-    above = [_figures(network), *notes(grid)] if named else []
-    yield Section(key, name if named else "Layers", (*filter(None, above), table(grid, caption, links)))
+    above = [_figures(network), *(element("p", note, class_="note") for note in grid.notes)] if named else []
+    title = name if named else "Layers"
+    yield Section(key, title, (*filter(None, above), table(grid, title, "layer", links)))
     if shown:
         pictures = [album.picture(network.source, one.name, at) for at, one in zip(ids, shown, strict=True)]
         folds = [_fold(*fold) for fold in zip(ids, shown, pictures, strict=True)]

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 from convcli.report.html.document import Page, Section, badge, figures
 from convcli.report.html.element import Markup, element, lines
-from convcli.report.html.tables import kind_of, notes, table
+from convcli.report.html.tables import kind_of, whole
 from convcli.report.table import Signed
 from convcli.report.text import cell_text
-from convcli.report.units import counted
 from convcli.report.verdicts import words
 
 if TYPE_CHECKING:
@@ -52,13 +51,12 @@ def _sections(sheet: Sheet, album: Album) -> Iterator[Section]:
         yield Section("failed", f"Failed: {len(bad):,}", tuple(_cases(bad)))
     if idle:
         yield Section("idle", f"Not checked: {len(idle):,}", tuple(_cases(idle)))
-    for place, tables in enumerate(_together(sheet.tables), 1):
-        grids = [
-            part
-            for drawn in tables
-            for part in (table(drawn, f"{sheet.title}: {counted(len(drawn.rows), 'row')}"), *notes(drawn))
-        ]
-        yield Section(f"t{place}", tables[0].heading or "Results", tuple(grids))
+    for place, (first, *others) in enumerate(_together(sheet.tables), 1):
+        grids = [*whole(first, sheet.title)]
+        for drawn in others:
+            grids += [element("h3", drawn.heading)] if drawn.heading else []
+            grids += whole(drawn, sheet.title)
+        yield Section(f"t{place}", first.heading or "Results", tuple(grids))
     folds = tuple(_pictures(sheet, album))
     if folds:
         yield Section("pictures", "Pictures", folds)
@@ -73,10 +71,10 @@ def _pictures(sheet: Sheet, album: Album) -> Iterator[Markup]:
 
 
 def _together(tables: tuple[Table, ...]) -> list[list[Table]]:
-    """A table without a heading belongs to the one before it."""
+    """A table that is a part of another, or has no heading, belongs to the one before it."""
     found: list[list[Table]] = []
     for drawn in tables:
-        if drawn.heading or not found:
+        if not found or (drawn.heading and not drawn.depth):
             found.append([])
         found[-1].append(drawn)
     return found
