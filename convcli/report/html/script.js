@@ -1,5 +1,5 @@
 "use strict";
-// Tables can be sorted: their titles become buttons. Without this script the page says the same.
+// Without this script the page says the same. Tables can be sorted: their titles become buttons.
 
 const said = document.createElement("p");
 said.className = "hidden";
@@ -61,12 +61,18 @@ for (const table of document.querySelectorAll("table.sortable")) {
   });
 }
 
-// On paper there is nothing to click: what is folded is printed too.
-let opened = [];
-addEventListener("beforeprint", () => {
-  opened = [...document.querySelectorAll("details:not([open])")];
-  for (const fold of opened) fold.open = true;
-});
-addEventListener("afterprint", () => {
-  for (const fold of opened) fold.open = false;
-});
+// Many folds, to be read or printed, open together.
+for (const section of document.querySelectorAll("section")) {
+  const folds = section.querySelectorAll(":scope > details");
+  if (folds.length < 2) continue;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "all";
+  button.textContent = "Open all";
+  button.addEventListener("click", () => {
+    const open = button.textContent === "Open all";
+    for (const fold of folds) fold.open = open;
+    button.textContent = open ? "Close all" : "Open all";
+  });
+  folds[0].before(button);
+}

@@ -77,7 +77,12 @@ def _row(columns: tuple[Column, ...], row: Row, scales: Scales, link: str | None
     inside = element("a", name, href=f"#{link}") if link else name
     cells = [_cell(column, cell, row, scales) for column, cell in others]
     kind = "" if row.kind in {"layer", "total"} else f"{row.kind} d{min(row.depth, 4)}"
-    return element("tr", element("th", inside, scope="row", class_=_long(first[0], name)), *cells, class_=kind)
+    return element(
+        "tr",
+        element("th", inside, scope="row", class_="n" if first[0].right else _long(first[0], name)),
+        *cells,
+        class_=kind,
+    )
 
 
 def _cell(column: Column, cell: Cell, row: Row, scales: Scales) -> Markup:
