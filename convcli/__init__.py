@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from convcli.gate.check import check
     from convcli.gate.sides import diff
     from convcli.importer.torch.load import import_torch
-    from convcli.pictures.choice import draw
     from convcli.merging import merge
+    from convcli.pictures.choice import draw
     from convcli.receptive.record import receptive_field
     from convcli.records import summarize
     from convcli.solver.solve import solve

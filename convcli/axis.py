@@ -75,6 +75,11 @@ class Axis(msgspec.Struct, frozen=True, cache_hash=True):
                 field="kernel_size",
                 allowed=f"a span dilation*(kernel_size-1)+1 of at most {room}",
                 repair=f"padding that adds {self.lacking(size)} more",
+                formula="span = dilation * (kernel - 1) + 1 "
+                f"= {self.dilation} * ({self.kernel} - 1) + 1 = {self.span}, "
+                f"out = floor((size + before + after - span) / stride) + 1 = "
+                f"floor(({size} + {self.before} + {self.after} - {self.span}) / {self.stride}) + 1, "
+                f"where {room} - {self.span} is below 0",
             )
         return (room - self.span) // self.stride + 1
 
@@ -108,6 +113,9 @@ class Axis(msgspec.Struct, frozen=True, cache_hash=True):
                 field="padding",
                 allowed="an output of at least 1",
                 repair=f"padding that takes {1 - out} less",
+                formula="out = (size - 1) * stride - before - after + span + output_padding "
+                f"= ({size} - 1) * {self.stride} - {self.before} - {self.after} + {self.span} + {self.output_padding} "
+                f"= {out}",
             )
         return out
 
@@ -168,6 +176,7 @@ class Axis(msgspec.Struct, frozen=True, cache_hash=True):
                 field="output_padding",
                 allowed=f"less than max(stride, dilation) = {limit}",
                 repair=f"output_padding={limit - 1}",
+                formula=f"output_padding < max(stride, dilation) = max({self.stride}, {self.dilation}) = {limit}",
             )
 
     def check_padding_mode(self, mode: str, size: int) -> None:

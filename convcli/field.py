@@ -25,12 +25,17 @@ NOTHING: Field = (Reach((None,), 0),)  # the field of what no input reaches: a l
 def first_field(shape: Shape, rank: int, *, channels_last: bool = False) -> Field:
     """Every cell of the input sees itself; its last `rank` axes are spatial, or those before the last one."""
     first = len(shape) - rank - channels_last
-    return _unseen(shape[first : first + rank], first)
+    return _own(shape[first : first + rank], first)
 
 
-@lru_cache(4096)  # the layers of a big spec have few different sizes, and few different windows
-def _unseen(space: Shape, first: int) -> Field:
+def _own(space: Shape, first: int) -> Field:
     return tuple([Reach(length=size, place=place) for place, size in enumerate(space, first)])
+
+
+@lru_cache(4096)  # the layers of a big spec have few different windows, on few different sizes
+def first_seen(links: tuple[Link, ...], space: Shape, first: int) -> Field | None:
+    """The field of the output of what slides over an input's spatial axes, from axis `first` on."""
+    return _slid(links, first, _own(space, first))
 
 
 def seen(layer: Layer, x: Shape, first: int, fields: list[Field | None], out: Shape) -> Field | None:

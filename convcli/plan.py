@@ -12,7 +12,7 @@ from typing import Any, cast
 import msgspec
 
 from convcli.errors import Path, Problem, SpecError
-from convcli.field import first_field, seen
+from convcli.field import first_field, first_seen, seen
 from convcli.layers import Field, Layer, Shape
 
 
@@ -99,6 +99,18 @@ class Plan(msgspec.Struct, frozen=True):
     steps: tuple[Step, ...]
 
 
+def place_of(planned: Plan, name: str) -> int:
+    """The number of the step that is named so; SpecError proposes the nearest name."""
+    names = [step.name for step in planned.steps]
+    if name in names:
+        return names.index(name)
+    from difflib import get_close_matches  # a slow import that only errors need
+
+    near = get_close_matches(name, names, n=1)
+    where = planned.network.source or planned.network.name or "the network"
+    raise SpecError(f"no layer of {where} is named {name!r}", field="--layer", repair=near[0] if near else "")
+
+
 class Given(msgspec.Struct, frozen=True):
     """An input: its field is its own cells as soon as somebody says which of its axes are spatial.
 
@@ -148,9 +160,9 @@ def steps_of(
     for number, entry in enumerate(entries):
         step = None
         try:
-            sources = _sources(entry, before, named)
+            sources = () if entry.input is not None else _sources(entry, before, named)
             if entry.layer is not None and None not in sources:
-                step = _step(entries, number, cast("list[Source]", sources), channels_last=channels_last)
+                step = _step(entries, number, cast("Sequence[Source]", sources), channels_last=channels_last)
                 if entry.shares in weights:
                     _check_shared(step, weights[entry.shares])
         except SpecError as error:
@@ -165,10 +177,8 @@ def steps_of(
             named[entry.name] = step
 
 
-def _sources(entry: Entry, before: Source | None, named: dict[str, Source | None]) -> list[Source | None]:
-    """What feeds a layer: its own input, the layers that it names, or the one before it."""
-    if entry.input is not None:
-        return [Given(entry.input)]
+def _sources(entry: Entry, before: Source | None, named: dict[str, Source | None]) -> Sequence[Source | None]:
+    """What feeds a layer without an input of its own: the layers that it names, or the one before it."""
     if entry.sources is None:
         return [before]
     for place, name in enumerate(entry.sources):
@@ -181,10 +191,14 @@ def _sources(entry: Entry, before: Source | None, named: dict[str, Source | None
     return [named[name] for name in entry.sources]
 
 
-def _step(entries: Sequence[Entry], number: int, sources: list[Source], *, channels_last: bool) -> Step:
+def _step(entries: Sequence[Entry], number: int, sources: Sequence[Source], *, channels_last: bool) -> Step:
+    """The step of an entry on its own input, or else on its sources."""
     entry = entries[number]
-    shapes = tuple([shape for source in sources if (shape := source.shape) is not None])
-    layer = entry.made(max(1, len(shapes[0]) - 2) if shapes else 1)
+    own = entry.input
+    shapes = (own,) if own is not None else tuple([one.shape for one in sources if one.shape is not None])
+    layer = entry.layer
+    if not isinstance(layer, Layer):
+        layer = entry.made(max(1, len(shapes[0]) - 2) if shapes else 1)
     if layer.arity[1] == 0:
         shapes = ()
     elif len(shapes) < len(sources) and (layer.arity[0] or entry.sources):
@@ -196,9 +210,14 @@ def _step(entries: Sequence[Entry], number: int, sources: list[Source], *, chann
         )
     batch, x, layer = layer.on(shapes, channels_last=channels_last)
     y = layer.output(x)
+    first = len(batch) + (not channels_last)
+    if own is not None and layer.spatial and len(x) > 1:  # as below, in short
+        field = first_seen(layer.links(x), x[1:], first)
+    else:
+        flows = [Given(own)] if own is not None else sources
+        fields = [_field(one, entries, number, layer, channels_last=channels_last) for one in flows if shapes]
+        field = seen(layer, x, first, fields, (*batch, *y))
     type_ = entry.type.replace("*", str(layer.rank)) if "*" in entry.type else entry.type
-    fields = [_field(one, entries, number, layer, channels_last=channels_last) for one in sources] if shapes else []
-    field = seen(layer, x, len(batch) + (not channels_last), fields, (*batch, *y))
     return Step(
         entry.name,
         type_,

@@ -41,6 +41,11 @@ class Link(msgspec.Struct, frozen=True, cache_hash=True):
         """What `cell` reads of an input without ends; a count of 0 is nothing."""
         return cell, 1, 1
 
+    def tap(self, cell: int, place: int) -> int | None:
+        """The index of the weight with which `cell` reads what stands at `place`; None where there are no weights."""
+        del cell, place
+        return None
+
     def back(self, cells: Cells, size: int) -> Cells:
         """The input cells, of `size`, that some of `cells` read."""
         found = 0
@@ -64,6 +69,10 @@ class Window(Link, frozen=True):
         """The kernel's taps."""
         axis = self.axis
         return cell * axis.stride - axis.before, axis.dilation, axis.kernel
+
+    def tap(self, cell: int, place: int) -> int:
+        """place = stride*cell - before + dilation*tap"""
+        return (place + self.axis.before - cell * self.axis.stride) // self.axis.dilation
 
     def cell(self, place: int, size: int) -> int | None:
         """The input cell that stands at `place`, in the padding too; None where that is a zero."""
@@ -109,6 +118,10 @@ class Scatter(Link, frozen=True):
         count = max(0, -(-(axis.kernel - tap) // period))
         last = tap + (count - 1) * period
         return (place - axis.dilation * last) // axis.stride, axis.dilation // shared, count
+
+    def tap(self, cell: int, place: int) -> int:
+        """cell = stride*place - before + dilation*tap"""
+        return (cell + self.axis.before - place * self.axis.stride) // self.axis.dilation
 
     def back(self, cells: Cells, size: int) -> Cells:
         """Every stride-th cell of each tap's."""

@@ -25,6 +25,8 @@ SCHEMA = 1
 BYTES = {"float64": 8, "float32": 4, "tf32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
 COUNTED = tuple(name for name in Counts.__struct_fields__ if name != "sums")
 Command = Literal["shape", "params", "flops", "summary"]
+PART_TYPES = {"fully_connected": "Linear", "deform_roi_pool": "DeformRoIPool"}
+RANKED_TYPES = {"conv": "Conv", "conv_transpose": "ConvTranspose", "deform_conv": "DeformConv"}
 FLOPS_WORDS = {"dense": "2*macs", "strict": "2*terms - 1 + bias, per output"}
 
 
@@ -226,35 +228,44 @@ def _network_record(network: Network, steps: Iterable[Step], scope: Scope) -> Ne
 
 def step_record(step: Step, scope: Scope) -> LayerRecord:
     """One layer's numbers, in the layout of its spec."""
-    return _record(step.name, step.type, step.layer, step.x, step, scope)
-
-
-def _record(name: str, kind: str, layer: Layer, x: Shape, step: Step, scope: Scope) -> LayerRecord:
-    """`layer` on x, which is the step's own layer or one of its parts."""
-    own = layer is step.layer
-    y = step.y if own else layer.output(x)
-    shapes = scope.command != "params"
-    return LayerRecord(
-        name=name,
-        type=kind,
-        line=step.line if step.line is not None and own else UNSET,
-        from_=step.sources if step.sources is not None and own else UNSET,
-        shares=step.shares if step.shares and own else UNSET,
-        input=step.shown(x) if shapes and layer.arity[1] else UNSET,
-        output=step.shown(y) if shapes else UNSET,
-        receptive_field=receptive_field(step.field) if own and scope.shape else UNSET,
-        parts=tuple(
-            [
-                _record(part.name, part_type(part.layer), part.layer, part.x, _with_batch(step, part), scope)
-                for part in layer.parts(x)
-            ]
-        ),
+    layer, shapes, parts = step.layer, scope.command != "params", step.layer.parts(step.x)
+    record = LayerRecord(
+        name=step.name,
+        type=step.type,
+        line=UNSET if step.line is None else step.line,
+        from_=UNSET if step.sources is None else step.sources,
+        shares=step.shares or UNSET,
+        input=step.shown(step.x) if shapes and layer.arity[1] else UNSET,
+        output=step.shown(step.y) if shapes else UNSET,
+        receptive_field=receptive_field(step.field) if scope.shape else UNSET,
+        parts=tuple([_part_record(part, _part_of(step, part), scope) for part in parts]) if parts else (),
         complete=UNSET if layer.known else False,
-        **(_numbers(layer, x, y, step, scope) if command_needs_tensors(scope) else {}),
     )
+    return _weighed(record, layer, step.x, step.y, step, scope)
 
 
-def _with_batch(step: Step, part: Part) -> Step:
+def _part_record(part: Part, step: Step, scope: Scope) -> LayerRecord:
+    """The numbers of a part of a composite."""
+    y, shapes = part.layer.output(part.x), scope.command != "params"
+    record = LayerRecord(
+        name=part.name,
+        type=part_type(part.layer),
+        input=step.shown(part.x) if shapes else UNSET,
+        output=step.shown(y) if shapes else UNSET,
+        parts=(),
+    )
+    return _weighed(record, part.layer, part.x, y, step, scope)
+
+
+def _weighed(record: LayerRecord, layer: Layer, x: Shape, y: Shape, step: Step, scope: Scope) -> LayerRecord:
+    """The record with its numbers, if the command has any."""
+    if scope.command == "shape":
+        return record
+    return msgspec.structs.replace(record, **_numbers(layer, x, y, step, scope))
+
+
+def _part_of(step: Step, part: Part) -> Step:
+    """The step, with the part's own batch where it has one."""
     return step if part.batch is None else msgspec.structs.replace(step, batch=part.batch)
 
 
@@ -276,16 +287,9 @@ def _numbers(layer: Layer, x: Shape, y: Shape, step: Step, scope: Scope) -> dict
     return numbers
 
 
-def command_needs_tensors(scope: Scope) -> bool:
-    """All commands but `shape` weigh the tensors."""
-    return scope.command != "shape"
-
-
 def part_type(layer: Layer) -> str:
     """A part's type as one would write it in a spec: Conv2d, DeformConv2d."""
-    words = {"fully_connected": "Linear", "deform_roi_pool": "DeformRoIPool"}
-    ranked = {"conv": "Conv", "conv_transpose": "ConvTranspose", "deform_conv": "DeformConv"}
-    return words.get(layer.kind) or f"{ranked[layer.kind]}{len(layer.axes)}d"
+    return PART_TYPES.get(layer.kind) or f"{RANKED_TYPES[layer.kind]}{len(layer.axes)}d"
 
 
 def _memory(layer: Layer, x: Shape, y: Shape, params: int, images: int, scope: Scope) -> Memory:
@@ -331,7 +335,7 @@ def _number(value: int | Fraction, divisor: int = 1) -> int | float:
 def _totals(last: Step | None, layers: Sequence[LayerRecord], scope: Scope) -> Totals:
     elementwise = [layer.elementwise_flops for layer in layers if layer.elementwise_flops is not UNSET]
     memory: Memory | UnsetType = UNSET
-    if command_needs_tensors(scope):
+    if scope.command != "shape":
         weights = sum(m.weight_bytes for m in _memories(layers) if m.weight_bytes is not UNSET)
         outputs = sum(m.output_bytes for m in _memories(layers) if m.output_bytes is not UNSET)
         memory = Memory(weight_bytes=weights, activation_bytes=outputs if scope.flops else UNSET)

@@ -14,6 +14,8 @@ from hypothesis import HealthCheck, settings
 
 GOLDENS = Path(__file__).parent / "report" / "goldens"
 
+LIBRARIES = {"torch": "torch and torchvision are", "dask": "distributed is"}
+
 # The same examples on every run, so that a failure is the change's and not the day's; `--hypothesis-profile=random`
 # draws others.
 settings.register_profile(
@@ -22,15 +24,16 @@ settings.register_profile(
 settings.register_profile("random", settings.get_profile("stable"), derandomize=False, print_blob=True)
 settings.load_profile("stable")
 
+HAS_DASK = find_spec("distributed") is not None
 HAS_TORCH = find_spec("torch") is not None and find_spec("torchvision") is not None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the sweeps of minutes out unless `-m` asks; skip what needs torch where there is none."""
-    if not HAS_TORCH:
-        for item in items:
-            if "torch" in item.keywords:
-                item.add_marker(pytest.mark.skip(reason="torch and torchvision are not installed"))
+    """Leave the sweeps of minutes out unless `-m` asks; skip what needs torch or dask where there is none."""
+    for name, there in (("torch", HAS_TORCH), ("dask", HAS_DASK)):
+        for item in items if not there else ():
+            if item.get_closest_marker(name):
+                item.add_marker(pytest.mark.skip(reason=f"{LIBRARIES[name]} not installed"))
     if "long" not in config.option.markexpr:
         config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
         items[:] = [item for item in items if not item.get_closest_marker("long")]

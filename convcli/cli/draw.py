@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
+from convcli.cli.field import cell_of
 from convcli.cli.options import LayerFlags, takes
 from convcli.cli.output import draws
 from convcli.cli.sources import plans_of
@@ -65,7 +66,12 @@ def draw(
     where: PictureFlags,
     picture: Annotated[
         str | None,
-        typer.Option("--picture", metavar="NAME", help="taps; the kind's own when left out.", show_default=False),
+        typer.Option(
+            "--picture",
+            metavar="NAME",
+            help="taps, zero-insertion, groups or samples; the kind's own when left out.",
+            show_default=False,
+        ),
     ] = None,
     layer: Annotated[
         str | None,
@@ -73,8 +79,12 @@ def draw(
     ] = None,
     cell: Annotated[
         str | None,
-        typer.Option("--cell", metavar="CELL", help="The output cell, as in 0,1; the first one.", show_default=False),
+        typer.Option("--cell", metavar="CELL", help="The output cell, as in 0,1.", show_default=False),
     ] = None,
+    offsets: Annotated[
+        str, typer.Option("--offsets", metavar="WHICH", help="Of a deformable layer: zero, random, or a file.npz.")
+    ] = "random",
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Of random offsets.")] = 0,
 ) -> None:
     """A picture of a layer: which cells it reads, what it pads, how its channels are grouped.
 
@@ -83,15 +93,17 @@ def draw(
       convcli draw "Conv2d(3, 8, 3, stride=2, padding=1)" -i 1,3,8,8 --cell 1,2 -o taps.svg -o taps.png
     """
     files = _checked(where)
-    at = None if cell is None else _cell(cell)
+    at = None if cell is None else cell_of(cell, "--cell")
     plans = plans_of(flags)
     if len(plans) > 1:
         raise SpecError(f"{len(plans)} networks are too many for a picture", allowed="one")
     from convcli.pictures.asked import MOST_FRAMES, Asked
-    from convcli.pictures.choice import draw as drawn
+    from convcli.pictures.choice import picture_of, step_of
+
+    step = step_of(plans[0], layer)
 
     def made(*, moving: bool, most: int = MOST_FRAMES) -> "Scene | Film":
-        return drawn(plans[0], picture=picture, layer=layer, asked=Asked(cell=at, animate=moving, most=most))
+        return picture_of(step, picture, Asked(cell=at, animate=moving, most=most, offsets=offsets, seed=seed))
 
     rendered: list[tuple[str, str | bytes]] = []
     for path, ending in files:
@@ -168,11 +180,3 @@ def _has_blocks() -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
-
-
-def _cell(typed: str) -> tuple[int, ...]:
-    """3,4 as (3, 4)."""
-    parts = typed.replace("x", ",").split(",")
-    if not all(part.strip().isdecimal() and len(part) < 20 for part in parts):
-        raise SpecError(f"{typed!r} is no cell", field="--cell", allowed="an index per spatial axis, as in 3,4")
-    return tuple(map(int, parts))

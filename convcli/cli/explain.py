@@ -9,6 +9,7 @@ from convcli.cli.field import cell_of
 from convcli.cli.options import LayerFlags, ReportFlags, StrictFlag, takes
 from convcli.cli.output import Sink
 from convcli.cli.sources import plans_of
+from convcli.errors import SpecError
 
 
 @takes(flags=LayerFlags, report=ReportFlags, strict=StrictFlag)
@@ -24,6 +25,15 @@ def explain(
         str | None,
         typer.Option(
             "--cell", metavar="CELL", help="List the taps of this output cell, as in 0,1.", show_default=False
+        ),
+    ] = None,
+    section: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--section",
+            metavar="TITLE",
+            help="Only the sections of which this is a part of the title: MACs, matrix, ... Repeatable.",
+            show_default=False,
         ),
     ] = None,
     why_differs: Annotated[
@@ -50,10 +60,13 @@ def explain(
         sink.emit(differences(plans, tools))
         return
     at = None if cell is None else cell_of(cell, "--cell")
-    plans = plans_of(flags, strict=strict.strict)
+    try:
+        plans = plans_of(flags, strict=strict.strict)
+    except SpecError as error:
+        raise error.explained from None
     from convcli.explaining.record import explain as explained
 
-    sink.emit(explained(*plans, layer=layer, cell=at), plans)
+    sink.emit(explained(*plans, layer=layer, cell=at, sections=section or ()), plans)
 
 
 def _apart(words: list[str]) -> tuple[list[str], list[str]]:

@@ -8,7 +8,7 @@ import typer
 from convcli.cli.guard import Ended
 from convcli.cli.options import ReportFlags, takes
 from convcli.cli.output import Sink
-from convcli.cli.trials import ShardOption, TrialFlags, progress_bar
+from convcli.cli.trials import ExecutorOption, ShardOption, TrialFlags, progress_bar
 from convcli.errors import SpecError
 
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -54,6 +54,7 @@ def fuzz(
         ),
     ] = None,
     shard: ShardOption = None,
+    executor: ExecutorOption = None,
 ) -> None:
     """Draw layers at random and cross-check each; make every failure as small as it gets.
 
@@ -82,6 +83,7 @@ def fuzz(
             **trial.limits,
             journal=sink.journal,
             resume=resume,
+            executor=executor,
             progress=bar and (lambda done, total, failed: bar(done, total, f"{done:,} cases, {failed:,} failed")),
         )
     sink.emit(outcome)

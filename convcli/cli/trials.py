@@ -22,6 +22,17 @@ ShardOption = Annotated[
 ]
 
 
+ExecutorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--executor",
+        metavar="NAME",
+        help="Who makes the checks: local, dask://host:port, or package.module:factory, a function for an executor.",
+        show_default=False,
+    ),
+]
+
+
 class TrialFlags(msgspec.Struct):
     """Who is put to the test, in which precisions, and within what bounds; None is a flag that was not given."""
 

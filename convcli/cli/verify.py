@@ -8,7 +8,7 @@ from convcli.cli.guard import Ended
 from convcli.cli.options import LayerFlags, ReportFlags, StrictFlag, takes
 from convcli.cli.output import Sink
 from convcli.cli.sources import plans_of
-from convcli.cli.trials import ShardOption, TrialFlags, progress_bar
+from convcli.cli.trials import ExecutorOption, ShardOption, TrialFlags, progress_bar
 from convcli.errors import SpecError
 
 DEFAULT = ("float64", "float32")
@@ -77,6 +77,7 @@ def verify(
         ),
     ] = None,
     shard: ShardOption = None,
+    executor: ExecutorOption = None,
     self_test: Annotated[
         bool, typer.Option("--self-test", help="Test the verifier itself, on wrong and right implementations.")
     ] = False,
@@ -129,6 +130,7 @@ def verify(
             journal=sink.journal,
             resume=resume,
             shard=shard,
+            executor=executor,
             kernel=None if trial.kernel is None else target(trial.kernel, arrays),
             kernel_grad=None if kernel_grad is None else target(kernel_grad, arrays, "backward"),
             progress=progress,

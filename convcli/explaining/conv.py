@@ -36,8 +36,8 @@ def equation(layer: Conv, channels: int) -> str:
     weight = ", ".join(["o", *(["i"] if "i" in channel else []), *filter(None, taps)])
     bias = "bias[o] + " if layer.bias else ""
     summed = f"sum over {', '.join(bounds)} of " if bounds else ""
-    where = ", ".join(POSITIONS[: len(layer.axes)])
-    return f"y[o, {where}] = {bias}{summed}weight[{weight}] * {mask}x[{', '.join([channel, *places])}]"
+    where = ", ".join(["o", *POSITIONS[: len(layer.axes)]])
+    return f"y[{where}] = {bias}{summed}weight[{weight}] * {mask}x[{', '.join([channel, *places])}]"
 
 
 def _channel(name: str, to: int, of: int, groups: int) -> str:
@@ -83,7 +83,7 @@ def groups(subject: Subject) -> Iterator[Section]:
     }
     whole = channels * outs * prod(axis.kernel for axis in layer.axes)
     steps = (
-        working("weight, one group", f"{taps} * in_channels * out_channels", whole, **values),
+        working("weight at groups=1", f"{taps} * in_channels * out_channels", whole, **values),
         working("weight", f"{taps} * in_channels * out_channels / groups", prod(shape), **values),
     )
     yield Section("groups", tuple(words), steps, (grid,))
@@ -97,7 +97,8 @@ def _range(number: int, size: int) -> str:
 def gaps(subject: Subject) -> Iterator[Section]:
     """A kernel of 1 is a product of matrices; a dilated one is a longer kernel with zeros in it."""
     axes = subject.layer.axes
-    if all(axis.kernel == 1 for axis in axes) and getattr(subject.layer, "groups", 1) == 1:
+    standard = isinstance(subject.layer, Conv) and subject.layer.groups == 1
+    if standard and axes and all(axis.kernel == 1 for axis in axes):
         matrix = f"({subject.y[0]} x {subject.x[0]})"
         yield Section("pointwise", (f"a kernel of 1 mixes channels alone: y = W x at every position, W {matrix}",))
     dilated = [(axis.kernel, axis.dilation) for axis in axes]
@@ -110,7 +111,8 @@ def gaps(subject: Subject) -> Iterator[Section]:
             marks = "".join("#" if cell % axis.dilation == 0 else "." for cell in range(axis.span))
             words.append(f"{letters}: {marks}: {axis.kernel} taps on {axis.span} cells, {axis.dilation} apart")
     taps, cells = prod(axis.kernel for axis in axes), prod(axis.span for axis in axes)
-    words.append(f"one output reads {taps} of the {cells} cells that its window spans; the weight is no larger for it")
+    does = "an input cell adds to" if isinstance(subject.layer, ConvTranspose) else "an output cell reads"
+    words.append(f"{does} {taps} of the {cells} cells that the kernel spans; the weight is no larger for it")
     yield Section("dilation", tuple(words))
 
 

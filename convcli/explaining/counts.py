@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET
 
 from convcli.explaining.subject import Section
-from convcli.explaining.working import each, times, working
+from convcli.explaining.working import each, product, times, working
 from convcli.layers import Conv, ConvTranspose
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def weight_formula(subject: Subject) -> str:
     first, second = (
         ("in_channels", "out_channels") if isinstance(layer, ConvTranspose) else ("out_channels", "in_channels")
     )
-    return f"{first} * ({second}{divided}) * {taps}" if divided else f"{first} * {second} * {taps}"
+    return product(first, f"({second}{divided})" if divided else second, taps)
 
 
 def channel_values(subject: Subject) -> dict[str, Number]:
@@ -72,7 +72,10 @@ def share(subject: Subject, channels: str) -> str:
 
 def summed(subject: Subject) -> Section:
     """The products of a composite: those of its parts."""
-    parts = {part.name: part.layer.counts(part.x, subject.images) for part in subject.layer.parts(subject.x)}
+    parts = {
+        part.name.replace(".", "_"): part.layer.counts(part.x, prod(part.of((subject.images,))))
+        for part in subject.layer.parts(subject.x)
+    }
     whole = subject.layer.counts(subject.x, subject.images)
     steps = [
         working(
@@ -89,14 +92,14 @@ def flops(subject: Subject) -> Section:
     counts = subject.layer.counts(subject.x, subject.images)
     steps = [working("flops", "2 * macs", _known(record.flops), macs=counts.macs)]
     if counts.bias_adds and isinstance(subject.layer, Conv | ConvTranspose):
-        formula = f"batch * out_channels * {times('out', subject.letters)}"
+        formula = product("batch", "out_channels", times("out", subject.letters))
         steps.append(working("bias_adds", formula, counts.bias_adds, **channel_values(subject)))
     terms = "macs" if counts.macs_kept is None else "macs_kept"
     values = {"macs": counts.macs, "macs_kept": counts.macs_kept or 0, "sums": counts.sums, "biases": counts.bias_adds}
     if counts.macs:
         strict = counts.flops("strict")
         steps.append(working("flops_strict", f"2 * {terms} - sums + biases", strict, **values))
-    words = (f"strict: a sum of n terms is n - 1 additions; {counts.sums} outputs are sums",) if counts.macs else ()
+    words = (f"strict: a sum of n terms is n - 1 additions; sums = {counts.sums}",) if counts.macs else ()
     return Section("FLOPs", words, tuple(steps))
 
 
@@ -127,7 +130,7 @@ def backward(subject: Subject) -> Iterator[Section]:
 def memory(subject: Subject) -> Section:
     """Bytes of the inputs, the output and the weights, each tensor read or written once."""
     record, sides = subject.record, subject.layer.side_inputs(subject.x)
-    inputs: dict[str, Number] = {"x": prod(subject.x)} | {name: prod(shape) for name, shape in sides.items()}
+    inputs: dict[str, Number] = {"x": prod(subject.x), **{name: prod(shape) for name, shape in sides.items()}}
     moved: dict[str, Number] = _bytes(record.memory)
     summed = f"({' + '.join(inputs)})" if sides else "x"
     sizes: dict[str, Number] = {**inputs, "batch": subject.images, "bytes": BYTES, "y": prod(subject.y)}
@@ -142,7 +145,9 @@ def memory(subject: Subject) -> Section:
         values = {"flops": _known(record.flops), **moved}
         steps.append(working("flops_per_byte", formula, record.arithmetic_intensity, **values))
     names = [f"{name} {_listed(shape)}" for name, shape in {"x": subject.x, **sides, "y": subject.y}.items()]
-    return Section("memory in float32", (f"per image: {', '.join(names)}",), tuple(steps))
+    return Section(
+        "memory in float32", (("per image: " if subject.layer.spatial else "") + ", ".join(names),), tuple(steps)
+    )
 
 
 def _bytes(told: Memory | object) -> dict[str, Number]:

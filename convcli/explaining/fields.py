@@ -8,17 +8,18 @@ from msgspec import UNSET
 
 from convcli.errors import SpecError
 from convcli.explaining.subject import Section
-from convcli.explaining.working import LETTERS, alike, working
-from convcli.reach import Window
-from convcli.receptive.record import receptive_field
+from convcli.explaining.working import LETTERS, alike, working, written
+from convcli.reach import SAME, Scatter, Window
+from convcli.receptive.record import cell_record
+from convcli.records import receptive_field as known
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.explaining.subject import Subject
     from convcli.explaining.working import Working
-    from convcli.plan import Plan, Step
-    from convcli.reach import Link, Reach
+    from convcli.reach import Link
+    from convcli.receptive.footprint import Graph
     from convcli.receptive.record import AxisField, CellRecord
     from convcli.records import ReceptiveField
 
@@ -29,54 +30,51 @@ START = "start + ((span - 1) / 2 - before) * jump"
 
 def field(subject: Subject) -> Iterator[Section]:
     """Size, jump and start of the output's field from those of the input's, in cells of the network's input."""
-    told, links = subject.record.receptive_field, subject.layer.links(subject.x)
-    if told is UNSET or not told.size or not links or len(links) != len(told.size):
+    told, before = subject.record.receptive_field, UNSET if subject.before is None else known(subject.before)
+    if told is UNSET or not told.size or not subject.layer.spatial:
         return
-    windows = all(isinstance(link, Window) for link in links)
-    if windows and subject.before and all(len(reach.ends) == 1 and reach.step for reach in subject.before):
-        steps = tuple(_updates(links, subject.before, told))
-        yield Section("receptive field", ("in cells of the input; before this layer:", *_before(subject.before)), steps)
-    else:
-        yield Section("receptive field", tuple(_results(told)))
+    links = subject.layer.links(subject.x)
+    if len(links) != len(told.size) or all(link is SAME for link in links):
+        return
+    turns = 0 if subject.before is None else max(len(reach.ends) for reach in subject.before)
+    steps = tuple(_updates(links, before, told)) if before is not UNSET and turns == 1 else ()
+    if before is UNSET or not steps:
+        yield Section("receptive field", ("in cells of the input:", *_numbers(told)))
+        return
+    after = () if all(isinstance(link, Window) for link in links) else ("after it:", *_numbers(told))
+    yield Section("receptive field", ("in cells of the input; before this layer:", *_numbers(before), *after), steps)
 
 
-def _before(field: tuple[Reach, ...]) -> Iterator[str]:
-    letters = LETTERS[len(field)]
-    for names, place in alike(letters, [(reach.size, reach.jump, reach.twice_start) for reach in field]):
-        reach = field[place]
-        yield f"{names}: size {reach.size}, jump {reach.jump}, start {float(reach.twice_start / 2):g}"
+def _numbers(told: ReceptiveField) -> Iterator[str]:
+    for names, place in alike(LETTERS[len(told.size)], list(zip(told.size, told.jump, told.start, strict=True))):
+        size, jump, start = (written(numbers[place]) for numbers in (told.size, told.jump, told.start))
+        yield f"{names}: size {size}, jump {jump}, start {start}"
 
 
-def _results(told: ReceptiveField) -> Iterator[str]:
-    letters = LETTERS[len(told.size)]
-    for names, place in alike(letters, list(zip(told.size, told.jump, told.start, strict=True))):
-        yield f"{names}: size {told.size[place]}, jump {told.jump[place]:g}, start {told.start[place]:g}"
+def _updates(links: tuple[Link, ...], before: ReceptiveField, told: ReceptiveField) -> Iterator[Working]:
+    """What each kind of link does to the numbers; of a step of 0, whose cells see everything, there are none."""
+    facts = list(zip(links, before.size, before.jump, before.start, strict=True))
+    for names, place in alike(LETTERS[len(links)], facts):
+        link, size, jump, start = facts[place]
+        values = {"size": size, "jump": jump, "start": start}
+        if isinstance(link, Scatter) and jump:
+            yield working(f"jump ({names})", "jump / stride", told.jump[place], stride=link.axis.stride, **values)
+        if isinstance(link, Window) and jump:
+            axis = link.axis
+            values |= {"span": axis.span, "before": axis.before, "stride": axis.stride}
+            yield working(f"size ({names})", SIZE, told.size[place], **values)
+            yield working(f"jump ({names})", "jump * stride", told.jump[place], **values)
+            yield working(f"start ({names})", START, told.start[place], **values)
 
 
-def _updates(links: tuple[Link, ...], before: tuple[Reach, ...], told: ReceptiveField) -> Iterator[Working]:
-    for names, place in alike(
-        LETTERS[len(links)], [(link, reach.ends, reach.step) for link, reach in zip(links, before, strict=True)]
-    ):
-        link, reach = links[place], before[place]
-        if not isinstance(link, Window):
-            continue
-        axis, start = link.axis, float(reach.twice_start / 2)
-        values = {"span": axis.span, "before": axis.before, "size": reach.size, "jump": int(reach.jump)}
-        yield working(f"size ({names})", SIZE, told.size[place], **values)
-        yield working(f"jump ({names})", "jump * stride", told.jump[place], jump=int(reach.jump), stride=axis.stride)
-        yield working(f"start ({names})", START, told.start[place], start=start, **{k: values[k] for k in USED})
-
-
-USED = ("span", "before", "jump")
-
-
-def gridding(planned: Plan, step: Step) -> Iterator[Section]:
+def gridding(graph: Graph, number: int) -> Iterator[Section]:
     """Which cells a middle cell of a dilated layer really reads, through all that lies before it."""
-    dilated = any(axis.dilation > 1 and axis.kernel > 1 for axis in step.layer.axes)
-    if not dilated or any(axis.kernel > MOST_TAPS for one in planned.steps for axis in one.layer.axes):
+    axes = graph.steps[number].layer.axes
+    path = [axis for one in graph.path(number) for axis in graph.steps[one].layer.axes]
+    if not any(axis.dilation > 1 and axis.kernel > 1 for axis in axes) or any(axis.kernel > MOST_TAPS for axis in path):
         return
     try:
-        (seen,) = receptive_field(planned, layer=step.name).reports
+        seen = cell_record(graph, number)
     except SpecError:  # no field that anybody could follow: nothing to say about it
         return
     yield Section("gridding", tuple(_told(seen)))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from convcli.explaining import companions, conv, counts, deform, fields, transposed
+from convcli.explaining import companions, conv, counts, deform, fields, roi_pool, transposed
 from convcli.explaining.matrix import matrix
 from convcli.explaining.products import products
 from convcli.explaining.sizes import sizes
 from convcli.explaining.taps import taps
-from convcli.layers import Composite, Conv, ConvTranspose, DeformConv, Separable
+from convcli.layers import Composite, Conv, ConvTranspose, DeformConv, DeformRoIPool, DeformRoIPoolPack, Separable
 from convcli.layers.companion import Companion
 
 if TYPE_CHECKING:
@@ -27,10 +27,15 @@ def equation(subject: Subject) -> str:
         return transposed.equation(layer, subject.x[0])
     if isinstance(layer, Conv):
         return conv.equation(layer, subject.x[0])
+    if isinstance(layer, DeformRoIPool):
+        return roi_pool.equation(layer, subject)
+    if isinstance(layer, DeformRoIPoolPack):
+        return ROI_PACK.format(mask=" * sigmoid(mask_fc(roi_pool(x, rois)))" if layer.modulated else "")
     names = [part.name for part in reversed(layer.parts(subject.x))]
     return f"y = {'('.join(names)}(x{')' * len(names)}" if isinstance(layer, Separable) else PACK
 
 
+ROI_PACK = "y = deform_roi_pool(x, rois, offset_fc(roi_pool(x, rois))){mask}"
 PACK = "y = deform_conv(x, offsets and masks of offset_conv(x))"
 
 
@@ -39,6 +44,11 @@ def sections(subject: Subject) -> Iterator[Section]:
     layer = subject.layer
     if isinstance(layer, Companion):
         yield from companions.sections(subject)
+    elif isinstance(layer, DeformRoIPool):
+        yield from roi_pool.sections(layer, subject)
+        yield counts.parameters(subject)
+        yield roi_pool.costs(layer, subject)
+        yield counts.memory(subject)
     elif isinstance(layer, Composite):
         yield from _composite(subject)
     else:
@@ -78,7 +88,7 @@ def _composite(subject: Subject) -> Iterator[Section]:
 
 def _pictures(subject: Subject) -> Iterator[Section]:
     layer = subject.layer
-    if isinstance(layer, Composite):
+    if isinstance(layer, Composite | DeformRoIPool) or not (layer.spatial and layer.rank):
         return
     yield from taps(subject)
     if isinstance(layer, ConvTranspose):

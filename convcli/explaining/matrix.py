@@ -82,14 +82,15 @@ def cells(sizes: Shape) -> Iterator[Shape]:
 def matrix(subject: Subject) -> Iterator[Section]:
     """C drawn, and with numbers for x and w: y = Cx and C^T y. Of a large layer a smaller one of the same form."""
     own = _own(subject)
-    if all(axis.kernel == 1 for axis in own.axes):  # nothing but the weight, now and then
+    if all(axis.kernel == 1 for axis in own.axes):  # nothing but the weight, now and then; or no axis
         return
     shown = next((one for one in (own, *_smaller(subject)) if one.fits), None)
     if shown is None:
         return
     transposed = isinstance(subject.layer, ConvTranspose)
     rows, columns = prod(shown.positions), prod(shown.cells)
-    words = [WORDS[transposed].format(rows=rows, columns=columns)]
+    said = TRANSPOSED if transposed else CONVOLUTION if shown.mode == "zeros" else REPEATING
+    words = [said.format(rows=rows, columns=columns)]
     if shown is not own:
         size = f"{prod(own.positions)} x {prod(own.cells)}"
         here = "x".join(map(str, shown.positions if transposed else shown.cells))
@@ -111,10 +112,10 @@ def matrix(subject: Subject) -> Iterator[Section]:
     yield Section("the layer as a matrix", tuple(words), tuple(steps), (drawn,))
 
 
-WORDS = (
-    "y = Cx, C is {rows} x {columns}: a row per output cell, a column per input cell; C^T y is the transposed layer",
-    "C is {rows} x {columns}: the convolution y = Cx that this layer turns round; y goes in, C^T y comes out",
-)
+UNROLLED = "y = Cx, C is {rows} x {columns}: a row per output cell, a column per input cell"
+CONVOLUTION = UNROLLED + "; C^T y is the transposed layer"
+REPEATING = UNROLLED + "; cells that the padding repeats have several weights"
+TRANSPOSED = "C is {rows} x {columns}: the convolution y = Cx that this layer turns round; y goes in, C^T y comes out"
 
 
 def _own(subject: Subject) -> Unrolled:

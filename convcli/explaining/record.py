@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from math import prod
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,13 +15,13 @@ from convcli.explaining import fields
 from convcli.explaining.kinds import equation, sections
 from convcli.explaining.subject import Section, Subject
 from convcli.layers import Shape
-from convcli.plan import Network, Plan, plan
+from convcli.plan import Network, Plan, place_of, plan
 from convcli.receptive.footprint import Graph
+from convcli.receptive.record import cell_in
 from convcli.records import SCHEMA, Scope, step_record
 
 if TYPE_CHECKING:
-    from convcli.layers import Layer
-    from convcli.plan import Step
+    from convcli.layers import Part
     from convcli.records import LayerRecord
 
 
@@ -54,37 +55,55 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     reports: tuple[NetworkExplanation, ...]
 
 
-def explain(*networks: Network | Plan, layer: str | None = None, cell: Sequence[int] | None = None) -> Explanation:
+def explain(
+    *networks: Network | Plan,
+    layer: str | None = None,
+    cell: Sequence[int] | None = None,
+    sections: Sequence[str] = (),
+) -> Explanation:
     """Every formula of every layer with the layer's numbers put in: sizes, parameters, MACs, FLOPs, bytes, field.
 
     layer: the name of the one to explain, all of them when left out. cell: of that layer's output, an index per spatial
-    axis, whose taps are listed. Raises SpecError with all that is wrong in the networks, or for a name or a cell that
-    is not there.
+    axis, whose taps are listed. sections: parts of the titles of those that are wanted; all of them when left out.
+    Raises SpecError with all that is wrong in the networks, or for a name, a cell or a title that is not there.
     """
     planned = [one if isinstance(one, Plan) else plan(one) for one in networks]
     steps = sum(len(one.steps) for one in planned)
     if cell is not None and layer is None and steps > 1:
         raise SpecError(f"there are {steps} layers", field="--cell", allowed="one layer: name it with --layer")
-    return Explanation(reports=tuple([_network(one, layer, cell) for one in planned]))
+    told = tuple([_network(one, layer, cell) for one in planned])
+    return Explanation(reports=_chosen(told, sections) if sections else told)
+
+
+def _chosen(told: tuple[NetworkExplanation, ...], wanted: Sequence[str]) -> tuple[NetworkExplanation, ...]:
+    """The sections whose titles hold one of the words, and the layers that have such."""
+    titles = {section.title: None for network in told for layer in network.layers for section in _all_sections(layer)}
+    for word in wanted:
+        if not any(word.lower() in title.lower() for title in titles):
+            raise SpecError(f"no section is called {word!r}", field="--section", allowed=", ".join(titles))
+    kept = {title for title in titles if any(word.lower() in title.lower() for word in wanted)}
+    return tuple(msgspec.structs.replace(network, layers=tuple(_only(network.layers, kept))) for network in told)
+
+
+def _all_sections(layer: LayerExplanation) -> Iterator[Section]:
+    yield from layer.sections
+    for part in layer.parts:
+        yield from part.sections
+
+
+def _only(layers: tuple[LayerExplanation, ...], titles: set[str]) -> Iterator[LayerExplanation]:
+    for layer in layers:
+        sections = tuple([section for section in layer.sections if section.title in titles])
+        parts = tuple(_only(layer.parts, titles))
+        if sections or parts:
+            yield msgspec.structs.replace(layer, sections=sections, parts=parts)
 
 
 def _network(planned: Plan, layer: str | None, cell: Sequence[int] | None) -> NetworkExplanation:
     graph = Graph(planned)
-    told = [
-        _layer(graph, number, cell) for number, step in enumerate(planned.steps) if layer is None or step.name == layer
-    ]
-    if not told and layer is not None:
-        raise unnamed(planned, layer)
+    numbers = range(len(planned.steps)) if layer is None else [place_of(planned, layer)]
+    told = [_layer(graph, number, cell) for number in numbers]
     return NetworkExplanation(planned.network.source, planned.network.name, tuple(told))
-
-
-def unnamed(planned: Plan, layer: str) -> SpecError:
-    """That no layer is named so, and which one is nearly."""
-    from difflib import get_close_matches  # a slow import that only errors need
-
-    near = get_close_matches(layer, [step.name for step in planned.steps], n=1)
-    where = planned.network.source or planned.network.name or "the network"
-    return SpecError(f"no layer of {where} is named {layer!r}", field="--layer", repair=near[0] if near else "")
 
 
 def _layer(graph: Graph, number: int, cell: Sequence[int] | None) -> LayerExplanation:
@@ -99,11 +118,11 @@ def _layer(graph: Graph, number: int, cell: Sequence[int] | None) -> LayerExplan
         images=step.images,
         record=step_record(step, Scope("summary", backward=True)),
         before=feeds[0].field if len(feeds) == 1 else None,
-        cell=_cell(step, cell),
+        cell=None if cell is None else cell_in(step, step.y[1:] if step.layer.spatial else (), cell, "--cell"),
         shares=step.shares,
     )
     told = _told(subject)
-    seen = tuple(fields.gridding(graph.plan, step))
+    seen = tuple(fields.gridding(graph, number))
     return msgspec.structs.replace(
         told, line=UNSET if step.line is None else step.line, sections=(*told.sections, *seen)
     )
@@ -119,39 +138,26 @@ def _told(subject: Subject) -> LayerExplanation:
         output=_shape(record.output),
         equation=equation(subject),
         sections=tuple(sections(subject)),
-        parts=tuple(
-            [_part(subject, part.layer, part.x, told) for part, told in zip(parts, record.parts or (), strict=True)]
-        ),
+        parts=tuple([_part(subject, part, told) for part, told in zip(parts, record.parts or (), strict=True)]),
     )
 
 
-def _part(subject: Subject, layer: Layer, x: Shape, record: LayerRecord) -> LayerExplanation:
+def _part(subject: Subject, part: Part, record: LayerRecord) -> LayerExplanation:
     """A part of a composite: its padding is the whole's, if its windows are."""
+    layer = part.layer
     slides = len(layer.axes) == len(subject.layer.axes) and any(axis.kernel > 1 for axis in layer.axes)
-    part = Subject(
+    told = Subject(
         layer=layer,
         said=subject.said if slides else layer,
         padding=subject.padding if slides else "",
-        x=x,
-        y=layer.output(x),
-        images=subject.images,
+        x=part.x,
+        y=layer.output(part.x),
+        images=prod(part.of((subject.images,))),
         record=record,
+        cell=subject.cell,
     )
-    return _told(part)
+    return _told(told)
 
 
 def _shape(shape: Shape | UnsetType) -> Shape:
     return () if shape is UNSET else shape
-
-
-def _cell(step: Step, cell: Sequence[int] | None) -> Shape | None:
-    """The cell that is asked for; SpecError where it is none of the layer's output."""
-    if cell is None:
-        return None
-    sizes = step.y[1:] if step.layer.spatial else ()
-    if len(cell) != step.layer.rank or not sizes:
-        raise SpecError(f"{list(cell)} does not fit the output {list(step.y)} of {step.name!r}", field="--cell")
-    for index, size in zip(cell, sizes, strict=True):
-        if not 0 <= index < size:
-            raise SpecError(f"{index} is no cell of {step.name!r}", field="--cell", allowed=f"0 to {size - 1}")
-    return tuple(cell)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from convcli.explaining.subject import Section
 from convcli.explaining.working import Working, alike, working
-from convcli.layers.transposed import ConvTranspose
+from convcli.layers import Conv, ConvTranspose
 from convcli.reach import Window
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def sizes(subject: Subject) -> Iterator[Section]:
     words = tuple(_words(subject))
     if resolved or words:
         yield Section("padding", words, resolved)
-    yield Section("output size", (_output_words(subject),), tuple(_outs(subject)))
+    yield Section("output size", (), (_channels(subject), *_outs(subject)))
 
 
 def axis_values(axis: Axis) -> dict[str, int]:
@@ -58,8 +58,13 @@ def _outs(subject: Subject) -> Iterator[Working]:
         yield working(f"out ({letters})", formula, out[place], size=subject.space[place], **axis_values(axes[place]))
 
 
-def _output_words(subject: Subject) -> str:
-    return f"the output has {subject.y[0]} channels (out_channels), and along each axis:"
+def _channels(subject: Subject) -> Working:
+    """out_channels, or what a depthwise layer makes of its input's."""
+    said = subject.said
+    if isinstance(said, Conv) and said.out_channels is None:
+        values = {"in_channels": subject.x[0], "depth_multiplier": said.depth_multiplier}
+        return working("channels", "in_channels * depth_multiplier", subject.y[0], **values)
+    return working("channels", "out_channels", subject.y[0], out_channels=subject.y[0])
 
 
 def _paddings(subject: Subject) -> Iterator[Working]:

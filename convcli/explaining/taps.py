@@ -47,8 +47,7 @@ def _reads(link: Link, at: int, size: int) -> Iterator[Read]:
     first, distance, count = link.run(at)
     places = [first + nth * distance for nth in range(min(count, MOST))]
     if isinstance(link, Scatter):
-        axis = link.axis
-        found = [((at + axis.before - axis.stride * place) // axis.dilation, place) for place in places]
+        found = [(link.tap(at, place), place) for place in places]
         yield from ((tap, place, place if 0 <= place < size else None) for tap, place in sorted(found))
     elif isinstance(link, Window):
         yield from ((tap, place, link.cell(place, size)) for tap, place in enumerate(places))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from convcli.explaining.conv import POSITIONS, TAPS, landing
 from convcli.explaining.counts import channel_values, share
-from convcli.explaining.products import pair_steps
+from convcli.explaining.products import pairs_of
 from convcli.explaining.sizes import axis_values
 from convcli.explaining.subject import Grid, Section
 from convcli.explaining.working import alike, times, working
@@ -44,9 +44,7 @@ def products(subject: Subject) -> Section:
     letters, values = subject.letters, channel_values(subject)
     counts = subject.layer.counts(subject.x, subject.images)
     taps, outs = times("kernel", letters), share(subject, "out_channels")
-    steps, grids = pair_steps(subject, subject.y[1:], subject.space, "lands on the cell")
-    for place, letter in enumerate(letters):
-        values[f"pairs_{letter}"] = subject.layer.axes[place].pairs(subject.y[1 + place], subject.space[place])
+    pairs = pairs_of(subject, subject.y[1:], subject.space, "lands on the cell")
     ins = share(subject, "in_channels")
     scatter = f"batch * in_channels * {times('size', letters)} * {outs} * {taps}"
     kept = f"batch * in_channels * {outs} * {times('pairs', letters)}"
@@ -58,14 +56,14 @@ def products(subject: Subject) -> Section:
     )
     return Section(
         "MACs",
-        words,
+        (*words, *pairs.words),
         (
             working("macs", scatter, counts.macs, **values),
-            *steps,
-            working("macs_kept", kept, counts.macs_kept or 0, **values),
+            *pairs.steps,
+            working("macs_kept", kept, counts.macs_kept or 0, **values, **pairs.values),
             working("macs_zero_insert", inserted, counts.macs_zero_insert or 0, **values),
         ),
-        grids,
+        tuple(pairs.grids),
     )
 
 
@@ -77,7 +75,7 @@ def insertion(subject: Subject) -> Section:
         "put stride - 1 zeros between the input's cells, pad, and convolve with stride 1",
         "and the kernel rotated by 180 degrees, its input and output channels exchanged",
     ]
-    if any(min(edges(axis)) < 0 for axis in axes):
+    if any(min(axis.on_inserted.before, axis.on_inserted.after) < 0 for axis in axes):
         words.append("negative padding cuts cells off")
     for letters, place in alike(subject.letters, list(zip(axes, subject.space, strict=True))):
         axis, size = axes[place], subject.space[place]
@@ -91,23 +89,18 @@ def insertion(subject: Subject) -> Section:
 
 def _inserted(letters: str, axis: Axis, size: int, out: int) -> Iterator[Working]:
     values = {**axis_values(axis), "size": size}
-    inserted, before, after = (size - 1) * axis.stride + 1, *edges(axis)
+    inserted, wide = axis.inserted(size), axis.on_inserted
     yield working(f"inserted ({letters})", "(size - 1) * stride + 1", inserted, **values)
-    yield working(f"pad_before ({letters})", "span - 1 - before", before, **values)
-    yield working(f"pad_after ({letters})", "span - 1 - after + output_padding", after, **values)
+    yield working(f"pad_before ({letters})", "span - 1 - before", wide.before, **values)
+    yield working(f"pad_after ({letters})", "span - 1 - after + output_padding", wide.after, **values)
     formula = "inserted + pad_before + pad_after - span + 1"
-    told = {"inserted": inserted, "pad_before": before, "pad_after": after, "span": axis.span}
+    told = {"inserted": inserted, "pad_before": wide.before, "pad_after": wide.after, "span": axis.span}
     yield working(f"out ({letters})", formula, out, **told)
-
-
-def edges(axis: Axis) -> tuple[int, int]:
-    """The zeros before and after the inserted input; negative ones crop."""
-    return axis.span - 1 - axis.before, axis.span - 1 - axis.after + axis.output_padding
 
 
 def drawn(axis: Axis, size: int) -> str:
     """. . x0 . x1 . x2 . .: the input between its zeros; of a long one the beginning."""
-    before, after = edges(axis)
+    before, after = axis.on_inserted.before, axis.on_inserted.after
     shown = min(size, MOST_CELLS)
     step = min(axis.stride, MOST_CELLS)
     cells = [mark for cell in range(shown) for mark in (f"x{cell}", *["."] * (step - 1))]

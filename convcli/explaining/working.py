@@ -55,7 +55,8 @@ def put_in(formula: str, values: dict[str, Number]) -> str:
     def number(name: re.Match[str]) -> str:
         if name[0] not in values:
             return name[0]
-        text = repr(values[name[0]])
+        value = values[name[0]]
+        text = repr(int(value) if value == int(value) else value)
         return f"({text})" if text.startswith("-") else text
 
     return _NAME.sub(number, formula)
@@ -91,6 +92,11 @@ def _value(node: ast.expr) -> Number:
 def times(name: str, letters: Sequence[str]) -> str:
     """kernel_H * kernel_W"""
     return " * ".join(f"{name}_{letter}" for letter in letters)
+
+
+def product(*factors: str) -> str:
+    """The factors that there are: a layer without spatial axes has no kernel_H."""
+    return " * ".join(filter(None, factors)) or "1"
 
 
 def each(name: str, letters: Sequence[str], numbers: Sequence[int]) -> dict[str, Number]:

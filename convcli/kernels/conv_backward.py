@@ -30,11 +30,13 @@ from convcli.kernels.arguments import (
 from convcli.kernels.columns import COLUMN_BYTES, columns, small
 from convcli.kernels.conv import auto as auto_conv
 from convcli.kernels.conv import reached, source, wrapped
+from convcli.kernels.depthwise import PRODUCTS
 from convcli.kernels.products import product
-from convcli.kernels.windows import blocks, copied, last, padded, tap_boxes, windows
+from convcli.kernels.shares import evenly, shared
+from convcli.kernels.windows import blocks, copied, last, padded, runs, tap_boxes, windows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     Method = Callable[[Call, Array], tuple[Array, Array]]
 
@@ -249,8 +251,13 @@ def by_channel(call: Call, dy: Array) -> Array:
     """dw of a depthwise layer: nothing but the positions to sum over, so every tap is a dot product per channel."""
     cells, names = padded(call), list(range(dy.ndim))
     dw = np.empty_like(call.weight)
-    for tap, box in tap_boxes(call.axes, call.out):
-        dw[:, 0][last(*tap)] = np.einsum(cells[last(*box)], names, dy, names, [1])
+
+    def some(parts: Iterable[slice]) -> None:
+        for run in parts:
+            for tap, box in tap_boxes(call.axes, call.out):
+                dw[run, 0][last(*tap)] = np.einsum(cells[:, run][last(*box)], names, dy[:, run], names, [1])
+
+    shared(some, runs(len(dw), evenly(len(dw), PRODUCTS // max(1, dy[:, :1].size * prod(call.kernel)))))
     return dw
 
 

@@ -47,9 +47,8 @@ class RoICall(msgspec.Struct, frozen=True):
 
     @property
     def widths(self) -> Array:
-        """(R, 2): width and height of the boxes, as offsets have their channels; their magnitudes for a measure."""
-        widths = self.size[:, ::-1]
-        return np.abs(widths) if self.measure else widths
+        """(R, 2): width and height of the boxes, as offsets have their channels."""
+        return self.size[:, ::-1]
 
     def output_gradient(self, dy: npt.ArrayLike) -> Array:
         """dy (R, C, rows, columns) in the dtype that is summed in."""
@@ -69,7 +68,9 @@ class RoICall(msgspec.Struct, frozen=True):
         step = size / self.bins[axis]
         place = np.arange(self.bins[axis], dtype=size.dtype).reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
         sample = np.arange(grid, dtype=size.dtype) + size.dtype.type(0.5)
-        there: Array = np.broadcast_to(start + place * step + sample * step / max(grid, 1), (len(regions), *self.bins, grid))
+        there: Array = np.broadcast_to(
+            start + place * step + sample * step / max(grid, 1), (len(regions), *self.bins, grid)
+        )
         return there
 
 
@@ -136,7 +137,10 @@ def roi_call(  # noqa: PLR0913 - mmcv's arguments
     work = np.dtype(np.float64 if a.dtype.itemsize == 8 else np.float32)
     wide = {name: array.astype(work, copy=False) for name, array in given.items()}
     images = _images(wide["rois"], len(a))
-    scale, ratio = _number("spatial_scale", spatial_scale), whole("sampling_ratio", plain("sampling_ratio", sampling_ratio), least=0)
+    scale, ratio = (
+        _number("spatial_scale", spatial_scale),
+        whole("sampling_ratio", plain("sampling_ratio", sampling_ratio), least=0),
+    )
     corners = wide["rois"][:, [2, 1, 4, 3]] * work.type(scale) - work.type(0.5)  # rows first
     size = corners[:, 2:] - corners[:, :2]
     return RoICall(

@@ -164,6 +164,4 @@ def put(y: Array, bins: tuple[Whole, Whole], values: Array) -> None:
     y.reshape(*y.shape[:2], -1)[bins[0], :, bins[1]] = values
 
 
-METHODS: Mapping[str, Callable[[RoICall], Array]] = MappingProxyType(
-    {"auto": gather, "loops": loops, "gather": gather}
-)
+METHODS: Mapping[str, Callable[[RoICall], Array]] = MappingProxyType({"auto": gather, "loops": loops, "gather": gather})

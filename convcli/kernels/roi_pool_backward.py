@@ -150,7 +150,9 @@ def gather(call: RoICall, dy: Array) -> Gradients:
                 for some in slices(rows, cells):
                     dots = np.einsum("mkc,mc->mk", cells[rows[some]], g[some])
                     values[some] += np.einsum("mk,mk->m", shares[some], dots)
-                    for way, (vertical, across) in enumerate(((part.shares, right.slopes), (part.slopes, right.shares))):
+                    for way, (vertical, across) in enumerate(
+                        ((part.shares, right.slopes), (part.slopes, right.shares))
+                    ):
                         slopes[way, some] += np.einsum("mk,mk->m", product(vertical[some], across[some]), dots)
                     places = (rows[some][..., None] * len(channel) + channel).reshape(-1)
                     np.add.at(dcells.reshape(-1), places, (shares[some][..., None] * scaled[some][:, None]).reshape(-1))

@@ -4,7 +4,7 @@ from convcli.layers.base import Counts, Field, Layer, Part, Shape, split_batch
 from convcli.layers.composite import Composite
 from convcli.layers.conv import Conv
 from convcli.layers.deform import DeformConv, DeformConvPack
-from convcli.layers.roi_pool import DeformRoIPool, DeformRoIPoolPack, FullyConnected
+from convcli.layers.roi_pool import NO_GRADIENT, DeformRoIPool, DeformRoIPoolPack, FullyConnected, OnRoIs
 from convcli.layers.separable import Separable
 from convcli.layers.transposed import ConvTranspose
 
@@ -26,6 +26,7 @@ def is_convolution(layer: Layer) -> bool:
 
 __all__ = [
     "KINDS",
+    "NO_GRADIENT",
     "Composite",
     "Conv",
     "ConvTranspose",
@@ -37,6 +38,7 @@ __all__ = [
     "Field",
     "FullyConnected",
     "Layer",
+    "OnRoIs",
     "Part",
     "Separable",
     "Shape",

@@ -6,9 +6,10 @@ with the batch axis or without, and settle the batch at the door.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from math import prod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -64,6 +65,10 @@ class Part(msgspec.Struct, frozen=True):
     layer: Layer
     x: Shape
     batch: Shape | None = None
+
+    def __iter__(self) -> Iterator[Any]:
+        """(name, layer, x)"""
+        return iter((self.name, self.layer, self.x))
 
     def of(self, batch: Shape) -> Shape:
         """Its batch, inside a composite that has this one."""
@@ -163,7 +168,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
 
     def split(self, shape: Shape) -> tuple[Shape, Shape]:
         """((N,) or (), (C, *space)) of PyTorch's shape."""
-        return split_batch(shape, self.rank)
+        return split_batch(shape, len(self.axes))
 
     def joined(self, shapes: tuple[Shape, ...], *, channels_last: bool) -> Layer:
         """The same layer, told the shapes of all its inputs and their layout: a join needs them."""
@@ -209,10 +214,17 @@ def split_batch(shape: Shape, rank: int) -> tuple[Shape, Shape]:
             allowed=f"{rank + 2} for a {rank}-D layer (N, C and {rank} spatial), or {rank + 1} without the batch",
         )
     channels = len(shape) - rank - 1
+    for size in shape:
+        if type(size) is not int or not 1 <= size <= LARGEST:
+            _check_sizes(shape, channels)
+    shape = tuple(shape)
+    return shape[:channels], shape[channels:]
+
+
+def _check_sizes(shape: Shape, channels: int) -> None:
+    """Refuse what is no size: torch takes an empty batch and no channels, but no empty axis."""
     for place, size in enumerate(shape):
-        if type(size) is not int or not 1 <= size <= LARGEST:  # torch takes an empty batch and no channels
-            whole("input", size, least=0 if place <= channels else 1)
-    return tuple(shape[:channels]), tuple(shape[channels:])
+        whole("input", size, least=0 if place <= channels else 1)
 
 
 def check_groups(in_channels: int, out_channels: int, groups: int) -> None:
@@ -228,6 +240,7 @@ def check_groups(in_channels: int, out_channels: int, groups: int) -> None:
                 field="groups",
                 allowed="a divisor of in_channels and out_channels",
                 repair=f"groups={_divisor(in_channels, out_channels, groups)}",
+                formula=f"{channels} / {groups} channels per group, {channels} mod {groups} = {channels % groups}",
             )
 
 

@@ -46,9 +46,7 @@ class Composite(Layer, frozen=True, kw_only=True):
 
     def counts(self, x: Shape, batch: int) -> Counts:
         """The sum over the parts."""
-        return added(
-            tuple(part.layer.counts(part.x, batch if part.batch is None else prod(part.batch)) for part in self.parts(x))
-        )
+        return added(tuple(part.layer.counts(part.x, prod(part.of((batch,)))) for part in self.parts(x)))
 
     def links(self, x: Shape) -> tuple[Link, ...]:
         """Those of the part that slides: another has a kernel of 1, or sees the same cells."""

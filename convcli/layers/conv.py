@@ -12,6 +12,8 @@ from convcli.axis import Axis
 from convcli.layers.base import Counts, Layer, Shape, check_groups, outs, windows
 from convcli.reach import Link
 
+ONE = Axis(1)
+
 
 class Conv(Layer, frozen=True, kw_only=True):
     """y[o, p] = bias[o] + sum over i, t of weight[o, i, t] * x[i, stride*p + dilation*t - before]
@@ -78,4 +80,4 @@ def _settled_axes(axes: tuple[Axis, ...], space: Shape) -> tuple[Axis, ...]:
 
 def pointwise(rank: int, out_channels: int, *, bias: bool) -> Conv:
     """A convolution with a kernel of 1 on every axis: it mixes channels and nothing else."""
-    return Conv(axes=(Axis(1),) * rank, out_channels=out_channels, bias=bias)
+    return Conv(axes=(ONE,) * rank, out_channels=out_channels, bias=bias)

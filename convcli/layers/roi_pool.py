@@ -19,6 +19,7 @@ from convcli.layers.conv import Conv
 from convcli.layers.deform import COORDINATE_FLOPS
 
 FC_CHANNELS = 1024  # mmcv's
+NO_GRADIENT = frozenset({"rois"})  # inputs that say where to look, and are not differentiated
 
 
 class OnRoIs(Layer, frozen=True, kw_only=True):
@@ -209,7 +210,7 @@ class DeformRoIPoolPack(Composite, OnRoIs, frozen=True, kw_only=True):
         """(R, C, rows, columns)"""
         return OnRoIs.output(self, x)
 
-    def parts(self, x: Shape) -> tuple[Part, ...]:
+    def chain(self, x: Shape) -> tuple[Part, ...]:
         """`roi_pool` without offsets; `offset_fc` and `mask_fc`, numbered as in mmcv's Sequential; `deform_roi_pool`."""
         fields = {name: getattr(self, name) for name in OnRoIs.__struct_fields__ if name != "axes"}
         bins, hidden, regions = prod(self.output_size), self.deform_fc_channels, (self.rois,)

@@ -11,9 +11,9 @@ MOST_FRAMES = 1024  # of a film: all steps of a map of 32 x 32
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """cell: the output cell, the first one when left out. animate: all of them, at most `most`.
+    """cell: the output cell, the first one (of samples the middle one) when left out. animate: all, at most `most`.
 
-    offsets: of a deformable layer: zero, random (drawn from `seed`), or a file.npz with `offset` and maybe `mask`.
+    offsets: of a deformable layer: zero, random (from `seed`), or a file.npz with `offset` and, modulated, `mask`.
     """
 
     cell: tuple[int, ...] | None = None
@@ -22,10 +22,10 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     offsets: str = "random"
     seed: int = 0
 
-    def cell_of(self, outs: Shape) -> Shape:
+    def cell_of(self, outs: Shape, *, middle: bool = False) -> Shape:
         """The cell, on an output of these sizes; SpecError where there is none such."""
         if self.cell is None:
-            return (0,) * len(outs)
+            return tuple([size // 2 if middle else 0 for size in outs])
         if len(self.cell) != len(outs):
             axes = "axis" if len(outs) == 1 else "axes"
             raise SpecError(f"{list(self.cell)} does not fit {len(outs)} {axes}", field="--cell")

@@ -9,10 +9,10 @@ import msgspec
 
 from convcli.pictures import letters
 from convcli.pictures.grid import HEADING, Grid, unit_for
-from convcli.pictures.scene import Line, Mark, Rect, Text
+from convcli.pictures.scene import Circle, Data, Line, Mark, Rect, Text
 
 ROW = 1100.0  # pixels of slices next to one another
-GAP, BELOW = 56.0, 66.0  # between panels
+GAP, BELOW, STRIPS = 56.0, 66.0, 50.0  # between panels next to one another, above one another, strips
 
 
 class Map(msgspec.Struct, frozen=True):
@@ -36,9 +36,8 @@ class Board:
             self._grids(columns)
         else:
             for one in self.maps:
-                top = self.bottom + (BELOW if self.grids else 0)
-                self._put(one, [Grid(panel=one.name, rows=range(1), columns=one.ranges[0], unit=self.unit, top=top)]
-                          if rank == 1 else list(self._slices(one, top)))  # fmt: skip
+                top = self.bottom + ((STRIPS if rank == 1 else BELOW) if self.grids else 0)
+                self._put(one, [self._strip(one, top)] if rank == 1 else list(self._slices(one, top)))
 
     def marks(self) -> Iterator[Mark]:
         """Every panel, with its heading and indices."""
@@ -57,6 +56,23 @@ class Board:
         """`text` on a cell of a map, where it has room."""
         grid, row, column = self._found(name, place)
         return grid.word(row, column, text, role)
+
+    def inset(self, name: str, place: Sequence[int], role: str) -> Rect:
+        """A smaller box in the middle of a cell."""
+        whole, less = self.cell(name, place, role), self.unit * 0.2
+        return msgspec.structs.replace(
+            whole, x=whole.x + less, y=whole.y + less, width=whole.width - 2 * less, height=whole.height - 2 * less
+        )
+
+    def point(self, name: str, place: Sequence[float], role: str, radius: float, opacity: float, data: Data) -> Circle:
+        """A point of a map of 2 axes, at a place that may lie between cells."""
+        (grid,) = self.grids[name]
+        return Circle(*grid.centre(*place), radius, role, grid.told(*place) | data, opacity)
+
+    def line(self, name: str, start: Sequence[float], end: Sequence[float], role: str) -> Line:
+        """Between two places of a map of 2 axes."""
+        (grid,) = self.grids[name]
+        return Line(*grid.centre(*start), *grid.centre(*end), role)
 
     def link(self, name: str, place: Sequence[int], other: str, target: Sequence[int]) -> Line:
         """From the bottom of a cell to the top of another's index, of strips."""
@@ -80,6 +96,9 @@ class Board:
                 right = max(right, len(across) * self.unit, letters.width(one.name, HEADING, bold=True))
                 top += len(rows) * self.unit + BELOW
             left += right + GAP
+
+    def _strip(self, one: Map, top: float) -> Grid:
+        return Grid(panel=one.name, rows=range(1), columns=one.ranges[0], unit=self.unit, top=top, strip=True)
 
     def _slices(self, one: Map, top: float) -> Iterator[Grid]:
         depths, rows, columns = one.ranges

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import cast
 
 from convcli.errors import SpecError
-from convcli.layers import Layer
+from convcli.layers import Conv, DeformConv, DeformConvPack, Layer, Separable
 from convcli.layers.transposed import ConvTranspose
 from convcli.pictures.asked import Asked
 from convcli.pictures.scene import Film, Scene
@@ -17,19 +17,34 @@ Drawn = Callable[[Step, Asked], Scene | Film]
 PICTURES = {  # of a layer; each has drawn(step, asked)
     "taps": "convcli.pictures.taps",
     "zero-insertion": "convcli.pictures.zero_insertion",
+    "groups": "convcli.pictures.groups",
+    "samples": "convcli.pictures.samples",
 }
 
 
 def draw(
-    network: Network | Plan, *, picture: str | None = None, layer: str | None = None, asked: Asked | None = None
+    network: Network | Plan,
+    *,
+    picture: str | None = None,
+    layer: str | None = None,
+    cell: Sequence[int] | None = None,
+    animate: bool = False,
+    offsets: str = "random",
+    seed: int = 0,
 ) -> Scene | Film:
-    """A picture of a layer: of the one named `layer`, of the only one, or of the first that has spatial axes.
+    """A picture of a layer: of the one named `layer`, or of the first that has spatial axes.
 
-    picture: one of PICTURES, the usual one of its kind when left out. Raises SpecError where it cannot be drawn.
+    picture: one of PICTURES, the usual one of its kind when left out. cell, animate, offsets, seed: as in `Asked`.
+    Raises SpecError where it cannot be drawn. `pictures.svg.svg`, `raster.png`, `terminal.blocks` draw what it returns.
     """
     planned = network if isinstance(network, Plan) else plan(network)
-    step = _step(planned, layer)
-    name = picture or usual(step.layer)
+    at = None if cell is None else tuple(cell)
+    return picture_of(step_of(planned, layer), picture, Asked(cell=at, animate=animate, offsets=offsets, seed=seed))
+
+
+def picture_of(step: Step, name: str | None = None, asked: Asked | None = None) -> Scene | Film:
+    """The picture `name` of a step, the usual one of its kind when left out."""
+    name = name or usual(step.layer)
     if name not in PICTURES:
         raise SpecError(f"--picture {name} is not known", allowed=", ".join(PICTURES))
     return cast("Drawn", import_module(PICTURES[name]).drawn)(step, asked or Asked())
@@ -37,10 +52,17 @@ def draw(
 
 def usual(layer: Layer) -> str:
     """The picture that shows what is special of a kind."""
-    return "zero-insertion" if isinstance(layer, ConvTranspose) else "taps"
+    if isinstance(layer, ConvTranspose):
+        return "zero-insertion"
+    if isinstance(layer, DeformConv | DeformConvPack):
+        return "samples"
+    mixes = isinstance(layer, Conv) and all(axis.kernel == 1 for axis in layer.axes)
+    grouped = isinstance(layer, Separable) or (isinstance(layer, Conv) and layer.groups != 1)
+    return "groups" if grouped or mixes else "taps"
 
 
-def _step(planned: Plan, layer: str | None) -> Step:
+def step_of(planned: Plan, layer: str | None) -> Step:
+    """The step that is asked for by its name, else the first that has spatial axes."""
     if layer is None:
         return next((step for step in planned.steps if step.layer.spatial and step.layer.rank), planned.steps[0])
     names = [step.name for step in planned.steps]

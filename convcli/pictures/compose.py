@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from convcli.pictures import letters
-from convcli.pictures.scene import Film, Mark, Rect, Scene, Text, hull, moved
+from convcli.pictures.scene import Circle, Film, Mark, Rect, Scene, Text, hull, moved
 
 MARGIN, LEAST = 20.0, 380.0  # around everything; width of the words' column
 TITLE, WORDS = 17.0, 13.0  # sizes of letters
@@ -91,7 +91,7 @@ def _legend(entries: Sequence[tuple[str, str]], room: float) -> tuple[list[Mark]
         taken = SWATCH + 6 + letters.width(words, WORDS)
         if x and x + taken > room:
             x, y = 0.0, y + step
-        marks.append(Rect(x, y, SWATCH, SWATCH, role, {"legend": words}))
+        marks.append(_swatch(x, y, role, words))
         lines = letters.wrapped(words, WORDS, room - SWATCH - 6)
         for number, line in enumerate(lines):
             marks.append(Text(x + SWATCH + 6, y + 11.5 + number * WORDS * letters.LEADING, line, "text", WORDS))
@@ -100,10 +100,7 @@ def _legend(entries: Sequence[tuple[str, str]], room: float) -> tuple[list[Mark]
     return marks, y + step if entries else 0.0
 
 
-def beside(panels: Sequence[Sequence[Mark]], *, gap: float = 46.0) -> Iterator[Mark]:
-    """Groups of marks from left to right, aligned at their tops."""
-    x = 0.0
-    for marks in panels:
-        left, top, right, _ = hull(marks)
-        yield from (moved(mark, x - left, -top) for mark in marks)
-        x += right - left + gap
+def _swatch(x: float, y: float, role: str, words: str) -> Mark:
+    if role.startswith("point"):
+        return Circle(x + SWATCH / 2, y + SWATCH / 2, SWATCH / 2 - 1, role, {"legend": words})
+    return Rect(x, y, SWATCH, SWATCH, role, {"legend": words})

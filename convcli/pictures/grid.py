@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from convcli.pictures import letters
-from convcli.pictures.scene import Circle, Data, Mark, Rect, Text
+from convcli.pictures.scene import Data, Mark, Rect, Text
 
 HEADING, TICK = 14.0, 10.0  # sizes of letters
 UNITS = ((8, 36.0), (14, 28.0), (24, 20.0), (40, 14.0))  # up to so many cells on a side: pixels for each
@@ -22,7 +22,7 @@ def unit_for(cells: int) -> float:
 class Grid(msgspec.Struct, frozen=True, kw_only=True):
     """Cells `rows` x `columns` of a panel, whose first cell has its corner at (left, top).
 
-    data: what every mark of it says, beside its panel.
+    strip: its single row is the only one there is. data: what every mark of it says, beside its panel.
     """
 
     panel: str
@@ -31,6 +31,7 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
     unit: float
     left: float = 0.0
     top: float = 0.0
+    strip: bool = False
     data: Data = {}
 
     def corner(self, row: float, column: float) -> tuple[float, float]:
@@ -42,19 +43,14 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
         x, y = self.corner(row, column)
         return x + self.unit / 2, y + self.unit / 2
 
+    def told(self, row: float, column: float) -> Data:
+        """What a mark at a place says of it."""
+        return {"panel": self.panel, "row": round(row, 4), "column": round(column, 4), **self.data}
+
     def cell(self, row: int, column: int, role: str, **data: str | int) -> Rect:
         """A cell's box."""
         x, y = self.corner(row, column)
-        told: Data = {"panel": self.panel, "row": row, "column": column, **self.data, **data}
-        return Rect(x, y, self.unit, self.unit, role, told)
-
-    def point(
-        self, row: float, column: float, role: str, radius: float, *, opacity: float = 1, **data: str | float
-    ) -> Circle:
-        """A point at a place that may lie between cells."""
-        x, y = self.centre(row, column)
-        told: Data = {"panel": self.panel, "row": round(row, 4), "column": round(column, 4), **self.data, **data}
-        return Circle(x, y, radius, role, told, opacity)
+        return Rect(x, y, self.unit, self.unit, role, {**self.told(row, column), **data})
 
     def word(self, row: int, column: int, text: str, role: str = "text") -> Iterator[Text]:
         """`text` in the middle of a cell, where it has room."""
@@ -66,7 +62,7 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
     def frame(self, heading: str) -> Iterator[Mark]:
         """The panel's heading, above it or left of a single row, and as many indices as there is room for."""
         told = {"panel": self.panel, **self.data}
-        if len(self.rows) == 1:
+        if self.strip:
             y = self.top + self.unit / 2 + HEADING * 0.35
             yield Text(self.left - 12, y, heading, "panel", HEADING, "end", told)
         else:
@@ -79,7 +75,7 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
             if column % every == 0:
                 x, y = self.centre(self.rows.start, column)
                 yield Text(x, y - self.unit / 2 - 5, str(column), "label", TICK, "middle")
-        if len(self.rows) == 1:
+        if self.strip:
             return
         every = _every(self.rows, self.unit, across=False)
         for row in self.rows:

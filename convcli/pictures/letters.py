@@ -7,7 +7,7 @@ from unicodedata import combining, east_asian_width
 # Advance widths in em, of the widest common fonts (Verdana, DejaVu Sans); a test holds Pillow's own font against them.
 NARROW, SMALL, LARGE, WIDE = 0.47, 0.66, 0.80, 1.08
 _WIDTHS = {
-    **dict.fromkeys(" ijlIfrtJ.,:;'|!()[]/\\-\"`", NARROW),
+    **dict.fromkeys(" ijlIfrt.,:;'|!()[]/\\-\"`", NARROW),
     **dict.fromkeys("mwMW%@", WIDE),
     **dict.fromkeys("+=<>~^#_&?*$CDGHNOQU", 0.86),
 }

@@ -50,27 +50,19 @@ ROLES: dict[str, Role] = {
         Paint("#ffffff", "#8a8a8a"), Paint("#15191e", "#8f8f8f"), dashed=True, glyph="\N{MIDDLE DOT}", plain="-"
     ),
     "zero": Role(Paint("#f1f1f1", "#b5b5b5"), Paint("#23272c", "#50565d"), dashed=True, glyph="0", plain="0"),
-    "tap": Role(*_both(ORANGE, "#a33c00"), line=2.5, glyph="\N{FULL BLOCK}", plain="#"),
+    "tap": Role(*_both(ORANGE, "#a33c00"), 2.5, glyph="\N{FULL BLOCK}", plain="#"),
     "tap-padding": Role(
-        Paint("#fdf1d6", "#a33c00"),
-        Paint("#4a3a16", "#ffb84d"),
-        line=2.5,
-        dashed=True,
-        glyph="\N{DARK SHADE}",
-        plain="+",
+        Paint("#ffffff", "#a33c00"), Paint("#15191e", "#ffb84d"), 2.5, dashed=True, glyph="\N{DARK SHADE}", plain="+"
     ),
     "tap-zero": Role(
-        Paint("#fdf1d6", "#a33c00"),
-        Paint("#4a3a16", "#ffb84d"),
-        line=2.5,
-        dashed=True,
-        glyph="\N{MEDIUM SHADE}",
-        plain="x",
+        Paint("#e3e0da", "#a33c00"), Paint("#3a3d40", "#ffb84d"), 2.5, glyph="\N{MEDIUM SHADE}", plain="x"
     ),
+    "read": Role(Paint("#fae3b4", "#a37d2c"), Paint("#4d3a12", "#a37d2c"), glyph="\N{MEDIUM SHADE}", plain="x"),
     "output": Role(Paint("#d9efe8", "#7fa99b"), Paint("#1d3f35", "#4d7d6f"), glyph="\N{LIGHT SHADE}", plain="."),
-    "written": Role(*_both(GREEN, "#00513b"), line=2.5, glyph="\N{FULL BLOCK}", plain="#"),
+    "written": Role(*_both(GREEN, "#00513b"), 2.5, glyph="\N{FULL BLOCK}", plain="#"),
     "weight": Role(Paint("#f6e3c1", "#a37d2c"), Paint("#4d3a12", "#a37d2c"), glyph="w", plain="w"),
-    "point": Role(Paint(VERMILLION, "#ffffff"), Paint(VERMILLION, "#ffffff"), line=1.5, glyph="o", plain="o"),
+    "point": Role(Paint(VERMILLION, INK), Paint(VERMILLION, "#ffffff"), line=1.5, glyph="o", plain="o"),
+    "point-outside": Role(Paint("#ffffff", VERMILLION), Paint("#15191e", VERMILLION), 1.5, glyph="O", plain="O"),
     "regular": Role(Paint("none", "#333333"), Paint("none", "#dddddd"), line=1.5, dashed=True, glyph="+", plain="+"),
     "shift": Role(Paint("none", "#333333"), Paint("none", "#dddddd"), line=1.5),
     "link": Role(Paint("none", "#8a8a8a"), Paint("none", "#8f8f8f"), line=1.0),
@@ -84,10 +76,7 @@ ROLES: dict[str, Role] = {
     "panel": Role(Paint("#1b1b1b"), Paint("#ececec")),
     "label": Role(Paint("#595959"), Paint("#b4b4b4")),
     "ink": Role(*_both(INK)),
-    **{
-        f"group-{i + 1}": Role(*_both(colour, INK), glyph=f"{i + 1}", plain=f"{i + 1}")
-        for i, colour in enumerate(GROUPS)
-    },
+    **{f"group-{i + 1}": Role(*_both(colour, INK), glyph=f"{i}", plain=f"{i}") for i, colour in enumerate(GROUPS)},
     **{
         f"link-{i + 1}": Role(Paint("none", light), Paint("none", colour), line=1.5)
         for i, (colour, light) in enumerate(

@@ -14,7 +14,6 @@ from convcli.pictures.scene import BOLD, Circle, Data, Film, Line, Mark, Rect, S
 FONT = "system-ui,-apple-system,'Segoe UI','Helvetica Neue',Arial,sans-serif"
 THEMES = ("auto", "light", "dark")
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_NOT_A_NAME = re.compile(r"[^a-z0-9-]+")
 
 
 def svg(picture: Scene | Film, *, theme: str = "auto", styled: bool = True) -> str:
@@ -24,9 +23,10 @@ def svg(picture: Scene | Film, *, theme: str = "auto", styled: bool = True) -> s
     width, height = _number(base.width), _number(base.height)
     size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
     moving = len(film.frames) > 1
+    classes = f"convcli {_class_of(film)}" if moving else "convcli"
     rules = (style(theme) if styled else "") + (_moving(film) if moving else "")
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="convcli" role="img" {size} font-family="{FONT}">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="{classes}" role="img" {size} font-family="{FONT}">',
         f"<title>{_escaped(base.title)}</title>",
         f"<desc>{_escaped(base.description)}</desc>",
         *([f"<style>{rules}</style>"] if rules else []),
@@ -62,16 +62,20 @@ def _rule(name: str, paint: Paint) -> str:
 
 
 def _moving(film: Film) -> str:
-    """Each frame is seen for its share of the film; without animations the first one is."""
-    count = len(film.frames)
-    name, seconds = f"convcli-{count}", _number(count * film.seconds)
+    """Each frame is seen for its share of the film; without animations, or where less motion is wanted, the first."""
+    name, seconds = _class_of(film), _number(len(film.frames) * film.seconds)
     return (
-        f"@keyframes {name}{{0%{{visibility:visible}}{100 / count:.5g}%,100%{{visibility:hidden}}}}"
-        ".convcli .frame{visibility:hidden}.convcli .frame[data-step='0']{visibility:visible}"
-        "@media not (prefers-reduced-motion:reduce){"
-        f".convcli .frame,.convcli .frame[data-step='0']{{animation:{name} {seconds}s step-end infinite}}"
-        ".convcli:hover .frame{animation-play-state:paused!important}}"
+        f"@keyframes {name}{{0%{{visibility:visible}}{100 / len(film.frames):.5g}%,100%{{visibility:hidden}}}}"
+        f".{name} .frame{{visibility:hidden}}.{name} .frame[data-step='0']{{visibility:visible}}"
+        "@media(prefers-reduced-motion:no-preference){"
+        f".{name} .frame,.{name} .frame[data-step='0']{{animation:{name} {seconds}s step-end infinite}}"
+        f".{name}:hover .frame{{animation-play-state:paused}}}}"
     )
+
+
+def _class_of(film: Film) -> str:
+    """The films of a page have rules of their own, unless they are equally long."""
+    return f"convcli-{len(film.frames)}-{round(film.seconds * 1000)}"
 
 
 def _delay(film: Film, number: int) -> str:
@@ -106,9 +110,7 @@ def _opacity(opacity: float) -> str:
 
 
 def _attributes(data: Data) -> str:
-    return "".join(
-        [f' data-{_NOT_A_NAME.sub("-", name.lower())}="{_escaped(str(value))}"' for name, value in data.items()]
-    )
+    return "".join([f' data-{name}="{_escaped(str(value))}"' for name, value in data.items()])
 
 
 def _number(value: float) -> str:

@@ -17,7 +17,6 @@ from convcli.pictures.compose import filmed
 from convcli.pictures.scene import Film, Mark, Scene
 from convcli.pictures.views import View, steps, told_parts, told_reads, views
 from convcli.plan import Step
-from convcli.reach import Link, Scatter, Window
 
 
 def drawn(step: Step, asked: Asked) -> Scene | Film:
@@ -51,7 +50,7 @@ def _step(board: Board, seen: Sequence[View], cell: Shape) -> Iterator[Mark]:
     """The taps of one output cell, the cell, and what there is to say of them."""
     for tap in product(*map(View.taps, seen, cell)):
         inside = all(map(View.holds, seen, tap))
-        index = [weight_at(view.link, at, one) for view, at, one in zip(seen, cell, tap, strict=True)]
+        index = [view.link.tap(at, one) for view, at, one in zip(seen, cell, tap, strict=True)]
         name = {} if None in index else {"tap": ",".join(map(str, index))}
         yield board.cell("input", tap, "tap" if inside else "tap-padding", **name)
         yield from board.word("input", tap, name.get("tap", ""), "ink" if inside else "text")
@@ -59,15 +58,6 @@ def _step(board: Board, seen: Sequence[View], cell: Shape) -> Iterator[Mark]:
             yield board.link("input", tap, "output", cell)
     yield board.cell("output", cell, "written")
     yield board.said(_said(seen, cell))
-
-
-def weight_at(link: Link, cell: int, tap: int) -> int | None:
-    """The index of the weight that meets input cell `tap` in output cell `cell`; None where there are no weights."""
-    if isinstance(link, Window):
-        return (tap + link.axis.before - cell * link.axis.stride) // link.axis.dilation
-    if isinstance(link, Scatter):
-        return (cell + link.axis.before - tap * link.axis.stride) // link.axis.dilation
-    return None
 
 
 def _said(seen: Sequence[View], cell: Shape) -> str:

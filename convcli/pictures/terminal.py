@@ -37,13 +37,22 @@ def blocks(scene: Scene, *, width: int = 80, color: bool = False, plain: bool = 
     lines += _beside(panels, width)
     lines += [line for mark in scene.marks for line in _bar(mark, scene, width, plain=plain)]
     if scene.legend:
-        lines += [
-            "",
-            "  ".join(
-                f"{_painted(role, _glyph(role, plain=plain), color=color)} {words}" for role, words in scene.legend
-            ),
-        ]
+        entries = [(_glyph(role, plain=plain), words, role) for role, words in scene.legend]
+        lines += ["", *_packed(entries, width, color=color)]
     return "\n".join([*lines, *scene.notes]).rstrip("\n") + "\n"
+
+
+def _packed(entries: Sequence[tuple[str, str, str]], width: int, *, color: bool) -> Iterator[str]:
+    """The legend in lines no wider than `width`, if its words allow it."""
+    line, taken = "", 0
+    for glyph, words, role in entries:
+        more = len(glyph) + 1 + len(words)
+        if line and taken + 2 + more > width:
+            yield line
+            line, taken = "", 0
+        line += ("  " if line else "") + f"{_painted(role, glyph, color=color)} {words}"
+        taken += more + (2 if taken else 0)
+    yield line
 
 
 def _panels(marks: Sequence[Mark]) -> list[tuple[str, list[Mark]]]:

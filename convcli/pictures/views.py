@@ -40,6 +40,10 @@ class View(msgspec.Struct, frozen=True):
         """Whether a cell is one of the input's, not of the padding."""
         return 0 <= place < self.size
 
+    def shows(self, place: int) -> bool:
+        """Whether a cell is drawn."""
+        return place in self.cells
+
 
 def padded(link: Link, size: int) -> range:
     """The input's cells with those that zero padding, or another mode's, adds; cropped ones stay."""

@@ -13,7 +13,6 @@ from convcli.pictures.asked import Asked
 from convcli.pictures.board import Board, Map
 from convcli.pictures.compose import filmed
 from convcli.pictures.scene import Film, Mark, Scene
-from convcli.pictures.taps import weight_at
 from convcli.pictures.views import View, steps, told_parts, told_reads, views
 from convcli.plan import Step
 from convcli.reach import Window
@@ -105,8 +104,8 @@ class _Drawing:
 
     def _weight(self, cell: Shape, tap: Shape) -> str:
         """The weight on a tap: the rotated kernel's first is the last one."""
-        links = [view.link for view in self.seen]
-        return _index(self._turned(tuple(weight_at(*there) or 0 for there in zip(links, cell, tap, strict=True))))
+        there = zip(self.seen, cell, tap, strict=True)
+        return _index(self._turned(tuple(view.link.tap(at, one) or 0 for view, at, one in there)))
 
 
 def _index(index: Shape) -> str:

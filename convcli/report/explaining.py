@@ -63,12 +63,14 @@ def _tables(network: NetworkExplanation, name: str, layer: LayerExplanation) -> 
     where = ": ".join(filter(None, [printable(network.source), printable(network.name)]))
     place = f"  {where}" if where else ""
     flow = f"{shape(layer.input)} -> {shape(layer.output)}"
-    yield Table(f"{printable(name)}  {layer.type}  {flow}{place}", (), (), lines=tuple(filter(None, [layer.equation])))
+    yield Table(
+        f"{printable(name)}  {layer.type}  {flow}{place}", (), (), lines=tuple(filter(None, [layer.equation])), level=3
+    )
     for section in layer.sections:
         lines = [printable(line) for line in section.text]
         lines += [line for grid in section.tables if grid.drawn for line in _picture(grid)]
         lines += [line for step in section.steps for line in chain(step)]
-        yield Table(section.title, (), (), lines=tuple(lines), depth=1)
+        yield Table(section.title, (), (), lines=tuple(lines), level=4)
         yield from (_grid(grid) for grid in section.tables if not grid.drawn)
 
 
@@ -87,7 +89,7 @@ def chain(step: Working) -> Iterator[str]:
 def _grid(grid: Grid) -> Table:
     right = [all(isinstance(row[place], int) for row in grid.rows) for place in range(len(grid.columns))]
     columns = tuple(Column(title, right=number) for title, number in zip(grid.columns, right, strict=True))
-    return Table(grid.title, columns, tuple(Row(row) for row in grid.rows), depth=1)
+    return Table(grid.title, columns, tuple(Row(row) for row in grid.rows), level=5)
 
 
 def _picture(grid: Grid) -> Iterator[str]:

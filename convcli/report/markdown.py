@@ -103,7 +103,7 @@ def _sheet(sheet: Sheet) -> Iterator[str]:
     for table in sheet.tables:
         yield ""
         if table.heading:
-            yield escaped(table.heading)
+            yield f"{'#' * table.level} {escaped(table.heading)}".lstrip()
             yield ""
         if table.lines:
             yield from ("```text", *table.lines, "```")

@@ -61,7 +61,7 @@ class Table(msgspec.Struct, frozen=True):
     """A heading (one among several), rows, and the lines below them.
 
     lines: written out as they stand, in place of rows or above them; without columns there are no rows.
-    depth: 1 for a part of the last table of depth 0.
+    level: of a heading that others stand below, as Markdown counts them.
     """
 
     heading: str
@@ -69,7 +69,7 @@ class Table(msgspec.Struct, frozen=True):
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
     lines: tuple[str, ...] = ()
-    depth: int = 0
+    level: int = 0
 
 
 class Page(msgspec.Struct, frozen=True):

@@ -15,10 +15,9 @@ from convcli.spec import spelling as torch_spelling
 from convcli.spec.checked import checked, shown
 from convcli.spec.entries import Reader, Scope, budget_of
 from convcli.spec.fields import AnyFields, Document, Input, Placed
-from convcli.spec.form import Form
 from convcli.spec.forms import form
 
-PLACED = ("name", "input", "from", "expect", "budget")  # what a layer says of its place, whatever it is
+NOWHERE = {"name": None, "input": None, "from": None, "expect": None, "budget": None}  # what any layer may say, unsaid
 
 
 def network(
@@ -126,17 +125,14 @@ def entry(raw: object, number: int) -> Entry:
             f"{shown(raw)} is not a layer",
             allowed="a mapping with a type, or a line as PyTorch writes it, Conv2d(3, 64, 3)",
         )
-    words = raw.copy()
-    for name in PLACED:
-        words.pop(name, None)
     try:
-        layer = _alike(msgspec.msgpack.encode(words))
+        layer = _alike(msgspec.msgpack.encode({**raw, **NOWHERE}))
         placed: AnyFields = msgspec.convert(raw, Placed)
     except (SpecError, msgspec.ValidationError, TypeError, OverflowError, ValueError, RecursionError):
         layer, placed = _checked(raw)  # tells all that is wrong with the two together
     return Entry(
-        name=placed.name or f"{layer.form.type.replace('*d', '').lower()}_{number}",
-        type=layer.form.type,
+        name=placed.name or f"{layer.type.replace('*d', '').lower()}_{number}",
+        type=layer.type,
         layer=layer.made,
         input=placed.input,
         expect=msgspec.to_builtins(placed.expect) if placed.expect else None,
@@ -147,9 +143,9 @@ def entry(raw: object, number: int) -> Entry:
 
 
 class Said(msgspec.Struct, frozen=True):
-    """A layer wherever it stands: its form, what its fields make, the word that its padding was given by."""
+    """A layer wherever it stands: its type, what its fields make, the word that its padding was given by."""
 
-    form: Form
+    type: str
     made: Layer | Callable[[int], Layer]
     padding: str
 
@@ -173,7 +169,7 @@ def _checked(raw: dict[str, Any]) -> tuple[Said, AnyFields]:
     fields: AnyFields = checked({**shape.preset, **raw} if shape.preset else raw, shape.fields)
     padding = getattr(fields, "padding", 0)
     made = _layer_of(shape.layer, fields, shape.rank)
-    return Said(shape, made, padding.lower() if isinstance(padding, str) else ""), fields
+    return Said(shape.type, made, padding.lower() if isinstance(padding, str) else ""), fields
 
 
 def spelled_entry(text: str, number: int) -> Entry:

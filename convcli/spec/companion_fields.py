@@ -9,7 +9,17 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from convcli.spec.fields import AnyFields, Channels, Count, MaybeCount, MaybeYesNo, Natural, PerAxis, PerAxisFromZero, YesNo
+from convcli.spec.fields import (
+    AnyFields,
+    Channels,
+    Count,
+    MaybeCount,
+    MaybeYesNo,
+    Natural,
+    PerAxis,
+    PerAxisFromZero,
+    YesNo,
+)
 
 Number = Annotated[int | float, Meta(description="a number")]
 MaybeNumber = Annotated[int | float | None, Meta(description="a number")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -14,15 +14,16 @@ from convcli.backends.known import difference_known
 from convcli.errors import SpecError
 from convcli.layers import is_convolution
 from convcli.verifier.case import Case
-from convcli.verifier.fault import EXPLAINED, Fault, Kind, kind_of
+from convcli.verifier.fault import EXPLAINED, Fault, kind_of
 from convcli.verifier.job import Job
-from convcli.verifier.jobs import Wanted, jobs, kernel_jobs
+from convcli.verifier.jobs import Wanted, all_jobs
 from convcli.verifier.repro import command
 from convcli.verifier.verdict import Check, Explanation, LayerVerdict, Status, worst
 
 if TYPE_CHECKING:
     from convcli.plan import Plan, Step
 
+NOT_MADE = -1  # jobs of a layer that was skipped
 VALUES = frozenset({"forward", "mantissa"})  # the checks that a known difference excuses
 Progress = Callable[[int, int, str], None]
 
@@ -87,15 +88,14 @@ class Ledger:
         keys = [Case(subject.step.layer, subject.step.x, subject.step.batch, wanted.seed).key for subject in subjects]
         self._twin = [first.setdefault(key, index) for index, key in enumerate(keys)]
         self._checks: dict[int, dict[int, tuple[Check, ...]]] = {}
-        self._jobs: dict[int, list[Kind]] = {}
+        self._jobs: dict[int, int] = {}
 
     def take_over(self, verdict: LayerVerdict, checks: Sequence[int]) -> None:
         """The next verdict, of an earlier run. checks: how many each of its jobs made."""
         index = len(self.verdicts)
-        kinds = [kind_of(job) for job in self.made(self.subjects[index].step)]
         ends = list(accumulate(checks))
         parts = [verdict.checks[end - count : end] for count, end in zip(checks, ends, strict=True)]
-        self._checks[index], self._jobs[index] = dict(enumerate(parts)), kinds
+        self._checks[index], self._jobs[index] = dict(enumerate(parts)), len(parts) or NOT_MADE
         self.failed |= self.fail_fast and verdict.status.bad
         self._tell(verdict)
 
@@ -109,16 +109,26 @@ class Ledger:
         for index, subject in enumerate(self.subjects):
             if self._twin[index] != index or index in self._checks:
                 continue
-            found = list(self.made(subject.step))
-            self._checks[index], self._jobs[index] = {}, [kind_of(job) for job in found]
+            found = list(all_jobs(subject.step, self.wanted))
+            self._checks[index], self._jobs[index] = {}, len(found)
             for position, job in enumerate(found):
                 if self.failed:
                     return
                 yield Place(index, position), job
 
-    def made(self, step: Step) -> Iterable[Job]:
-        """The jobs of one layer."""
-        return kernel_jobs(step, self.wanted) if self.wanted.own else jobs(step, self.wanted)
+    def steps(self) -> Iterator[tuple[int, Step]]:
+        """The layers that are to be checked, in order, for whoever makes all checks of a layer at once."""
+        for index, subject in enumerate(self.subjects):
+            if self.failed:
+                return
+            if self._twin[index] == index and index not in self._checks:
+                yield index, subject.step
+
+    def note_all(self, index: int, checks: Sequence[tuple[Check, ...]]) -> None:
+        """Take the checks of all jobs of a layer; tell the verdicts that are complete now."""
+        self._checks[index], self._jobs[index] = {}, len(checks)
+        for position, found in enumerate(checks):
+            self.note(Place(index, position), found)
 
     def note(self, place: Place, checks: tuple[Check, ...]) -> None:
         """Take a job's checks; tell the verdicts that are complete now."""
@@ -141,9 +151,11 @@ class Ledger:
         for index, verdict in enumerate(self.verdicts):
             if self._twin[index] != index or not self._complete(index) or not self._taken_apart(index):
                 continue
-            made = self._checks[index]
-            kinds = [self._jobs[index][position] for position in sorted(made) for _ in made[position]]
-            step = self.subjects[index].step
+            made, step = self._checks[index], self.subjects[index].step
+            jobs = list(all_jobs(step, self.wanted))
+            if len(jobs) != len(made):  # whoever was to do them is gone
+                continue
+            kinds = [kind_of(jobs[position]) for position in sorted(made) for _ in made[position]]
             pairs = zip(verdict.checks, kinds, strict=True)
             faults = [Fault(step, check, kind) for check, kind in pairs if check.status in EXPLAINED]
             if faults:
@@ -160,7 +172,7 @@ class Ledger:
 
     def _complete(self, index: int) -> bool:
         twin = self._twin[index]
-        return twin in self._checks and len(self._checks[twin]) == len(self._jobs[twin])
+        return twin in self._checks and len(self._checks[twin]) == self._jobs[twin]
 
     def _tell(self, verdict: LayerVerdict) -> None:
         self.verdicts.append(verdict)

@@ -48,6 +48,7 @@ def verify(  # noqa: PLR0913 - each is one option of the command
     journal: str | Path | None = None,
     resume: str | Path | None = None,
     shard: str | Shard | None = None,
+    executor: str | None = None,
     progress: Progress | None = None,
     on_verdict: Callable[[LayerVerdict], None] | None = None,
 ) -> Outcome:
@@ -63,6 +64,7 @@ def verify(  # noqa: PLR0913 - each is one option of the command
     the first three in detail, some seconds each. save_failures: a directory for the data of every failed check.
     journal: a file that takes every layer's verdict as a JSON line as soon as it is told. resume: such a file, of a run
     of the same layers with the same options, to be continued. shard: "3/7", the third of seven shares.
+    executor: who makes the checks, "local", "dask://host:port" or "package.module:factory" (docs/many.md).
     progress: told (layers done, layers in all, name). on_verdict: told each verdict, in order, as soon as it is there:
     before its explanation.
 
@@ -89,7 +91,9 @@ def verify(  # noqa: PLR0913 - each is one option of the command
     ledger.progress = progress
     record = Recording(journal, resume, "verify", Line)
     options = {**wanted.told, "layers": len(every), "shard": str(part)}
-    session = Session(wanted, layers=len(ledger.subjects), jobs=jobs, max_memory=max_memory, timeout=timeout)
+    session = Session(
+        wanted, layers=len(ledger.subjects), jobs=jobs, max_memory=max_memory, timeout=timeout, executor=executor
+    )
     interrupted = False
     try:
         with session, record:
@@ -104,7 +108,7 @@ def verify(  # noqa: PLR0913 - each is one option of the command
             for line in record.earlier(own):
                 _take_over(ledger, positions, own, line)
             record.start(own)
-            session.work(ledger)
+            session.work_through([ledger])
             ledger.close()
             record.write(End(len(every)))
             record.close()

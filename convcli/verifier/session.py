@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from convcli.axis import whole
@@ -12,8 +13,11 @@ from convcli.errors import SpecError
 from convcli.verifier.bounds import BITS
 from convcli.verifier.estimate import memory_limit
 from convcli.verifier.interrupt import Interrupt
+from convcli.verifier.many.chunk import Task
+from convcli.verifier.many.crew import Crew
+from convcli.verifier.many.engines import engine_of
 from convcli.verifier.workers import Workers
-from convcli.verifier.workshop import Checked, Workshop, cores
+from convcli.verifier.workshop import Workshop, cores, sides
 
 if TYPE_CHECKING:
     from convcli.verifier.explain.experiment import Workbench
@@ -28,6 +32,7 @@ PATIENCE = 5.0  # seconds for a call about a failure: smaller layers, or data th
 class Session:
     """A context: entering it starts the workers, leaving it ends them. Ctrl-C raises KeyboardInterrupt in `work`.
 
+    executor: who makes the checks in place of processes here, "local", "dask://host:port" or "package.module:factory".
     environment: versions, threads, jobs, and which other side; complete once the context is entered.
 
     Raises BackendMissing when the other side cannot run, SpecError for what makes no sense, both before any work.
@@ -41,6 +46,7 @@ class Session:
         jobs: int | None = None,
         max_memory: int | None = None,
         timeout: float = TIMEOUT,
+        executor: str | None = None,
     ):
         for dtype in wanted.dtypes:
             if dtype not in BITS:
@@ -57,39 +63,50 @@ class Session:
         self._threads = max(1, cores() // (2 * self._count))
         self._limit = memory_limit() if max_memory is None else whole("max_memory", max_memory, least=1)
         self._wanted, self._timeout = wanted, timeout
+        self._task = Task(wanted, timeout, None if max_memory is None else self._limit)
+        self._engine = None if executor is None else engine_of(executor, jobs)
+        self._crew: Crew | None = None
         other = own[0].place if own else wanted.against
         self.environment: dict[str, Any] = {"threads": self._threads, "jobs": self._count, "against": other}
         self._rounds = False
 
     def __enter__(self) -> Self:
-        own = self._wanted.own
         with ExitStack() as stack:
-            interrupt = stack.enter_context(Interrupt())
-            self._workshop = stack.enter_context(
-                Workshop(
-                    own[0].name if own else self._wanted.against,
-                    interrupt.check,
-                    count=self._count,
-                    threads=self._threads,
-                    timeout=self._timeout,
-                    limit=self._limit,
-                    own=own,
-                )
-            )
-            self.environment = {**self._workshop.begin(), **self.environment}
-            self._rounds = self.environment.pop("rounds")
+            self._check = stack.enter_context(Interrupt()).check
+            self._stack = stack
+            if self._engine:
+                stack.callback(self._engine.close)
+                self._crew = Crew(self._engine, self._task, self._check)
+                stack.callback(self._crew.close)
+                found = self._crew.begin()
+                self.environment["jobs"] = self._engine.workers
+            else:
+                found = self._workshop[1]
+            self._rounds = found["rounds"]
+            self.environment = {**found, **self.environment}
+            del self.environment["rounds"]
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._stack.close()
 
+    @cached_property
+    def _workshop(self) -> tuple[Workshop, dict[str, Any]]:
+        """The processes here, and what they are: for all there is to do or, beside an executor, for explanations."""
+        own, against = self._wanted.own, self._wanted.against
+        pair = sides(against, own, count=self._count, threads=self._threads, timeout=self._timeout)
+        name = own[0].name if own else against
+        made = Workshop(name, self._check, pair, count=self._count, limit=self._limit, own=own)
+        shop = self._stack.enter_context(made)
+        return shop, shop.begin()
+
     @contextmanager
     def workbench(self) -> Iterator[Workbench]:
         """Where single failures are taken apart, by the same workers, with less patience."""
         from convcli.verifier.explain.experiment import Workbench
 
-        shop = self._workshop
+        shop, _ = self._workshop
         started: list[Workers] = []
 
         def jury() -> Workers:
@@ -108,26 +125,23 @@ class Session:
             for workers in started:
                 workers.stop()
 
+    @property
+    def away(self) -> bool:
+        """The checks are made elsewhere, where a failure may have reasons that are not here."""
+        return self._crew is not None
+
     def work(self, *ledgers: Ledger) -> None:
-        """Make every check of some ledgers and note it there."""
-        self.work_through(ledgers)
+        """Make every check of some ledgers and note it there, by the processes here."""
+        self._workshop[0].work_through(map(self._told, ledgers))
 
     def work_through(self, ledgers: Iterable[Ledger]) -> None:
-        """The same of ledgers that are made one by one, each as soon as there is room for its jobs."""
-        workshop = self._workshop
-        for ledger in ledgers:
-            ledger.rounds, ledger.environment = self._rounds, self.environment
-            for place, job in ledger.jobs():
-                while not workshop.has_room(job):
-                    _note(workshop.finished())
-                _note(workshop.start((ledger, place), job))
-        while not workshop.idle:
-            _note(workshop.finished())
+        """The same of ledgers that are made one by one, each as soon as there is room for it; by whoever is to work."""
+        worker = self._crew or self._workshop[0]
+        worker.work_through(map(self._told, ledgers))
 
-
-def _note(checked: list[Checked]) -> None:
-    for (ledger, place), checks in checked:
-        ledger.note(place, checks)
+    def _told(self, ledger: Ledger) -> Ledger:
+        ledger.rounds, ledger.environment = self._rounds, self.environment
+        return ledger
 
 
 def _width(jobs: int | None, layers: int) -> int:

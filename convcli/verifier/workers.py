@@ -278,6 +278,20 @@ def _no_main() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
+@contextmanager
+def _a_parent() -> Iterator[None]:
+    """Executors' workers are mostly daemons, which may have no children: ours end when nobody asks them any more."""
+    process = multiprocessing.current_process()
+    daemon = process.daemon
+    if daemon:
+        process.daemon = False
+    try:
+        yield
+    finally:
+        if daemon:
+            process.daemon = True
+
+
 class Worker(BaseProcess):
     """A process that starts without the caller's script, and whose pid is noted in `pids`."""
 
@@ -285,7 +299,7 @@ class Worker(BaseProcess):
 
     def start(self) -> None:
         """As always, but for that."""
-        with _no_main():
+        with _no_main(), _a_parent():
             super().start()
         self.pids.append(self.pid or 0)
 

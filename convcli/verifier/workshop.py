@@ -6,11 +6,11 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import msgspec
 
@@ -26,12 +26,24 @@ from convcli.verifier.workers import Call, Reply, Workers
 
 if TYPE_CHECKING:
     from convcli.backends.target import Target
-    from convcli.verifier.ledger import Ledger, Place
+    from convcli.verifier.ledger import Place
 
 WARM = "torch"  # what the fork server preloads
 TOGETHER = 16  # small jobs that count as one
 MOMENT = 0.2  # seconds between two looks for a Ctrl-C
-Where = tuple["Ledger", "Place"]
+
+
+class Notes(Protocol):
+    """What is to be checked, and where it is noted: a ledger."""
+
+    def jobs(self) -> Iterator[tuple[Place, Job]]:
+        """The jobs, one by one, each with its place."""
+
+    def note(self, place: Place, checks: tuple[Check, ...]) -> None:
+        """A job's checks."""
+
+
+Where = tuple[Notes, "Place"]
 Checked = tuple[Where, tuple[Check, ...]]
 
 
@@ -43,36 +55,39 @@ class _Running(msgspec.Struct):
     replies: list[Reply] | None = None
 
 
+def sides(against: str, own: tuple[Target, ...], **options: Any) -> tuple[Workers, Workers]:
+    """The processes of our side, and those of the other one: of a library, or of the user's functions."""
+    ours = Workers(OURS, **options, warm=False)
+    if own:
+        return ours, Workers("", **options, warm=own[0].arrays == WARM, apart=True, run=trial.run)
+    return ours, Workers(against, **options, warm=against == WARM)
+
+
 class Workshop:
     """`count` layers at a time, within `limit` bytes. A context: leaving it ends every process.
 
-    check: called at every wait; what it raises ends the work.
+    pair: both sides' workers. check: called at every wait; what it raises ends the work. own: the user's functions.
+    root: where files go, a directory of the system's for such things when None.
     """
 
     def __init__(
         self,
         against: str,
         check: Callable[[], None],
+        pair: tuple[Workers, Workers],
         *,
         count: int,
-        threads: int,
-        timeout: float,
         limit: int,
         own: tuple[Target, ...] = (),
+        root: str | None = None,
     ):
         self._check = check
         self.limit, self._most = limit, 2 * count + 1  # one job of each side waits while the others run
         self._started = 0
         self._running: list[_Running] = []
-        self._root = tempfile.TemporaryDirectory(prefix="convcli-", ignore_cleanup_errors=True)
-        ours = Workers(OURS, count=count, threads=threads, timeout=timeout, warm=False)
-        if own:
-            warm = own[0].arrays == WARM
-            theirs = Workers("", count=count, threads=threads, timeout=timeout, warm=warm, apart=True, run=trial.run)
-        else:
-            theirs = Workers(against, count=count, threads=threads, timeout=timeout, warm=against == WARM)
+        self._root = tempfile.TemporaryDirectory(prefix="convcli-", dir=root, ignore_cleanup_errors=True)
         self._described = own or against
-        self._bench = Bench(against, ours, theirs, share=limit // count)
+        self._bench = Bench(against, *pair, share=limit // count)
 
     def __enter__(self) -> Self:
         return self
@@ -110,6 +125,16 @@ class Workshop:
         while not all(call.done for call in calls):
             self._wait(list(calls))
         return [call.reply for call in calls]
+
+    def work_through(self, ledgers: Iterable[Notes]) -> None:
+        """Make every check of some ledgers and note it there; each is made as soon as there is room for its jobs."""
+        for ledger in ledgers:
+            for place, job in ledger.jobs():
+                while not self.has_room(job):
+                    _note(self.finished())
+                _note(self.start((ledger, place), job))
+        while not self.idle:
+            _note(self.finished())
 
     @property
     def idle(self) -> bool:
@@ -188,6 +213,11 @@ class Workshop:
             checks = (running.job.check(Status.CRASHED, f"{self._bench.against}: {error}"),)
         discard(running.directory)
         return running.where, checks
+
+
+def _note(checked: list[Checked]) -> None:
+    for (ledger, place), checks in checked:
+        ledger.note(place, checks)
 
 
 def discard(directory: str) -> None:

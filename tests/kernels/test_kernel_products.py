@@ -42,10 +42,7 @@ def test_the_pieces_make_the_product(
 ) -> None:
     a, b = matrix((*lead[-1:], rows, k), turned=a_turned), matrix((*lead, k, columns), turned=b_turned)
     out = np.full((*lead, rows, columns), np.nan, np.float32) if given else None
-    with (
-        patch.object(products, "one_thread", lambda: MACHINES[machine]),
-        patch.object(products, "unpacked", lambda: MACHINES[machine]),
-    ):
+    with patch.object(products, "unpacked", lambda: MACHINES[machine]):
         y = product(a, b, out)
     assert out is None or y is out
     np.testing.assert_array_equal(y, a.astype(np.int64) @ b.astype(np.int64))
@@ -56,7 +53,6 @@ def test_the_pieces_make_the_product(
 )
 def test_no_piece_is_packed(rows: int, k: int, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(products, "unpacked", lambda: True)
-    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     sizes: list[int] = []
 
     class Counted(np.ndarray[Any, Any]):
@@ -74,12 +70,3 @@ def test_no_piece_is_packed(rows: int, k: int, columns: int, monkeypatch: pytest
     np.testing.assert_array_equal(product(a.view(Counted), b), a.astype(np.int64) @ b.astype(np.int64))
     assert sizes
     assert max(sizes) <= UNPACKED
-
-
-@pytest.mark.parametrize(("openblas", "openmp", "one"), [("1", "2", True), ("2", "1", False), ("", "1", True)])
-def test_one_thread_is_what_openblas_was_told(
-    openblas: str, openmp: str, one: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OPENBLAS_NUM_THREADS", openblas)
-    monkeypatch.setenv("OMP_NUM_THREADS", openmp)
-    assert products.one_thread() is one

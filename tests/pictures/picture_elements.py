@@ -28,21 +28,43 @@ def elements(picture: Scene | Film) -> ET.Element:
     return ET.fromstring(svg(picture))  # noqa: S314 - our own
 
 
+def rects(root: ET.Element, role: str | None, panel: str | None = None) -> list[ET.Element]:
+    """The cells of a role, or of any, in panels whose name begins so."""
+    return [
+        one
+        for one in root.iter(f"{SVG}rect")
+        if (role in {None, one.get("class")} and one.get("data-row") is not None)
+        and (panel is None or (one.get("data-panel") or "").startswith(panel))
+    ]
+
+
 def cells(root: ET.Element, role: str, panel: str | None = None) -> list[Cell]:
     """(row, column), or (slice, row, column), of every cell of a role."""
     found = []
-    for one in root.iter(f"{SVG}rect"):
-        if one.get("class") != role or one.get("data-row") is None:
-            continue
-        if panel is None or (one.get("data-panel") or "").startswith(panel):
-            keys = (["data-depth"] if one.get("data-depth") else []) + ["data-row", "data-column"]
-            found.append(tuple(int(one.attrib[key]) for key in keys))
+    for one in rects(root, role, panel):
+        keys = (["data-depth"] if one.get("data-depth") else []) + ["data-row", "data-column"]
+        found.append(tuple(int(one.attrib[key]) for key in keys))
     return found
+
+
+def circles(root: ET.Element) -> list[ET.Element]:
+    """The points, apart from the legend's."""
+    return [one for one in root.iter(f"{SVG}circle") if one.get("data-row")]
+
+
+def lines(root: ET.Element) -> list[ET.Element]:
+    """The lines between blocks."""
+    return [one for one in root.iter(f"{SVG}line") if one.get("data-from")]
 
 
 def frames(root: ET.Element) -> list[ET.Element]:
     """The steps of a film."""
     return [group for group in root.iter(f"{SVG}g") if group.get("class") == "frame"]
+
+
+def is_part(film: Film) -> bool:
+    """Whether it says that a map is not drawn as a whole; flat maps of up to 40 cells always are."""
+    return any("a part of the" in note for note in film.base.notes)
 
 
 def check(picture: Scene | Film) -> None:

@@ -20,6 +20,7 @@ from report_samples import (
     seen,
     self_tests,
     solved,
+    told,
 )
 
 from convcli.report import FORMATS, render, text
@@ -45,6 +46,7 @@ CASES: dict[str, Record] = {
     "why-differs": differing(),
     **solved(),
     "receptive-field": seen(),
+    "explain": told(),
 }
 
 

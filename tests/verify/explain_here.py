@@ -15,7 +15,7 @@ from convcli.verifier.job import Bench
 from convcli.verifier.jobs import Wanted
 from convcli.verifier.ledger import Ledger, Subject
 from convcli.verifier.mutants import MUTANTS, Mutant, planned
-from convcli.verifier.self_test import Here, job_checks
+from convcli.verifier.here import Here, job_checks
 from convcli.verifier.verdict import Explanation
 from convcli.verifier.workers import Workers
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from convcli.report.table import Table
 
 MOST_CASES = 500
+SECTION = 3  # the lowest level of a heading that a section of the page begins with
 
 
 def page(sheet: Sheet, album: Album) -> Page:
@@ -36,7 +37,7 @@ def page(sheet: Sheet, album: Album) -> Page:
 
 def _figures(sheet: Sheet) -> Markup | None:
     """The last row of the only table, where that is its total: what the columns come to."""
-    if len(sheet.tables) != 1 or sheet.tables[0].rows[-1].kind != "total":
+    if len(sheet.tables) != 1 or not sheet.tables[0].rows or sheet.tables[0].rows[-1].kind != "total":
         return None
     (drawn,) = sheet.tables
     cells = zip(drawn.columns[1:], drawn.rows[-1].cells[1:], strict=True)
@@ -54,7 +55,7 @@ def _sections(sheet: Sheet, album: Album) -> Iterator[Section]:
     for place, (first, *others) in enumerate(_together(sheet.tables), 1):
         grids = [*whole(first, sheet.title)]
         for drawn in others:
-            grids += [element("h3", drawn.heading)] if drawn.heading else []
+            grids += [element("h4" if drawn.level > SECTION + 1 else "h3", drawn.heading)] if drawn.heading else []
             grids += whole(drawn, sheet.title)
         yield Section(f"t{place}", first.heading or "Results", tuple(grids))
     folds = tuple(_pictures(sheet, album))
@@ -71,10 +72,10 @@ def _pictures(sheet: Sheet, album: Album) -> Iterator[Markup]:
 
 
 def _together(tables: tuple[Table, ...]) -> list[list[Table]]:
-    """A table that is a part of another, or has no heading, belongs to the one before it."""
+    """A table without a heading, or with one of a lower level, belongs to the one before it."""
     found: list[list[Table]] = []
     for drawn in tables:
-        if not found or (drawn.heading and not drawn.depth):
+        if (drawn.heading and drawn.level <= SECTION) or not found:
             found.append([])
         found[-1].append(drawn)
     return found

@@ -53,6 +53,7 @@ def fuzz(  # noqa: PLR0913 - each is one option of the command
     journal: str | Path | None = None,
     resume: str | Path | None = None,
     shard: str | Shard | None = None,
+    executor: str | None = None,
     shrink_seconds: float = SECONDS,
     progress: Progress | None = None,
 ) -> FuzzOutcome:
@@ -62,7 +63,7 @@ def fuzz(  # noqa: PLR0913 - each is one option of the command
     cases: of each kind, 200 when neither they nor a duration are given. duration: seconds. seed: case `index` of a kind
     is a function of the three alone. journal: a file that takes every result as a JSON line as soon as it is there.
     resume: such a file, of a run with the same options, to be continued. shard: "3/7", the third of seven equal
-    shares of the cases. shrink_seconds: the most that is spent on
+    shares of the cases. executor: who makes the checks (docs/many.md). shrink_seconds: the most that is spent on
     making one failure smaller. progress: told (cases done, cases in all if known, failures). The other options are
     those of `verify`.
 
@@ -93,7 +94,7 @@ def fuzz(  # noqa: PLR0913 - each is one option of the command
         "dtypes": list(wanted.dtypes),
     }
     record = Recording(journal, resume, "fuzz", Result)
-    session = Session(wanted, layers=AHEAD, jobs=jobs, max_memory=max_memory, timeout=timeout)
+    session = Session(wanted, layers=AHEAD, jobs=jobs, max_memory=max_memory, timeout=timeout, executor=executor)
     run = _Run(chosen, most, duration, wanted, session, part, shrink_seconds, progress)
     interrupted = False
     try:

@@ -1,0 +1,1 @@
+"""Many cases by many workers, through any `concurrent.futures.Executor`."""

@@ -1,0 +1,86 @@
+"""A dask cluster whose workers are killed: nothing is lost, nothing is done twice in the report."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from journal_runs import HERE, said
+from test_shards import plain
+
+import convcli
+from convcli.errors import Unchecked
+
+pytestmark = pytest.mark.dask
+OPTIONS: dict[str, Any] = {"against": "verify_fakes:hurried", "dtypes": ("float32",), "cases": 60}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """(the address for --executor, the process whose children are the workers), by the documentation's commands."""
+    home = tmp_path_factory.mktemp("dask")
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])}
+    file = home / "scheduler.json"
+    common: dict[str, Any] = {"env": env, "cwd": home, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    words = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
+    scheduler = subprocess.Popen([sys.executable, "-m", "dask", "scheduler", *words], text=True, **common)
+    words = ["--nworkers", "2", "--nthreads", "1", "--no-dashboard", "--scheduler-file", str(file)]
+    workers = subprocess.Popen([sys.executable, "-m", "dask", "worker", *words], text=True, **common)
+    try:
+        until = time.monotonic() + 60
+        while not file.exists() and time.monotonic() < until:
+            time.sleep(0.1)
+        yield json.loads(file.read_text())["address"].replace("tcp://", "dask://"), workers
+    finally:
+        for process in (workers, scheduler):
+            process.terminate()
+            process.wait(30)
+
+
+def killing(parent: int, stop: threading.Event) -> None:
+    """kill -9 for a worker every second or so, as long as there are two."""
+    while not stop.wait(1.5):
+        children = [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+        workers = [pid for pid in children if "resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_text()]
+        if len(workers) > 1:
+            os.kill(workers[0], signal.SIGKILL)
+
+
+def test_a_cluster_whose_workers_die_reports_what_one_machine_does(
+    cluster: tuple[str, subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    address, workers = cluster
+    stop = threading.Event()
+    thread = threading.Thread(target=killing, args=(workers.pid, stop))
+    thread.start()
+    try:
+        there = convcli.fuzz(["conv"], **OPTIONS, executor=address, journal=tmp_path / "run.jsonl")
+    finally:
+        stop.set()
+        thread.join()
+    assert plain(there) == plain(convcli.fuzz(["conv"], **OPTIONS))
+    assert len((tmp_path / "run.jsonl").read_text().splitlines()) == 60 + 2
+
+
+def test_the_command_says_no_more_than_without(cluster: tuple[str, subprocess.Popen[str]]) -> None:
+    words = ["fuzz", "--kind", "separable", "--cases", "20", "--against", "verify_fakes:faithful"]
+    assert "20 cases: 20 passed" in said(*words, "--executor", cluster[0])
+
+
+def test_a_scheduler_that_is_not_there_is_said() -> None:
+    import dask
+
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        pytest.raises(Unchecked, match=r"dask://127\.0\.0\.1:9"),
+    ):
+        convcli.fuzz(["conv"], cases=1, against="verify_fakes:faithful", executor="dask://127.0.0.1:9")
