@@ -66,7 +66,7 @@ def explain(
         raise error.explained from None
     from convcli.explaining.record import explain as explained
 
-    sink.emit(explained(*plans, layer=layer, cell=at, sections=section or ()))
+    sink.emit(explained(*plans, layer=layer, cell=at, sections=section or ()), plans)
 
 
 def _apart(words: list[str]) -> tuple[list[str], list[str]]:

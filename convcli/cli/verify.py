@@ -135,7 +135,7 @@ def verify(
             kernel_grad=None if kernel_grad is None else target(kernel_grad, arrays, "backward"),
             progress=progress,
         )
-    sink.emit(outcome)
+    sink.emit(outcome, plans)
     raise Ended(outcome.exit_code)
 
 

@@ -14,10 +14,33 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from report_samples import COMMANDS, benches, check, gates, incomplete, many, named, outcomes, report, verdict
+from report_samples import (
+    COMMANDS,
+    benches,
+    check,
+    conv,
+    differing,
+    diffs,
+    entry,
+    gates,
+    incomplete,
+    many,
+    named,
+    network,
+    outcomes,
+    report,
+    seen,
+    self_tests,
+    solved,
+    verdict,
+)
 
-from convcli.report import form_of, render, units, verdicts
-from convcli.report.html import tables
+from convcli.explaining.record import explain
+from convcli.layers.rearrange import Flatten
+from convcli.plan import Network, plan
+from convcli.report import form_of, render, text, units, verdicts
+from convcli.report.html import album, tables
+from convcli.report.html.document import MOST_LINKS
 from convcli.report.html.element import VOID, Markup, element
 from convcli.report.html.report import MOST_FOLDS
 from convcli.report.table import Column, Row, Table
@@ -124,6 +147,29 @@ def test_the_tables_numbers_are_the_records(command: Command) -> None:
     ]
 
 
+SAID: dict[str, Record] = {
+    **{command: report(command, "a.yaml", "b.yaml") for command in COMMANDS},
+    "verify": outcomes(),
+    "self-test": self_tests(),
+    "bench": benches(),
+    "check": gates(),
+    "diff": diffs(),
+    "explain": explain(network()),
+    "why-differs": differing(),
+    "receptive-field": seen(),
+    **solved(),
+}
+
+
+@pytest.mark.parametrize("case", SAID)
+def test_what_the_text_says_the_page_says(case: str) -> None:
+    """Every word and number; of the signs between them, the page has elements in their place."""
+    tree = Tree(render(SAID[case], "html"))
+    (page,) = [said for _, said in tree.found("body")]
+    told, words = (re.sub(r"(?<=\d),(?=\d)", "", said.lower()) for said in (page, text.plain(SAID[case])))
+    assert {word for word in re.findall(r"[^\s,;:]+", words) if word not in told} <= {"timed_out"}
+
+
 @given(st.lists(st.integers(0, 10**40), min_size=1), st.lists(st.integers(0, 10**6), min_size=1))
 def test_bars_are_shares_of_the_largest_number_of_their_unit(first: list[int], second: list[int]) -> None:
     columns = (Column("name"), Column("a", bar="x"), Column("b", bar="x"), Column("c", bar="y"), Column("d"))
@@ -186,8 +232,8 @@ def test_tables_are_labelled() -> None:
     tags = [tag for tag, _ in tree.tags]
     assert tags.count("table") == tags.count("caption") == len(outcomes().layers) + 1
     assert {attrs.get("scope") for attrs, _ in tree.found("th")} == {"col", "row"}
-    assert len(list(tree.found("div", role="region"))) == tags.count("table")
-    assert all(attrs["aria-label"] for attrs, _ in tree.found("div", role="region"))
+    assert len(list(tree.found("div", role="group"))) == tags.count("table")
+    assert all(attrs["aria-label"] for attrs, _ in tree.found("div", role="group"))
 
 
 def test_what_failed_comes_first_with_the_line_that_repeats_it() -> None:
@@ -225,6 +271,57 @@ def test_folds_hold_the_whole_record_of_the_first_layers() -> None:
         f"7 more layers in the table only: folds and pictures are for the first {MOST_FOLDS}"
     ]
     assert len(list(large.found("tr"))) == MOST_FOLDS + 7 + 2
+
+
+def test_each_layer_has_its_picture_and_equal_ones_share_it() -> None:
+    pages = [Tree(render(report("summary"), "html", [plan(network()), plan(network())])) for _ in range(2)]
+    assert pages[0].tags == pages[1].tags
+    pictures = [(attrs, said) for attrs, said in pages[0].found("svg", role="img")]
+    assert len(pictures) == 4
+    for (attrs, _), title, layer in zip(pictures, list(pages[0].found("title"))[1:], network().entries, strict=True):
+        assert attrs["class"] == "convcli"
+        assert layer.name in title[1]
+    assert not [key for _, attrs in pages[0].tags for key in attrs if key.startswith("data-")]
+
+    names = ["a", "b", "<script>"]
+    equal = Network([entry(name, "Conv2d", conv()) for name in names], source="net.yaml", input=(1, 8, 6, 5))
+    tree = Tree(render(named(names), "html", [plan(equal)]))
+    assert len(list(tree.found("svg"))) == 1
+    links = [(attrs["href"], said) for attrs, said in tree.found("a") if attrs["href"] == "#n1-1"]
+    assert links == [("#n1-1", "a")] * 3
+
+
+def test_a_name_that_two_layers_have_has_no_picture() -> None:
+    twins = [
+        plan(Network([entry("a", "Conv2d", conv(8, kernel))], source="net.yaml", input=(1, 8, 6, 5)))
+        for kernel in (1, 3)
+    ]
+    assert not list(Tree(render(named(["a"]), "html", twins)).found("svg"))
+    assert len(list(Tree(render(named(["a"]), "html", twins[:1])).found("svg"))) == 1
+    flat = Network([entry("a", "Flatten", Flatten())], source="net.yaml", input=(1, 8, 6, 5))
+    assert not list(Tree(render(named(["a"]), "html", [plan(flat)])).found("svg"))
+
+
+def test_pictures_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(album, "MOST_PICTURES", 2)
+    tree = Tree(render(report("summary"), "html", [plan(network())]))
+    assert len(list(tree.found("svg"))) == 2
+    assert sum("a page has 2" in said for _, said in tree.found("p")) == 2
+
+
+def test_the_verifiers_layers_and_those_that_were_timed_have_pictures_too() -> None:
+    timed = Network([entry("a|b", "Conv2d", conv())], source="net.yaml", input=(1, 8, 6, 5))
+    assert len(list(Tree(render(outcomes(), "html", [plan(network())])).found("svg"))) == 1
+    tree = Tree(render(benches(), "html", [plan(timed)]))
+    assert len(list(tree.found("svg"))) == 1
+    assert [said for _, said in tree.found("h2")][-1] == "Pictures"
+
+
+def test_a_thousand_networks_have_a_short_list_of_links() -> None:
+    tree = Tree(render(report("shape", *[f"{number}.yaml" for number in range(200)]), "html"))
+    ((_, said),) = tree.found("nav")
+    assert said.endswith("and 210 more")
+    assert len(list(tree.found("li"))) == MOST_LINKS + 1
 
 
 def test_rows_beyond_what_a_browser_bears_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from functools import cache
 from hashlib import sha256
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,6 +14,8 @@ from convcli.report.html.element import Markup, element, joined, lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+MOST_LINKS = 40  # to sections: of a thousand networks nobody reads a list
 
 
 class Section(msgspec.Struct, frozen=True):
@@ -39,9 +41,9 @@ class Page(msgspec.Struct, frozen=True):
     mark: str = ""
 
 
-def document(page: Page, version: str) -> str:
-    """The page as a file."""
-    style, script = asset("style.css") + _widths(), asset("script.js")
+def document(page: Page, version: str, style: str = "") -> str:
+    """The page as a file. style: rules that it needs beside the usual ones."""
+    style, script = asset("style.css") + _widths() + style, asset("script.js")
     head = lines(
         (
             element("meta", charset="utf-8"),
@@ -89,13 +91,15 @@ def badge(status: str, kind: str) -> Markup:
 @cache
 def asset(name: str) -> str:
     """A file of this package."""
-    return files(__package__ or "").joinpath(name).read_text("utf-8")
+    return Path(__file__).with_name(name).read_text("utf-8")
 
 
 def _header(page: Page) -> Markup:
     kinds = {"passed": "good", "failed": "bad"}
     mark = joined((" ", badge(page.mark, kinds.get(page.mark, "idle")))) if page.mark else None
-    contents = [element("li", element("a", part.title, href=f"#{part.key}")) for part in page.sections]
+    contents = [element("li", element("a", part.title, href=f"#{part.key}")) for part in page.sections[:MOST_LINKS]]
+    left = len(page.sections) - len(contents)
+    contents += [element("li", f"and {left:,} more")] if left else []
     return element(
         "header",
         lines(

@@ -15,6 +15,7 @@ from convcli.report.units import counted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from convcli.report.html.album import Album
     from convcli.report.verdicts import Block
     from convcli.verifier.verdict import Check, LayerVerdict, Outcome
 
@@ -32,14 +33,14 @@ _CHECKS = (
 )
 
 
-def page(outcome: Outcome) -> Page:
+def page(outcome: Outcome, album: Album) -> Page:
     """Sections: what failed, what else is to be said, the tables, all checks layer by layer."""
     mark = "passed" if outcome.exit_code == 0 else "failed" if outcome.exit_code == 1 else "incomplete"
     return Page(
         title=_title(outcome),
         command="verify",
         said=verdicts.last_line(outcome),
-        sections=tuple(_sections(outcome)),
+        sections=tuple(_sections(outcome, album)),
         figures=_figures(outcome),
         foot=(verdicts.environment_line(outcome),),
         mark=mark,
@@ -59,7 +60,7 @@ def _figures(outcome: Outcome) -> Markup:
     return figures([*shown, ("checks made", f"{checks:,}", ""), ("seconds", f"{summary.seconds:.1f}", "")])
 
 
-def _sections(outcome: Outcome) -> Iterator[Section]:
+def _sections(outcome: Outcome, album: Album) -> Iterator[Section]:
     blocks = verdicts.blocks(outcome)
     bad = [block for block in blocks if kind_of(block.status) == "bad"]
     others = [block for block in blocks if kind_of(block.status) != "bad"]
@@ -70,9 +71,9 @@ def _sections(outcome: Outcome) -> Iterator[Section]:
     ids = [f"l{number}" for number in range(1, min(len(outcome.layers), MOST_FOLDS) + 1)]
     for place, (drawn, links) in enumerate(_tables(outcome, ids), 1):
         title = drawn.heading or "Layers"
-        yield Section(f"t{place}", title, (table(drawn, f"{title}: {len(drawn.rows):,} verified", links),))
+        yield Section(f"t{place}", title, (table(drawn, title, "layer", links),))
     if ids:
-        folds = [_fold(key, layer) for key, layer in zip(ids, outcome.layers, strict=False)]
+        folds = [_fold(key, layer, album) for key, layer in zip(ids, outcome.layers, strict=False)]
         left = len(outcome.layers) - len(ids)
         more = element("p", f"The checks of {left:,} more layers are in json and csv.", class_="note") if left else None
         yield Section("checks", "Every check", tuple(filter(None, (*folds, more))))
@@ -95,13 +96,14 @@ def _tables(outcome: Outcome, ids: list[str]) -> Iterator[tuple[Table, dict[int,
         yield drawn, dict(enumerate(keys))
 
 
-def _fold(key: str, layer: LayerVerdict) -> Markup:
-    """All checks of a layer. The id stands inside: a link to it opens the fold."""
+def _fold(key: str, layer: LayerVerdict, album: Album) -> Markup:
+    """All checks of a layer, and its picture. The id stands inside: a link to it opens the fold."""
     said = badge(verdicts.words(layer.status), kind_of(layer.status))
     title = element("summary", element("b", layer.name), " ", layer.type, " ", said)
     grid = Table("", _CHECKS, tuple(_row(check) for check in verdicts.checks(layer)))
     repeat = element("pre", element("code", layer.repro), class_="repro") if layer.repro else None
-    return element("details", lines((title, element("div", table(grid, f"Checks of {layer.name}"), repeat, id=key))))
+    checks = element("div", table(grid, f"Checks of {layer.name}", "check"), repeat, id=key)
+    return element("details", lines((title, checks, album.picture(layer.source, layer.name, key))))
 
 
 def _row(check: Check) -> Row:

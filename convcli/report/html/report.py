@@ -9,7 +9,7 @@ from msgspec import UNSET
 from convcli.report.flat import flat, written
 from convcli.report.html.document import Page, Section, figures
 from convcli.report.html.element import Markup, element, lines
-from convcli.report.html.tables import notes, table
+from convcli.report.html.tables import table
 from convcli.report.table import convention_lines, heading, in_all, sentence
 from convcli.report.table import page as tables
 from convcli.report.units import counted, digits, scaled, shape
@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.records import LayerRecord, NetworkRecord, Report
+    from convcli.report.html.album import Album
     from convcli.report.table import Table
 
 MOST_FOLDS = 200  # layers that have a fold of their own, in a whole report
 HIDDEN = {"name", "type"}  # they are the fold's title
 
 
-def page(report: Report) -> Page:
+def page(report: Report, album: Album) -> Page:
     """Two sections per network: its table, its layers one by one."""
     several = len(report.reports) > 1
     drawn = tables(report)
@@ -33,7 +34,7 @@ def page(report: Report) -> Page:
     for place, (network, grid) in enumerate(zip(report.reports, drawn.tables, strict=True), 1):
         shown = network.layers[:folds]
         folds -= len(shown)
-        sections += _sections(f"n{place}", network, grid, shown, named=several)
+        sections += _sections(f"n{place}", network, grid, shown, album, named=several)
     first = report.reports[0]
     return Page(
         title=counted(len(report.reports), "network") if several else first.name or first.source or "network",
@@ -46,17 +47,18 @@ def page(report: Report) -> Page:
 
 
 def _sections(
-    key: str, network: NetworkRecord, grid: Table, shown: tuple[LayerRecord, ...], *, named: bool
+    key: str, network: NetworkRecord, grid: Table, shown: tuple[LayerRecord, ...], album: Album, *, named: bool
 ) -> Iterator[Section]:
     name = heading(network)
     ids = [f"{key}-{number}" for number in range(1, len(shown) + 1)]
     first_rows = [number for number, row in enumerate(grid.rows) if row.kind == "layer"]
     links = dict(zip(first_rows, ids, strict=False))
-    caption = f"{counted(len(network.layers), 'layer')} of {network.name or name}"
-    above = [_figures(network), *notes(grid)] if named else []
-    yield Section(key, name if named else "Layers", (*filter(None, above), table(grid, caption, links)))
+    above = [_figures(network), *(element("p", note, class_="note") for note in grid.notes)] if named else []
+    title = name if named else "Layers"
+    yield Section(key, title, (*filter(None, above), table(grid, title, "layer", links)))
     if shown:
-        folds = [_fold(name, layer) for name, layer in zip(ids, shown, strict=True)]
+        pictures = [album.picture(network.source, one.name, at) for at, one in zip(ids, shown, strict=True)]
+        folds = [_fold(*fold) for fold in zip(ids, shown, pictures, strict=True)]
         title = f"{name}: layer by layer" if named else "Layer by layer"
         yield Section(f"{key}-layers", title, (*folds, *_left(len(network.layers) - len(shown))))
 
@@ -84,11 +86,11 @@ def _figures(network: NetworkRecord) -> Markup | None:
     return figures([("layers", f"{len(network.layers):,}", ""), *told, *output])
 
 
-def _fold(key: str, layer: LayerRecord) -> Markup:
-    """All of a layer's record. Its id stands inside: a link to it opens the fold."""
+def _fold(key: str, layer: LayerRecord, picture: Markup | None) -> Markup:
+    """All of a layer's record, and its picture. The id stands inside: a link to it opens the fold."""
     title = element("summary", element("b", layer.name), " ", layer.type)
     facts = [fact for _, name, value in flat(layer) if name not in HIDDEN for fact in _fact(name, value)]
-    return element("details", lines((title, element("dl", *facts, class_="facts", id=key))))
+    return element("details", lines((title, element("dl", *facts, class_="facts", id=key), picture)))
 
 
 def _fact(name: str, value: Any) -> Iterator[Markup]:

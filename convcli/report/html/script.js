@@ -1,5 +1,5 @@
 "use strict";
-// Tables can be sorted: their titles become buttons. Without this script the page says the same.
+// Without this script the page says the same. Tables can be sorted: their titles become buttons.
 
 const said = document.createElement("p");
 said.className = "hidden";
@@ -39,7 +39,10 @@ for (const table of document.querySelectorAll("table.sortable")) {
       keyed.sort(([a], [b]) =>
         a === null || b === null ? (a === null) - (b === null) : sign * (numbers ? a - b : words.compare(a, b)));
     }
-    body.append(...keyed.flatMap(([, rows]) => rows));
+    const sorted = document.createDocumentFragment();
+    body.replaceChildren(); // taking the rows out one by one is quadratic
+    for (const [, rows] of keyed) for (const row of rows) sorted.append(row);
+    body.append(sorted);
     for (const other of titles) other.setAttribute("aria-sort", other === title ? order : "none");
     said.textContent = order === "none" ? "in the report's own order" : `sorted by ${title.textContent}, ${order}`;
   }
@@ -58,12 +61,18 @@ for (const table of document.querySelectorAll("table.sortable")) {
   });
 }
 
-// On paper there is nothing to click: what is folded is printed too.
-let opened = [];
-addEventListener("beforeprint", () => {
-  opened = [...document.querySelectorAll("details:not([open])")];
-  for (const fold of opened) fold.open = true;
-});
-addEventListener("afterprint", () => {
-  for (const fold of opened) fold.open = false;
-});
+// Many folds, to be read or printed, open together.
+for (const section of document.querySelectorAll("section")) {
+  const folds = section.querySelectorAll(":scope > details");
+  if (folds.length < 2) continue;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "all";
+  button.textContent = "Open all";
+  button.addEventListener("click", () => {
+    const open = button.textContent === "Open all";
+    for (const fold of folds) fold.open = open;
+    button.textContent = open ? "Close all" : "Open all";
+  });
+  folds[0].before(button);
+}

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from convcli.report.html.document import Page, Section, badge, figures
 from convcli.report.html.element import Markup, element, lines
-from convcli.report.html.tables import kind_of, notes, table
+from convcli.report.html.tables import kind_of, whole
 from convcli.report.table import Signed
 from convcli.report.text import cell_text
-from convcli.report.units import counted
 from convcli.report.verdicts import words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from convcli.report.html.album import Album
     from convcli.report.sheet import Case, Sheet
     from convcli.report.table import Table
 
@@ -22,14 +22,14 @@ MOST_CASES = 500
 SECTION = 3  # the lowest level of a heading that a section of the page begins with
 
 
-def page(sheet: Sheet) -> Page:
-    """Sections: what failed, what was not checked, the tables."""
+def page(sheet: Sheet, album: Album) -> Page:
+    """Sections: what failed, what was not checked, the tables, the pictures of the layers that were its cases."""
     return Page(
         title=sheet.title,
         command="",
         said=sheet.last_line,
         figures=_figures(sheet),
-        sections=tuple(_sections(sheet)),
+        sections=tuple(_sections(sheet, album)),
         foot=(sheet.about,),
         mark=sheet.mark if sheet.verdict else "",
     )
@@ -45,27 +45,30 @@ def _figures(sheet: Sheet) -> Markup | None:
     return figures((title, cell_text(cell, separators=True), "") for title, cell in told) if told else None
 
 
-def _sections(sheet: Sheet) -> Iterator[Section]:
+def _sections(sheet: Sheet, album: Album) -> Iterator[Section]:
     bad = [case for case in sheet.told if case.status.bad]
     idle = [case for case in sheet.told if case.status.idle]
     if bad:
         yield Section("failed", f"Failed: {len(bad):,}", tuple(_cases(bad)))
     if idle:
         yield Section("idle", f"Not checked: {len(idle):,}", tuple(_cases(idle)))
-    for place, tables in enumerate(_together(sheet.tables), 1):
-        grids = [part for drawn in tables for part in _shown(drawn, sheet.title, first=drawn is tables[0])]
-        yield Section(f"t{place}", tables[0].heading or "Results", tuple(grids))
+    for place, (first, *others) in enumerate(_together(sheet.tables), 1):
+        grids = [*whole(first, sheet.title)]
+        for drawn in others:
+            grids += [element("h4" if drawn.level > SECTION + 1 else "h3", drawn.heading)] if drawn.heading else []
+            grids += whole(drawn, sheet.title)
+        yield Section(f"t{place}", first.heading or "Results", tuple(grids))
+    folds = tuple(_pictures(sheet, album))
+    if folds:
+        yield Section("pictures", "Pictures", folds)
 
 
-def _shown(drawn: Table, title: str, *, first: bool) -> Iterator[Markup]:
-    """Its heading where that is not the section's, its lines, its rows, its notes."""
-    if drawn.heading and not first:
-        yield element("h3", drawn.heading)
-    if drawn.lines:
-        yield element("pre", lines(drawn.lines))
-    if drawn.columns:
-        yield table(drawn, f"{title}: {counted(len(drawn.rows), 'row')}")
-    yield from notes(drawn)
+def _pictures(sheet: Sheet, album: Album) -> Iterator[Markup]:
+    for number, case in enumerate(sheet.cases[:MOST_CASES], 1):
+        picture = album.picture(case.group, case.name, f"p{number}")
+        if picture:
+            title = element("summary", element("b", case.name))
+            yield element("details", lines((title, element("div", picture, id=f"p{number}"))))
 
 
 def _together(tables: tuple[Table, ...]) -> list[list[Table]]:

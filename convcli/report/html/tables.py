@@ -8,6 +8,7 @@ from convcli.report.html.document import badge
 from convcli.report.html.element import Markup, element, lines
 from convcli.report.table import Pair
 from convcli.report.text import cell_text
+from convcli.report.units import counted
 from convcli.verifier.verdict import Status
 
 if TYPE_CHECKING:
@@ -15,12 +16,15 @@ if TYPE_CHECKING:
 
     from convcli.report.table import Cell, Column, Row, Table
 
-MOST_ROWS = 20_000  # a browser lays them out in two seconds
+MOST_ROWS = 20_000  # a browser takes three seconds for them
 Scales = dict[str, int | float]
 
 
-def table(drawn: Table, caption: str, links: Mapping[int, str] | None = None) -> Markup:
-    """The table in a region that scrolls when the window is narrow, its notes below. links: ids by the row's number."""
+def table(drawn: Table, name: str, noun: str = "row", links: Mapping[int, str] | None = None) -> Markup:
+    """The table in a box that scrolls when the window is narrow.
+
+    name: of the table, for those who cannot see its heading. noun: what a row is. links: ids by the row's number.
+    """
     columns, shown = drawn.columns, drawn.rows[:MOST_ROWS]
     scales = _scales(drawn)
     body = [
@@ -28,8 +32,10 @@ def table(drawn: Table, caption: str, links: Mapping[int, str] | None = None) ->
     ]
     foot = [_row(columns, row, scales, None) for row in drawn.rows if row.kind == "total"]
     left = len(drawn.rows) - len(foot) - len(body)
+    count = counted(sum(row.kind == "layer" for row in drawn.rows), noun)
+    scale = "; bars of one unit share one scale" if scales else ""
     parts = [
-        element("caption", f"{caption}; the bars of a unit share one scale" if scales else caption),
+        element("caption", element("span", f"{name}: ", class_="hidden"), count + scale),
         element("thead", element("tr", *(_title(column) for column in columns))),
         element("tbody", lines(("", *body, ""))),
         element("tfoot", lines(foot)) if foot else None,
@@ -38,14 +44,18 @@ def table(drawn: Table, caption: str, links: Mapping[int, str] | None = None) ->
     notes = (f"{left:,} more rows are left out here: csv and json have them all",) if left else ()
     return lines(
         (
-            element("div", grid, class_="scroll", role="region", aria_label=caption, tabindex="0"),
+            element("div", grid, class_="scroll", role="group", aria_label=f"{name}: {count}", tabindex="0"),
             *(element("p", note, class_="note") for note in notes),
         )
     )
 
 
-def notes(drawn: Table) -> Iterator[Markup]:
-    """The lines below a table."""
+def whole(drawn: Table, name: str) -> Iterator[Markup]:
+    """A table with its lines above it and its notes below."""
+    if drawn.lines:
+        yield element("pre", lines(line.rstrip() for line in drawn.lines))
+    if drawn.columns:
+        yield table(drawn, drawn.heading or name)
     yield from (element("p", note, class_="note") for note in drawn.notes)
 
 
@@ -67,7 +77,12 @@ def _row(columns: tuple[Column, ...], row: Row, scales: Scales, link: str | None
     inside = element("a", name, href=f"#{link}") if link else name
     cells = [_cell(column, cell, row, scales) for column, cell in others]
     kind = "" if row.kind in {"layer", "total"} else f"{row.kind} d{min(row.depth, 4)}"
-    return element("tr", element("th", inside, scope="row", class_=_long(first[0], name)), *cells, class_=kind)
+    return element(
+        "tr",
+        element("th", inside, scope="row", class_="n" if first[0].right else _long(first[0], name)),
+        *cells,
+        class_=kind,
+    )
 
 
 def _cell(column: Column, cell: Cell, row: Row, scales: Scales) -> Markup:
