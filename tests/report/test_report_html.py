@@ -40,9 +40,8 @@ from convcli.layers.rearrange import Flatten
 from convcli.plan import Network, plan
 from convcli.report import form_of, render, text, units, verdicts
 from convcli.report.html import album, tables
-from convcli.report.html.document import MOST_LINKS
+from convcli.report.html.document import MOST_FOLDS, MOST_LINKS
 from convcli.report.html.element import VOID, Markup, element
-from convcli.report.html.report import MOST_FOLDS
 from convcli.report.table import Column, Row, Table
 from convcli.report.table import page as table_page
 from convcli.report.text import cell_text
