@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -61,7 +62,8 @@ def roi_pack(layer: DeformRoIPoolPack, arrays: Arrays, run: Primitive) -> Array:
 
 def relu(x: Array) -> Array:
     """max(x, 0)"""
-    return cast("Array", np.maximum(x, 0))
+    positive: Array = np.maximum(x, 0)
+    return positive
 
 
 def told(
@@ -72,7 +74,7 @@ def told(
     regions = {"x": arrays["x"], "rois": arrays["rois"]}
     found = {first.name: regions, last.name: dict(regions)}
     pooled = run(first.layer, regions)
-    x = bins = pooled.reshape(len(pooled), -1)
+    x = bins = pooled.reshape(len(pooled), prod(pooled.shape[1:]))
     for part in linear:
         branch, _, place = part.name.partition(".")
         x = bins if place == "0" else x
@@ -91,7 +93,8 @@ def fully_connected(arrays: Arrays) -> Array:
     """x @ weight^T + bias, halves summed in single precision."""
     x, weight, bias = (arrays[name] for name in ("x", "weight", "bias"))
     work = np.float32 if x.dtype == np.float16 else x.dtype
-    return (x.astype(work, copy=False) @ weight.T.astype(work, copy=False) + bias).astype(x.dtype, copy=False)
+    y: Array = x.astype(work, copy=False) @ weight.T.astype(work, copy=False) + bias
+    return y.astype(x.dtype, copy=False)
 
 
 def sigmoid(x: Array) -> Array:

@@ -54,7 +54,7 @@ def methods(layer: Layer, arrays: Arrays) -> tuple[str, ...]:
     """The names of the methods that compute this layer, every part of it; `auto` first."""
     parts = layer.parts(_image_shape(layer, arrays)) or ()
     kinds = [part.layer.kind for part in parts] or [layer.kind]
-    first, *others = (kernels.METHODS[KERNELS[kind]] for kind in kinds if kind in KERNELS) or (("auto",),)
+    first, *others = (kernels.METHODS[KERNELS[kind]] for kind in kinds if kind in KERNELS)
     return tuple(method for method in first if all(method in other for other in others))
 
 

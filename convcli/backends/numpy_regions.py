@@ -1,4 +1,4 @@
-"""RoI pooling on our side: the kernels as adapters, the packs' chain of linear layers, and the magnitudes for proofs."""
+"""RoI pooling on our side: the kernels as adapters, the packs' chain of linear layers, the magnitudes for proofs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def pooled_gradients(layer: DeformRoIPool, arrays: Arrays, dy: Array, method: st
     """Of x, and of the offset and the mask where they are."""
     given: Any = (arrays["x"], arrays["rois"], arrays.get("offset"), arrays.get("mask"))
     found = kernels.deform_roi_pool_backward(dy, *given, **options(layer), method=method)
-    return {name: gradient for name, gradient in zip(("x", "offset", "mask"), found, strict=False) if gradient is not None}
+    return {
+        name: gradient for name, gradient in zip(("x", "offset", "mask"), found, strict=False) if gradient is not None
+    }
 
 
 def connected(layer: FullyConnected, arrays: Arrays, method: str = "auto") -> Array:
@@ -81,9 +83,7 @@ def pack_gradient_magnitudes(layer: DeformRoIPoolPack, arrays: Arrays, dy: Array
     return _chain(layer, told(layer, arrays, _by("auto")), np.abs(dy), "")
 
 
-def _chain(
-    layer: DeformRoIPoolPack, inputs: dict[str, dict[str, Array]], dy: Array, method: str
-) -> Gradients:
+def _chain(layer: DeformRoIPoolPack, inputs: dict[str, dict[str, Array]], dy: Array, method: str) -> Gradients:
     """Back through the pack; without a method the magnitudes."""
     first, *linear, last = layer.parts(inputs["roi_pool"]["x"].shape)
     if not method:
@@ -96,12 +96,12 @@ def _chain(
         outs["mask_fc"] = found["mask"] * ((1 - mask) * mask)
     gradients: Gradients = {}
     pooled_dy = np.zeros((len(dy), linear[0].x[0]), dy.dtype)
-    g = np.zeros(0)
+    g: Array = np.zeros(0)
     for part in reversed(linear):
         branch = part.name.partition(".")[0]
         connected_layer = cast("FullyConnected", part.layer)
         if not connected_layer.relu:  # the branch's last
-            g = outs[branch].reshape(len(dy), -1)
+            g = outs[branch].reshape(len(dy), part.layer.output(part.x)[0])
         own = inputs[part.name] if method else absolute(inputs[part.name])
         one = connected_gradients(connected_layer, own, g)
         gradients |= {f"{part.name}.{name}": one[name] for name in ("weight", "bias")}
@@ -111,8 +111,10 @@ def _chain(
         else:
             g = g * (inputs[part.name]["x"] > 0)  # what the ReLU before it let through
     before, y = cast("DeformRoIPool", first.layer), pooled_dy.reshape(dy.shape)
-    back = pooled_gradients(before, inputs[first.name], y, method) if method else pool_gradient_magnitudes(
-        before, inputs[first.name], y
+    back = (
+        pooled_gradients(before, inputs[first.name], y, method)
+        if method
+        else pool_gradient_magnitudes(before, inputs[first.name], y)
     )
     return {"x": found["x"] + back["x"], **gradients}
 

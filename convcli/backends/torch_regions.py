@@ -66,9 +66,9 @@ def run_pack(vision: Callable[[], Any]) -> Callable[[DeformRoIPoolPack, nn.Modul
         first, *_, last = (part.layer for part in layer.parts(tuple(inputs["x"].shape)))
         bins = pooled(cast("DeformRoIPool", first), inputs, vision)
         flat, size = bins.reshape(len(bins), prod(bins.shape[1:])), layer.output_size
-        side = {"offset": network.get_submodule("offset_fc")(flat).reshape(-1, 2, *size)}
+        side = {"offset": network.get_submodule("offset_fc")(flat).reshape(len(bins), 2, *size)}
         if layer.modulated:
-            side["mask"] = network.get_submodule("mask_fc")(flat).reshape(-1, 1, *size)
+            side["mask"] = network.get_submodule("mask_fc")(flat).reshape(len(bins), 1, *size)
         return pooled(cast("DeformRoIPool", last), {**inputs, **side}, vision)
 
     return run
@@ -83,8 +83,10 @@ def pooled(layer: DeformRoIPool, inputs: Mapping[str, Tensor], vision: Callable[
     elif not torch.is_grad_enabled() and len(rois) and _alike(offset):
         y = aligned(layer, x, _moved(layer, rois, offset[..., 0, 0]), vision)
     else:
-        y = torch.stack([_one(layer, x, box, move) for box, move in zip(rois, offset, strict=True)]) if len(rois) else (
-            x.new_zeros((0, x.shape[1], *layer.output_size)) + 0 * (x.sum() + offset.sum())
+        y = (
+            torch.stack([_one(layer, x, box, move) for box, move in zip(rois, offset, strict=True)])
+            if len(rois)
+            else (x.new_zeros((0, x.shape[1], *layer.output_size)) + 0 * (x.sum() + offset.sum()))
         )
     return y * inputs["mask"] if "mask" in inputs else y
 
@@ -139,9 +141,10 @@ def _sampled(image: Tensor, down: Tensor, right: Tensor) -> Tensor:
 
 
 def _around(there: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """(the cell before, the cell after, how far between them) along one axis; at the edge one cell, and no way to go."""
+    """(the cell before, the cell after, how far between them) along one axis; at the edge one cell, and no way on."""
     free = (there >= 0) & (there < size - 1)
-    low = torch.where(free, torch.floor(there), torch.where(there >= size - 1, size - 1.0, 0.0)).detach().nan_to_num(0)
+    edge = torch.where(there >= size - 1, size - 1.0, 0.0).to(there.dtype)
+    low = torch.where(free, torch.floor(there), edge).detach()
     share = torch.where(free, there - low, torch.zeros_like(there))
     first = low.long()
     return first, torch.where(free, first + 1, first), share

@@ -69,7 +69,7 @@ def draw(
         typer.Option(
             "--picture",
             metavar="NAME",
-            help="taps, zero-insertion, groups or samples; the kind's own when left out.",
+            help="taps, zero-insertion, groups, samples or regions; the kind's own when left out.",
             show_default=False,
         ),
     ] = None,
@@ -93,6 +93,8 @@ def draw(
       convcli draw "Conv2d(3, 8, 3, stride=2, padding=1)" -i 1,3,8,8 --cell 1,2 -o taps.svg -o taps.png
     """
     files = _checked(where)
+    if where.animate and cell is not None:
+        raise SpecError("--cell is one step, --animate all of them", allowed="one of the two")
     at = None if cell is None else cell_of(cell, "--cell")
     plans = plans_of(flags)
     if len(plans) > 1:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from convcli.explaining.subject import Subject
     from convcli.explaining.working import Number, Working
-    from convcli.layers import DeformConv
+    from convcli.layers import DeformConv, DeformConvPack
 
 MOST_POINTS = 27  # sampling points of the offset whose channels are listed
 DY, DX = 0.25, -0.5  # the offset of the example
@@ -97,6 +97,27 @@ def _shares(places: list[float]) -> list[Working]:
         corner = f"share[y0{' + 1' * down}, x0{' + 1' * right}]"
         found.append(working(corner, f"{rows} * {columns}", share, y=y, x=x, y0=floor(y), x0=floor(x)))
     return found
+
+
+def predicted(subject: Subject) -> Section:
+    """What the convolution inside a pack predicts, and how its channels are shared out."""
+    layer: DeformConvPack = subject.layer  # type: ignore[assignment]
+    predictor, deform = (part.layer for part in layer.parts(subject.x))
+    rows, columns = (axis.kernel for axis in predictor.axes)
+    each = 3 if layer.modulated else 2
+    values = {"each": each, "offset_groups": layer.offset_groups, "kernel_H": rows, "kernel_W": columns}
+    channels = predictor.output(subject.x)[0]
+    words = [f"offset_conv has the windows of the layer, and {each} channels for each offset group and tap"]
+    if layer.modulated:
+        offsets = deform.side_inputs(subject.x)["offset"][0]
+        words.append(
+            f"its channels 0 to {offsets - 1} are the offset, {offsets} to {channels - 1}, through a sigmoid, the mask"
+        )
+        words.append("its weights begin at 0: offsets of 0, masks of 1/2")
+    else:
+        words.append("its weights begin at 0: offsets of 0, an ordinary convolution")
+    step = working("channels of offset_conv", "each * offset_groups * kernel_H * kernel_W", channels, **values)
+    return Section("predicted offsets", tuple(words), (step,))
 
 
 def interpolation(subject: Subject) -> Section:

@@ -9,7 +9,16 @@ from convcli.explaining.matrix import matrix
 from convcli.explaining.products import products
 from convcli.explaining.sizes import sizes
 from convcli.explaining.taps import taps
-from convcli.layers import Composite, Conv, ConvTranspose, DeformConv, DeformRoIPool, DeformRoIPoolPack, Separable
+from convcli.layers import (
+    Composite,
+    Conv,
+    ConvTranspose,
+    DeformConv,
+    DeformConvPack,
+    DeformRoIPool,
+    DeformRoIPoolPack,
+    Separable,
+)
 from convcli.layers.companion import Companion
 
 if TYPE_CHECKING:
@@ -84,6 +93,8 @@ def _composite(subject: Subject) -> Iterator[Section]:
     yield counts.memory(subject)
     if isinstance(subject.layer, Separable):
         yield from conv.comparison(subject)
+    if isinstance(subject.layer, DeformConvPack):
+        yield deform.predicted(subject)
 
 
 def _pictures(subject: Subject) -> Iterator[Section]:

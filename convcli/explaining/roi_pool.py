@@ -36,8 +36,8 @@ def sections(layer: DeformRoIPool, subject: Subject) -> Iterator[Section]:
         for step in _bins("HW"[axis], layer, sizes[axis], layer.output_size[axis], layer.grid(subject.x)[axis])
     ]
     words = (
-        f"a region is (image, x1, y1, x2, y2) in coordinates of the picture, spatial_scale = {layer.spatial_scale}",
-        "brings it to cells of x; here one as large as x, whose first bin is sampled",
+        "a region is (image, x1, y1, x2, y2) in coordinates of the picture: times spatial_scale, cells of x",
+        f"spatial_scale = {layer.spatial_scale:g}; here a region as large as x, and the first sample of its first bin",
         "a sample is bilinear between cells, an edge goes on for one cell, further out it is 0",
     )
     yield Section(
@@ -50,18 +50,13 @@ def sections(layer: DeformRoIPool, subject: Subject) -> Iterator[Section]:
 
 
 def _bins(letter: str, layer: DeformRoIPool, size: int, bins: int, grid: int) -> Iterator[Working]:
-    """The extent of the region, of a bin, and its samples, along one axis."""
-    scale = layer.spatial_scale
-    end, extent = size / scale, size / scale * scale
-    values = {"end": end, "scale": scale, "bins": bins, "extent": extent, "bin": extent / bins, "samples": grid}
-    yield working(f"extent ({letter})", "end * scale - 0 * scale", extent, **values)
-    yield working(f"bin ({letter})", "extent / bins", extent / bins, **values)
-    if not layer.sampling_ratio and extent == size:
-        yield working(f"samples ({letter})", "ceil(extent / bins)", grid, **values)
-    else:
-        yield working(f"samples ({letter})", "sampling_ratio", grid, sampling_ratio=grid)
-    first = -0.5 + 0.5 * (extent / bins) / grid
-    yield working(f"first sample ({letter})", "0 * scale - 0.5 + (0 + 0.5) * bin / samples", first, **values)
+    """The extent of a bin, and its samples, along one axis."""
+    values = {"extent": size, "bins": bins, "bin": size / bins, "samples": grid}
+    yield working(f"bin ({letter})", "extent / bins", size / bins, **values)
+    rule = "sampling_ratio" if layer.sampling_ratio else "ceil(extent / bins)"
+    yield working(f"samples ({letter})", rule, grid, sampling_ratio=grid, **values)
+    first = -0.5 + 0.5 * (size / bins) / grid
+    yield working(f"first sample ({letter})", "0 - 0.5 + (0 + 0.5) * bin / samples", first, **values)
 
 
 def _offsets(layer: DeformRoIPool, subject: Subject) -> Section:

@@ -30,13 +30,12 @@ from convcli.kernels.arguments import (
 from convcli.kernels.columns import COLUMN_BYTES, columns, small
 from convcli.kernels.conv import auto as auto_conv
 from convcli.kernels.conv import reached, source, wrapped
-from convcli.kernels.depthwise import PRODUCTS
 from convcli.kernels.products import product
-from convcli.kernels.shares import evenly, shared
-from convcli.kernels.windows import blocks, copied, last, padded, runs, tap_boxes, windows
+from convcli.kernels.rows import weight_by_rows
+from convcli.kernels.windows import blocks, copied, last, padded, tap_boxes, windows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     Method = Callable[[Call, Array], tuple[Array, Array]]
 
@@ -190,8 +189,7 @@ def unpadded(dcells: Array, call: Call) -> Array:
 
 def weight_gradient(call: Call, dy: Array) -> Array:
     """dw (O, C/groups, *kernel) in the form that fits the layer."""
-    one_each = 1 < call.groups == call.x.shape[1] == len(call.weight)
-    return by_channel(call, dy) if one_each and not small(call) else by_columns(call, dy)
+    return weight_by_rows(call, dy) if call.groups > 1 and not small(call) else by_columns(call, dy)
 
 
 def by_columns(call: Call, dy: Array) -> Array:
@@ -245,20 +243,6 @@ def by_taps(call: Call, dy: Array) -> Array:
         columns = cells[last(*box)].reshape(n, g, channels, positions)
         dw[last(*tap)] = (rows @ columns.swapaxes(2, 3)).sum(axis=0, dtype=dw.dtype)
     return dw.reshape(call.weight.shape)
-
-
-def by_channel(call: Call, dy: Array) -> Array:
-    """dw of a depthwise layer: nothing but the positions to sum over, so every tap is a dot product per channel."""
-    cells, names = padded(call), list(range(dy.ndim))
-    dw = np.empty_like(call.weight)
-
-    def some(parts: Iterable[slice]) -> None:
-        for run in parts:
-            for tap, box in tap_boxes(call.axes, call.out):
-                dw[run, 0][last(*tap)] = np.einsum(cells[:, run][last(*box)], names, dy[:, run], names, [1])
-
-    shared(some, runs(len(dw), evenly(len(dw), PRODUCTS // max(1, dy[:, :1].size * prod(call.kernel)))))
-    return dw
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(

@@ -32,8 +32,12 @@ def depthwise(call: Call) -> Array:
     out = [3 + i for i in taps]
     weight = np.ascontiguousarray(np.moveaxis(call.weight[:, 0], 0, -1))  # (*kernel, C)
     y = np.empty((n, channels, *call.out), call.x.dtype)
-    by_row = channels * prod(call.out[1:])  # numbers in a row of the output, its products with the kernel `by_row * taps`
-    most = max(1, min(SUMS_BYTES // max(1, y.itemsize * by_row), evenly(call.out[0], PRODUCTS // (by_row * prod(call.kernel)))))
+    by_row = channels * prod(
+        call.out[1:]
+    )  # numbers in a row of the output, its products with the kernel `by_row * taps`
+    most = max(
+        1, min(SUMS_BYTES // max(1, y.itemsize * by_row), evenly(call.out[0], PRODUCTS // (by_row * prod(call.kernel))))
+    )
     if len(out) == 1:
         most = call.out[0]
     pieces = [(cells, np.tile(weight, run), place) for cells, run, place in _runs(call)]

@@ -25,7 +25,7 @@ class RoICall(msgspec.Struct, frozen=True):
     """One call, settled: x (N, C, H, W), images (R,), start and size (R, 2) of the boxes, grid (R, 2); rows first.
 
     offset (R, 2, rows, columns) as given, or None; mask (R, 1, rows, columns), or None. measure: how the shares of the
-    cells count: as they are; "absolute", for a sum of |products|; "unit", each as 1: what a coordinate's rounding moves.
+    cells count: as they are; "absolute", for a sum of |products|; "unit", each as 1: what a rounded coordinate moves.
     """
 
     x: Array
@@ -105,7 +105,7 @@ def reads(there: Array, size: int, measure: str = "") -> Reads:
     return Reads(cells.reshape(wide), shares.reshape(wide).astype(there.dtype, copy=False), slopes.reshape(wide))
 
 
-def roi_call(  # noqa: PLR0913 - mmcv's arguments
+def roi_call(
     x: npt.ArrayLike,
     rois: npt.ArrayLike,
     offset: npt.ArrayLike | None,
@@ -176,7 +176,8 @@ def _images(rois: Array, count: int) -> Whole:
         raise SpecError(
             f"rois names image {value:g} of {count}", field="rois", allowed="image numbers from 0 in the first column"
         )
-    return found.astype(np.intp)
+    images: Whole = found.astype(np.intp)
+    return images
 
 
 def _grid(size: Array, bins: tuple[int, int], ratio: int) -> Whole:

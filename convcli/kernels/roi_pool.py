@@ -35,7 +35,7 @@ def deform_roi_pool(  # noqa: PLR0913 - mmcv's arguments
     gamma: float = 0.1,
     method: str = "auto",
 ) -> Array:
-    """y[r, c, p, q] = mask[r, p, q] * the mean of x[image, c] at the samples of bin (p, q) of box r, moved by its offset
+    """y[r, c, p, q] = mask[r, p, q] * the mean of x[image, c] at the samples of bin (p, q) of box r, which offsets move
 
     x (N, C, H, W), rois (R, 5) = (image, x1, y1, x2, y2), offset (R, 2, rows, columns) with channel 0 to the right and
     1 down in units of gamma * the box's size, mask (R, 1, rows, columns) -> y (R, C, rows, columns).
@@ -156,7 +156,8 @@ def rows_of(call: RoICall, image: int) -> Array:
 
 def samples_of(call: RoICall, bins: tuple[Whole, Whole], dtype: npt.DTypeLike) -> Array:
     """(bins, 1): how many samples each has."""
-    return call.grid[bins[0]].prod(axis=1).astype(dtype)[:, None]
+    counts: Array = call.grid[bins[0]].prod(axis=1).astype(dtype)
+    return counts[:, None]
 
 
 def put(y: Array, bins: tuple[Whole, Whole], values: Array) -> None:

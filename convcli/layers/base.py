@@ -168,7 +168,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
 
     def split(self, shape: Shape) -> tuple[Shape, Shape]:
         """((N,) or (), (C, *space)) of PyTorch's shape."""
-        return split_batch(shape, len(self.axes))
+        return split_batch(shape, self.rank)
 
     def joined(self, shapes: tuple[Shape, ...], *, channels_last: bool) -> Layer:
         """The same layer, told the shapes of all its inputs and their layout: a join needs them."""

@@ -161,7 +161,7 @@ class DeformRoIPool(OnRoIs, frozen=True, kw_only=True):
 
 
 class FullyConnected(Conv, frozen=True, kw_only=True):
-    """y[o] = bias[o] + sum over i of weight[o, i] * x[i]: a convolution without spatial axes, whose batch is the RoIs."""
+    """y[o] = bias[o] + sum over i of weight[o, i] * x[i]: a convolution without spatial axes; its batch is the RoIs."""
 
     kind: ClassVar[str] = "fully_connected"
     axes: tuple[Axis, ...] = ()
@@ -211,10 +211,10 @@ class DeformRoIPoolPack(Composite, OnRoIs, frozen=True, kw_only=True):
         return OnRoIs.output(self, x)
 
     def chain(self, x: Shape) -> tuple[Part, ...]:
-        """`roi_pool` without offsets; `offset_fc` and `mask_fc`, numbered as in mmcv's Sequential; `deform_roi_pool`."""
+        """`roi_pool` without offsets; `offset_fc`, `mask_fc`, numbered as in mmcv's Sequential; `deform_roi_pool`."""
         fields = {name: getattr(self, name) for name in OnRoIs.__struct_fields__ if name != "axes"}
         bins, hidden, regions = prod(self.output_size), self.deform_fc_channels, (self.rois,)
-        branches = {"offset_fc": (hidden, hidden, 2 * bins)}
+        branches: dict[str, tuple[int, ...]] = {"offset_fc": (hidden, hidden, 2 * bins)}
         if self.modulated:
             branches["mask_fc"] = (hidden, bins)
         found = [Part("roi_pool", DeformRoIPool(**fields, offset=False), x)]

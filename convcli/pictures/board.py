@@ -64,6 +64,12 @@ class Board:
             whole, x=whole.x + less, y=whole.y + less, width=whole.width - 2 * less, height=whole.height - 2 * less
         )
 
+    def area(self, name: str, ends: tuple[float, float, float, float], role: str, **data: str) -> Rect:
+        """A box of a map of 2 axes, by its (top, left, bottom, right); whole numbers are cells' centres."""
+        (grid,) = self.grids[name]
+        (x, y), (to_x, to_y) = grid.centre(*ends[:2]), grid.centre(*ends[2:])
+        return Rect(x, y, to_x - x, to_y - y, role, {"panel": name, **data})
+
     def point(self, name: str, place: Sequence[float], role: str, radius: float, opacity: float, data: Data) -> Circle:
         """A point of a map of 2 axes, at a place that may lie between cells."""
         (grid,) = self.grids[name]

@@ -8,6 +8,7 @@ from typing import cast
 
 from convcli.errors import SpecError
 from convcli.layers import Conv, DeformConv, DeformConvPack, Layer, Separable
+from convcli.layers.roi_pool import OnRoIs
 from convcli.layers.transposed import ConvTranspose
 from convcli.pictures.asked import Asked
 from convcli.pictures.scene import Film, Scene
@@ -19,6 +20,7 @@ PICTURES = {  # of a layer; each has drawn(step, asked)
     "zero-insertion": "convcli.pictures.zero_insertion",
     "groups": "convcli.pictures.groups",
     "samples": "convcli.pictures.samples",
+    "regions": "convcli.pictures.regions",
 }
 
 
@@ -56,15 +58,21 @@ def usual(layer: Layer) -> str:
         return "zero-insertion"
     if isinstance(layer, DeformConv | DeformConvPack):
         return "samples"
+    if isinstance(layer, OnRoIs):
+        return "regions"
     mixes = isinstance(layer, Conv) and all(axis.kernel == 1 for axis in layer.axes)
     grouped = isinstance(layer, Separable) or (isinstance(layer, Conv) and layer.groups != 1)
     return "groups" if grouped or mixes else "taps"
 
 
+def _has_picture(layer: Layer) -> bool:
+    return isinstance(layer, OnRoIs) or (layer.spatial and layer.rank > 0)
+
+
 def step_of(planned: Plan, layer: str | None) -> Step:
     """The step that is asked for by its name, else the first that has spatial axes."""
     if layer is None:
-        return next((step for step in planned.steps if step.layer.spatial and step.layer.rank), planned.steps[0])
+        return next((step for step in planned.steps if _has_picture(step.layer)), planned.steps[0])
     names = [step.name for step in planned.steps]
     if layer in names:
         return planned.steps[names.index(layer)]

@@ -51,8 +51,8 @@ def _random(seed: int, *, modulated: bool) -> Samples:
 
 def _given(path: str, needed: Mapping[str, Shape], taps: int) -> Samples:
     """Channel group*2*taps + 2*tap is down, + 1 is right, as in torchvision."""
-    arrays = {name: _array(path, name, shape) for name, shape in needed.items()}
-    offset, mask = arrays["offset"], arrays.get("mask")
+    found = arrays(path, needed)
+    offset, mask = found["offset"], found.get("mask")
 
     def sample(group: int, tap: int, cell: Shape) -> Sample:
         channel = group * taps + tap
@@ -60,6 +60,11 @@ def _given(path: str, needed: Mapping[str, Shape], taps: int) -> Samples:
         return Sample(down, right, 1.0 if mask is None else float(mask[channel][cell]))
 
     return sample
+
+
+def arrays(path: str, needed: Mapping[str, Shape]) -> dict[str, Any]:
+    """The arrays of a file.npz, with the shapes that are needed; of a batch of them the first."""
+    return {name: _array(path, name, shape) for name, shape in needed.items()}
 
 
 def _array(path: str, name: str, shape: Shape) -> Any:

@@ -6,6 +6,7 @@ Films are CSS animations: they stand still for whoever asks for less motion, and
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from convcli.errors import SpecError
 from convcli.pictures.roles import ROLES, Paint
@@ -24,7 +25,8 @@ def svg(picture: Scene | Film, *, theme: str = "auto", styled: bool = True) -> s
     size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
     moving = len(film.frames) > 1
     classes = f"convcli {_class_of(film)}" if moving else "convcli"
-    rules = (style(theme) if styled else "") + (_moving(film) if moving else "")
+    used = {"ground", *(mark.role for frame in (base.marks, *film.frames) for mark in frame)}
+    rules = (style(theme, used) if styled else "") + (_moving(film) if moving else "")
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="{classes}" role="img" {size} font-family="{FONT}">',
         f"<title>{_escaped(base.title)}</title>",
@@ -40,18 +42,19 @@ def svg(picture: Scene | Film, *, theme: str = "auto", styled: bool = True) -> s
     return "\n".join([*lines, "</svg>"]) + "\n"
 
 
-def style(theme: str = "auto") -> str:
-    """The rules of all roles, for pictures inside an element of the class `convcli`."""
+def style(theme: str = "auto", used: Collection[str] = ROLES) -> str:
+    """The rules of roles, of all unless `used` says which, for pictures inside an element of the class `convcli`."""
     if theme not in THEMES:
         raise SpecError(f"--theme {theme} is not known", allowed=", ".join(THEMES))
-    light = "".join(_rule(name, role.light) for name, role in ROLES.items())
-    dark = "".join(_rule(name, role.dark) for name, role in ROLES.items() if theme == "dark" or role.dark != role.light)
+    roles = {name: role for name, role in ROLES.items() if name in used}
+    light = "".join(_rule(name, role.light) for name, role in roles.items())
+    dark = "".join(_rule(name, role.dark) for name, role in roles.items() if theme == "dark" or role.dark != role.light)
     shared = "".join(
         f".convcli .{name}{{stroke-width:{_number(role.line)}{';stroke-dasharray:3 2' if role.dashed else ''}}}"
-        for name, role in ROLES.items()
+        for name, role in roles.items()
         if role.dashed or role.line != 1
     )
-    bold = "".join(f".convcli .{name}{{font-weight:bold}}" for name in sorted(BOLD))
+    bold = "".join(f".convcli .{name}{{font-weight:bold}}" for name in roles if name in BOLD)
     if theme == "dark":
         return dark + shared + bold
     return light + shared + bold + ("" if theme == "light" else f"@media(prefers-color-scheme:dark){{{dark}}}")

@@ -48,6 +48,8 @@ def _input(seen: Sequence[View]) -> Map:
 
 def _step(board: Board, seen: Sequence[View], cell: Shape) -> Iterator[Mark]:
     """The taps of one output cell, the cell, and what there is to say of them."""
+    for source in _copied(seen, cell):
+        yield board.cell("input", source, "read")
     for tap in product(*map(View.taps, seen, cell)):
         inside = all(map(View.holds, seen, tap))
         index = [view.link.tap(at, one) for view, at, one in zip(seen, cell, tap, strict=True)]
@@ -58,6 +60,16 @@ def _step(board: Board, seen: Sequence[View], cell: Shape) -> Iterator[Mark]:
             yield board.link("input", tap, "output", cell)
     yield board.cell("output", cell, "written")
     yield board.said(_said(seen, cell))
+
+
+def _copied(seen: Sequence[View], cell: Shape) -> Iterator[Shape]:
+    """The cells that the padding under some taps repeats, off the zero mode."""
+    for tap in product(*map(View.taps, seen, cell)):
+        if not all(map(View.holds, seen, tap)):
+            source = [view.source(one) for view, one in zip(seen, tap, strict=True)]
+            drawn_ones = [one for view, one in zip(seen, source, strict=True) if one is not None and view.shows(one)]
+            if len(drawn_ones) == len(seen):
+                yield tuple(drawn_ones)
 
 
 def _said(seen: Sequence[View], cell: Shape) -> str:
@@ -72,6 +84,7 @@ def _legend(step: Step, seen: Sequence[View]) -> list[tuple[str, str]]:
         *([("padding", "padding" if mode == "zeros" else f"padding ({mode})")] if pads else []),
         ("tap", "tap"),
         *([("tap-padding", "tap on padding")] if pads else []),
+        *([("read", "cell that the padding repeats")] if pads and mode != "zeros" else []),
         ("written", "the output cell"),
     ]
 
@@ -81,7 +94,8 @@ def _notes(step: Step) -> Iterator[str]:
     if isinstance(layer, Conv) and layer.out_channels:
         taps, channels = prod(axis.kernel for axis in layer.axes), step.x[0] // (layer.groups or 1)
         bias = " and the bias" if layer.bias else ""
-        yield f"an output cell is the sum of {taps} taps x {channels} input channels = {taps * channels} products{bias}"
+        count = taps * channels
+        yield f"an output cell is the sum of taps x input channels = {taps} x {channels} = {count} products{bias}"
     if layer.side_inputs(step.x):
         yield "the taps at offsets of 0; --picture samples moves them"
 

@@ -37,7 +37,9 @@ def blocks(scene: Scene, *, width: int = 80, color: bool = False, plain: bool = 
     lines += _beside(panels, width)
     lines += [line for mark in scene.marks for line in _bar(mark, scene, width, plain=plain)]
     if scene.legend:
-        entries = [(_glyph(role, plain=plain), words, role) for role, words in scene.legend]
+        entries = [
+            (_glyph(role, plain=plain), words, role) for role, words in scene.legend if _glyph(role, plain=plain) != " "
+        ]
         lines += ["", *_packed(entries, width, color=color)]
     return "\n".join([*lines, *scene.notes]).rstrip("\n") + "\n"
 

@@ -40,6 +40,10 @@ class View(msgspec.Struct, frozen=True):
         """Whether a cell is one of the input's, not of the padding."""
         return 0 <= place < self.size
 
+    def source(self, place: int) -> int | None:
+        """The input cell that stands at a place of the padding; None where that is a zero."""
+        return self.link.cell(place, self.size) if isinstance(self.link, Window) else None
+
     def shows(self, place: int) -> bool:
         """Whether a cell is drawn."""
         return place in self.cells

@@ -32,7 +32,7 @@ SHORTEST = 1_000_000  # ns: what is over sooner is run several times for one rea
 BLOCK = 2**23  # numbers in a block of columns of the limit
 FEWEST, MOST = 3, 50  # readings of each side
 SLOW = 2.0  # seconds; and times those for all readings
-CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else []
+CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 AWAKE = 0.04  # seconds for which threads of BLAS and OpenMP keep their cores after a product, in case there is more
 
 
@@ -153,13 +153,16 @@ def _once(call: Callable[[], object], clock: Callable[[], int], repeats: int) ->
 def data(layer: Layer, batch: Shape, x: Shape, how: How) -> dict[str, Array]:
     """Normal floats under the layer's own names, offsets within two cells, with `grad` a dy."""
     arrays: dict[str, Array] = {}
-    for label, part, shape in primitives(layer, x):
-        fill = ordinary(Case(part, shape, batch))
+    for one in primitives(layer, x):
+        label, part, shape = one
+        fill = ordinary(Case(part, shape, one.of(batch)))
         own = _loaded(fill, how.dtype)
         if label:
             kept = part.tensors(shape)
+            inputs = ("x", *layer.side_inputs(x))
+            given = {name: own[name] for name in inputs if name in own}
             own = {f"{label}.{name}": array for name, array in own.items() if name in kept}
-            arrays.setdefault("x", _loaded(fill, how.dtype)["x"])
+            arrays = {**given, **arrays}
         arrays |= own
     if how.grad:
         case = Case(layer, x, batch)

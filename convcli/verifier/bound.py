@@ -94,7 +94,8 @@ class BoundStage(Job):
         found = []
         for part in primitives(self.step.layer, self.step.x):
             batch = part.of(self.step.batch)
-            found.append(Part(*part, batch, self.roundings(part.layer, part.x, prod(batch))))
+            most = self.roundings(part.layer, part.x, prod(batch))
+            found.append(Part(part.name, part.layer, part.x, batch, most))
         return found
 
     def fill(self, case: Case) -> Fill:

@@ -25,7 +25,11 @@ def forward_bytes(layer: Layer, batch: Shape, x: Shape, dtype: str) -> int:
 
 def _elements(layer: Layer, images: int, x: Shape) -> int:
     if isinstance(layer, OnRoIs):  # four cells of each sample lie side by side, in torch those of all boxes
-        return 5 * (prod(x) + _side(layer, x)) + 8 * prod(layer.output(x)) + 4 * (layer.counts(x, 1).interpolation_macs or 0)
+        return (
+            5 * (prod(x) + _side(layer, x))
+            + 8 * prod(layer.output(x))
+            + 4 * (layer.counts(x, 1).interpolation_macs or 0)
+        )
     space = prod(layer.output(x)[1:])
     inputs, weights = images * (prod(x) + _side(layer, x)), _weights(layer, x)
     taps = prod(axis.kernel for axis in layer.axes)

@@ -47,7 +47,9 @@ class ExactJob(Job):
         sample = store(directory, self.name, fill)
         return [
             bench.ours.call("exact", self.step.layer, sample, fill.quanta, self.dtype, directory, self.name),
-            bench.theirs.call("result", self.against, self.step.layer, sample, self.dtype, directory, f"{self.name}.theirs"),
+            bench.theirs.call(
+                "result", self.against, self.step.layer, sample, self.dtype, directory, f"{self.name}.theirs"
+            ),
         ]
 
     def checks(self, replies: list[Reply]) -> tuple[Check, ...]:
@@ -95,7 +97,7 @@ class AlignedJob(ExactJob):
 
     def fill(self) -> Fill:
         """Offsets that are equal over the bins of a box."""
-        return region_fills.pool(self.case, common_bits(self.dtype), alike=True)
+        return region_fills.moved_pool(self.case, common_bits(self.dtype))
 
 
 def products(part: Part, batch: Shape) -> int:

@@ -109,12 +109,18 @@ def _convolution_jobs(step: Step, wanted: Wanted) -> Iterator[Job]:
     for dtype in long:
         yield MantissaJob(exact, seed, against, dtype)
     if wanted.grad:
-        yield AdjointJob(_linear(exact), seed, against, "float64")
-        for dtype in dtypes:
-            yield ExactGradientJob(exact, seed, against, dtype)
-            yield BoundGradientJob(step, seed, against, dtype)
-        for dtype in long:
-            yield GradientMantissaJob(exact, seed, against, dtype)
+        yield from _gradient_jobs(step, exact, wanted, long)
+
+
+def _gradient_jobs(step: Step, exact: Step, wanted: Wanted, long: tuple[str, ...]) -> Iterator[Job]:
+    """`exact`: the step on which no sum can round."""
+    seed, against = wanted.seed, wanted.against
+    yield AdjointJob(_linear(exact), seed, against, "float64")
+    for dtype in wanted.dtypes:
+        yield ExactGradientJob(exact, seed, against, dtype)
+        yield BoundGradientJob(step, seed, against, dtype)
+    for dtype in long:
+        yield GradientMantissaJob(exact, seed, against, dtype)
 
 
 def _aligned_jobs(step: Step, wanted: Wanted) -> Iterator[Job]:

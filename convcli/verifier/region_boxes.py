@@ -1,8 +1,8 @@
 """Boxes and offsets of RoI pooling of which every coordinate, and so every share of a cell, is a dyadic number.
 
 A box of `bins * grid * step` cells has its samples `step` apart; it begins so that all of them lie on a lattice
-`phase + unit * k`. What moves a bin, gamma * size * offset, is a multiple of the lattice's unit again: of the size's odd
-part times that, for gamma, the offset and what else is in the size are powers of 2.
+`phase + unit * k`. What moves a bin, gamma * size * offset, is a multiple of the lattice's unit again: of the odd part
+of the size times that, for gamma, the offset and what else is in the size are powers of 2.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Boxes(NamedTuple):
     @property
     def counts(self) -> Array:
         """(R,): samples to a bin; 1 where there are none."""
-        return np.maximum(1, self.grid.prod(axis=1))
+        return np.asarray(np.maximum(1, self.grid.prod(axis=1)))
 
     @property
     def odd(self) -> int:
@@ -116,7 +116,9 @@ def boxes(case: Case, lattice: Lattice, bits: int, *, alike: bool = False) -> Bo
     return Boxes(rois, grid.astype(np.intp), size, start, lattice.unit / (gamma or 1) / power)
 
 
-def _pairs(layer: DeformRoIPool | DeformRoIPoolPack, lattice: Lattice, bins: int, cells: int) -> list[tuple[int, float]]:
+def _pairs(
+    layer: DeformRoIPool | DeformRoIPoolPack, lattice: Lattice, bins: int, cells: int
+) -> list[tuple[int, float]]:
     """(samples to a bin, how far apart): those whose boxes are not much longer than the input, or the shortest."""
     if layer.sampling_ratio:
         found = [(layer.sampling_ratio, step) for step in lattice.steps]

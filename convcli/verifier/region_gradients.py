@@ -14,13 +14,41 @@ from convcli.backends import numpy as ours
 from convcli.verifier.case import Case, Fill, Unfillable
 from convcli.verifier.draws import QUARTERS
 from convcli.verifier.region_boxes import CELLS, HALF_WAY, OFF_KINKS, Boxes, Lattice, boxes, note, some_masks, whole
-from convcli.verifier.region_fills import ordinary_pool, predictor, taming, with_sides, x_of
+from convcli.verifier.region_fills import (
+    FEW,
+    enough,
+    lively,
+    ordinary_pool,
+    predictor,
+    taming,
+    values,
+    with_sides,
+    x_of,
+)
 
 if TYPE_CHECKING:
     from convcli.backends import Array
 
 
 def pool(case: Case, bits: int) -> Fill:
+    """The exact data of a pool's gradients, most of which are not 0. Raises Unfillable."""
+    return lively(case, bits, _pool, _shows)
+
+
+def pack(case: Case, bits: int) -> Fill:
+    """The exact data of a pack's gradients, likewise."""
+    return lively(case, bits, _pack, _shows)
+
+
+def _shows(case: Case, fill: Fill) -> bool:
+    """Every gradient that has products is not 0 in most of their elements."""
+    arrays = values(fill)
+    dy = arrays.pop("dy")
+    found, sums = ours.backward(case.layer, arrays, dy), ours.gradient_magnitudes(case.layer, arrays, dy)
+    return all(enough(found[name], s) or not s.any() for name, s in sums.items())
+
+
+def _pool(case: Case, bits: int) -> Fill:
     """Whole x and dy, masks quarters, samples a quarter or three quarters past a cell."""
     found = boxes(case, OFF_KINKS, bits)
     arrays: dict[str, Array] = {"x": x_of(case, 5, found.odd)}  # many values: slopes are differences
@@ -64,19 +92,19 @@ def _quanta(case: Case, found: Boxes, lattice: Lattice, fine: int) -> dict[str, 
     return {name: float(quanta[name]) for name in ("x", *case.layer.side_inputs(case.x)) if name in quanta}
 
 
-def pack(case: Case, bits: int) -> Fill:
+def _pack(case: Case, bits: int) -> Fill:
     """Means of whole cells predict offsets that end between the lattice's points; masks come from biases alone."""
     first, *linear, last = (case.part(part) for part in case.layer.parts(case.x))
     found = boxes(first, CELLS, bits, alike=True)
     tamed = taming(found.most)
-    arrays: dict[str, Array] = {"x": x_of(case, 1, found.most)}
+    arrays: dict[str, Array] = {"x": x_of(case, FEW, found.most)}
     scales: dict[str, int] = {}
     arrays["rois"], scales["rois"] = whole(found.rois)
     unit = found.unit[0, ::-1] / 2 if len(found.unit) else np.ones(2)
     for (name, _, _), part in zip(case.layer.parts(case.x)[1:-1], linear, strict=True):
-        weight, bias, _ = predictor(name, part, unit, tamed, phase=tamed / 2, silent=True)
-        for word, values in (("weight", weight), ("bias", bias)):
-            arrays[f"{name}.{word}"], scales[f"{name}.{word}"] = whole(values)
+        weight, bias, _ = predictor(name, part, unit, tamed, centre=2 * found.most, phase=tamed / 2, silent=True)
+        for word, array in (("weight", weight), ("bias", bias)):
+            arrays[f"{name}.{word}"], scales[f"{name}.{word}"] = whole(array)
     masked = "mask" in last.layer.side_inputs(last.x)
     fraction = tamed / 4  # how far past a cell a sample is, at the least
     slope = fraction / (2 if masked else 1)
@@ -91,9 +119,7 @@ def pack(case: Case, bits: int) -> Fill:
 
 def thinned(case: Case, bits: int, fill: Fill, dy: Array) -> Fill:
     """The fill with as much of dy as leaves room for every sum. Raises Unfillable where one element is too much."""
-    arrays = {
-        name: np.asarray(array, np.float64) / fill.scales.get(name, 1) for name, array in fill.arrays.items()
-    }
+    arrays = values(fill)
     order = case.draw("kept of dy").permutation(dy.size)
     keep, scale = dy.size, fill.scales.get("dy", 1)
     while True:

@@ -75,6 +75,12 @@ def test_what_cannot_be_drawn_is_refused(arguments: tuple[str, ...], told: str) 
     assert told in ran.err
 
 
+def test_one_step_and_all_of_them_are_two_questions() -> None:
+    ran = run(*LAYER, "--cell", "0,0", "--animate", "--format", "svg")
+    assert (ran.code, ran.out) == (2, "")
+    assert "--cell is one step" in ran.err
+
+
 def test_a_layer_without_space_has_no_picture() -> None:
     ran = run("draw", "Linear(3, 4)", "-i", "1,3")
     assert (ran.code, ran.out) == (2, "")

@@ -99,3 +99,13 @@ def test_padding_may_differ_at_the_ends() -> None:
     step = step_of("Conv2d(1, 1, (2, 2), padding='same')", (1, 1, 3, 3))
     places = cells(elements(still_of(step)), "padding")
     assert sorted(places) == [(0, 3), (1, 3), (2, 3), (3, 0), (3, 1), (3, 2), (3, 3)]
+
+
+@pytest.mark.parametrize(
+    ("mode", "copied"), [("zeros", set()), ("reflect", {2, 1}), ("replicate", {0}), ("circular", {3, 4})]
+)
+def test_padding_that_repeats_cells_shows_which(mode: str, copied: set[int]) -> None:
+    step = step_of(f"Conv1d(1, 1, 3, padding=2, padding_mode='{mode}')", (1, 1, 5))
+    root = elements(still_of(step, 0))
+    assert {column for _, column in cells(root, "read")} == copied
+    assert cells(root, "tap-padding") == [(0, -2), (0, -1)]

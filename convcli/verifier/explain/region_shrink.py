@@ -1,4 +1,4 @@
-"""What there is to shrink of RoI pooling: images, channels, cells, bins, boxes, samples, and its packs' hidden units."""
+"""What there is to shrink of RoI pooling: images, channels, cells, bins, boxes, samples, a pack's hidden units."""
 
 from __future__ import annotations
 

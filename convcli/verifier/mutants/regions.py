@@ -200,7 +200,8 @@ def region_sum(layer: DeformRoIPool, arrays: Arrays) -> Array:
     """the sum of a bin's samples, not divided by their number"""
     call = call_of(layer, arrays)
     count = np.maximum(1, call.grid.prod(axis=1)).astype(call.x.dtype)
-    return (pooled(call) * count[:, None, None, None]).astype(call.dtype, copy=False)
+    y: Array = pooled(call) * count[:, None, None, None]
+    return y.astype(call.dtype, copy=False)
 
 
 @mutant(POOL, "DeformRoIPool(1, sampling_ratio=2)", (1, 1, 3, 3))
@@ -415,7 +416,9 @@ def region_pack_offsets_bin_by_bin(layer: DeformRoIPoolPack, arrays: Arrays) -> 
 @mutant(PACK, MODULATED, (1, 2, 5, 5))
 def region_pack_mask_ignored(layer: DeformRoIPoolPack, arrays: Arrays) -> Array:
     """predicted masks left out"""
-    return _packed(layer, arrays, lambda given: {**given, "mask": np.ones_like(given["mask"])} if "mask" in given else given)
+    return _packed(
+        layer, arrays, lambda given: {**given, "mask": np.ones_like(given["mask"])} if "mask" in given else given
+    )
 
 
 @mutant(PACK, MODULATED, (1, 2, 5, 5))
