@@ -7,7 +7,7 @@ import typer
 from convcli.cli.guard import Ended
 from convcli.cli.options import LayerFlags, ReportFlags, StrictFlag, takes
 from convcli.cli.output import Sink
-from convcli.cli.sources import plans_of
+from convcli.cli.sources import layers_of
 from convcli.cli.trials import ExecutorOption, ShardOption, TrialFlags, progress_bar
 from convcli.errors import SpecError
 
@@ -110,7 +110,7 @@ def verify(
         raise SpecError("--grad: nothing differentiates numpy arrays", allowed="--kernel-grad names the backward")
     if replay is not None:
         _replay(replay, sink, layer, trial, kernel_grad)
-    plans = plans_of(layer, strict=strict.strict)
+    plans = layers_of(layer, strict=strict.strict)
     from convcli.verifier.own import target
     from convcli.verifier.run import verify as verify_plans
 
