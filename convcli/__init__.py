@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from convcli import kernels
     from convcli.conventions.differs import why_differs
     from convcli.errors import Problem, SpecError
+    from convcli.explaining.record import explain
     from convcli.gate.check import check
     from convcli.gate.sides import diff
     from convcli.importer.torch.load import import_torch
     from convcli.merging import merge
+    from convcli.pictures.choice import draw
     from convcli.receptive.record import receptive_field
     from convcli.records import summarize
     from convcli.solver.solve import solve
@@ -38,6 +40,8 @@ __all__ = [
     "bench",
     "check",
     "diff",
+    "draw",
+    "explain",
     "fuzz",
     "import_torch",
     "kernels",
@@ -59,6 +63,8 @@ _HOMES = {
     "bench": "convcli.timing.run",
     "check": "convcli.gate.check",
     "diff": "convcli.gate.sides",
+    "draw": "convcli.pictures.choice",
+    "explain": "convcli.explaining.record",
     "fuzz": "convcli.verifier.fuzz.run",
     "import_torch": "convcli.importer.torch.load",
     "load": "convcli.spec.load",

@@ -22,7 +22,7 @@ PADDING_WORDS = ("same", "valid", *AUTO_PADDING)
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
-class Axis(msgspec.Struct, frozen=True):
+class Axis(msgspec.Struct, frozen=True, cache_hash=True):
     """How a kernel slides along one axis; `before` and `after` are the cells added at its ends (negative ones crop).
 
     `auto` is "same_upper" or "same_lower" while the padding still waits for the input's size, else "".
@@ -75,6 +75,11 @@ class Axis(msgspec.Struct, frozen=True):
                 field="kernel_size",
                 allowed=f"a span dilation*(kernel_size-1)+1 of at most {room}",
                 repair=f"padding that adds {self.lacking(size)} more",
+                formula="span = dilation * (kernel - 1) + 1 "
+                f"= {self.dilation} * ({self.kernel} - 1) + 1 = {self.span}, "
+                f"out = floor((size + before + after - span) / stride) + 1 = "
+                f"floor(({size} + {self.before} + {self.after} - {self.span}) / {self.stride}) + 1, "
+                f"where {room} - {self.span} is below 0",
             )
         return (room - self.span) // self.stride + 1
 
@@ -108,8 +113,24 @@ class Axis(msgspec.Struct, frozen=True):
                 field="padding",
                 allowed="an output of at least 1",
                 repair=f"padding that takes {1 - out} less",
+                formula="out = (size - 1) * stride - before - after + span + output_padding "
+                f"= ({size} - 1) * {self.stride} - {self.before} - {self.after} + {self.span} + {self.output_padding} "
+                f"= {out}",
             )
         return out
+
+    def inserted(self, size: int) -> int:
+        """(size - 1) * stride + 1: an input's cells with stride - 1 zeros between neighbours."""
+        return (size - 1) * self.stride + 1
+
+    @property
+    def on_inserted(self) -> Axis:
+        """The convolution over the inserted zeros, with the kernel rotated, that a transposed layer is.
+
+        Stride 1, padded by span - 1 - before and span - 1 - after + output_padding; negative padding crops.
+        """
+        reach = self.span - 1
+        return Axis(self.kernel, 1, self.dilation, reach - self.before, reach - self.after + self.output_padding)
 
     def strides(self, size: int, out: int) -> range:
         """All strides that make `out` cells of `size`: (out-1)*stride <= size + before + after - span < out*stride
@@ -155,6 +176,7 @@ class Axis(msgspec.Struct, frozen=True):
                 field="output_padding",
                 allowed=f"less than max(stride, dilation) = {limit}",
                 repair=f"output_padding={limit - 1}",
+                formula=f"output_padding < max(stride, dilation) = max({self.stride}, {self.dilation}) = {limit}",
             )
 
     def check_padding_mode(self, mode: str, size: int) -> None:

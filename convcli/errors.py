@@ -20,6 +20,7 @@ class Problem(msgspec.Struct, frozen=True):
     excerpt: str = ""
     at_key: bool = False  # it is the key at the end of `path` that is wrong, not its value
     caret: int = 0  # the column of the excerpt that is meant, when the excerpt is a part of the line; else `column`
+    formula: str = ""  # the rule that does not hold, with its numbers: what `explain` adds to the message
 
     @property
     def field(self) -> str:
@@ -54,14 +55,23 @@ class SpecError(ValueError):
         field: str = "",
         allowed: str = "",
         repair: str = "",
+        formula: str = "",
         problems: tuple[Problem, ...] = (),
     ):
-        self.problems = problems or (Problem(message, (field,) if field else (), allowed, repair),)
+        self.problems = problems or (Problem(message, (field,) if field else (), allowed, repair, formula=formula),)
         super().__init__("\n".join(map(str, self.problems)))
 
     def at(self, *path: str | int) -> SpecError:
         """The same problems, seen from further out: their paths begin with `path`."""
         return SpecError(problems=tuple(msgspec.structs.replace(p, path=(*path, *p.path)) for p in self.problems))
+
+    @property
+    def explained(self) -> SpecError:
+        """The same problems, with the rules that do not hold worked out in their messages."""
+        told = (
+            msgspec.structs.replace(p, message=": ".join(filter(None, (p.message, p.formula)))) for p in self.problems
+        )
+        return SpecError(problems=tuple(told))
 
 
 class Unchecked(Exception):  # noqa: N818 - what became of the run, and the name says it

@@ -22,11 +22,20 @@ if TYPE_CHECKING:
 NOTHING: Field = (Reach((None,), 0),)  # the field of what no input reaches: a learned tensor
 
 
-@lru_cache(4096)  # the layers of a big spec have few different inputs, and few different windows
 def first_field(shape: Shape, rank: int, *, channels_last: bool = False) -> Field:
     """Every cell of the input sees itself; its last `rank` axes are spatial, or those before the last one."""
     first = len(shape) - rank - channels_last
-    return tuple([Reach(length=shape[place], place=place) for place in range(first, first + rank)])
+    return _own(shape[first : first + rank], first)
+
+
+def _own(space: Shape, first: int) -> Field:
+    return tuple([Reach(length=size, place=place) for place, size in enumerate(space, first)])
+
+
+@lru_cache(4096)  # the layers of a big spec have few different windows, on few different sizes
+def first_seen(links: tuple[Link, ...], space: Shape, first: int) -> Field | None:
+    """The field of the output of what slides over an input's spatial axes, from axis `first` on."""
+    return _slid(links, first, _own(space, first))
 
 
 def seen(layer: Layer, x: Shape, first: int, fields: list[Field | None], out: Shape) -> Field | None:
@@ -53,7 +62,7 @@ def _slid(links: tuple[Link, ...], first: int, field: Field) -> Field | None:
 
 def ways(layer: Layer, x: Shape, first: int, which: int, field: Field) -> list[Way] | None:
     """How each axis of input number `which` is read; None where that cannot be told by axes."""
-    if not layer.known:
+    if not layer.known or not (layer.spatial or isinstance(layer, Companion)):  # what a region holds, its box decides
         return None
     if field is NOTHING:
         return []

@@ -12,22 +12,22 @@ from typing import Any, cast
 import msgspec
 
 from convcli.errors import Path, Problem, SpecError
-from convcli.field import first_field, seen
+from convcli.field import first_field, first_seen, seen
 from convcli.layers import Field, Layer, Shape
 
 
 class Entry(msgspec.Struct):
     """One layer of a spec as its reader hands it on: what it is, what feeds it, what it is expected to be and may cost.
 
-    layer: takes the number of spatial axes of the input, which only the types that name no rank look at; `*` stands for
-    it in their `type`. None is a layer that could not be read: what it would feed is lost.
+    layer: of the types that name no rank, a function of the number of spatial axes of the input; `*` stands for it in
+    their `type`. None is a layer that could not be read: what it would feed is lost.
     sources: the layers (or `input`) whose outputs it takes; the layer before it when None. shares: the layer whose
     parameters it uses again. padding: the word it was written with (same, valid), "" for numbers.
     """
 
     name: str
     type: str
-    layer: Callable[[int], Layer] | None
+    layer: Layer | Callable[[int], Layer] | None
     input: Shape | None = None
     expect: dict[str, Any] | None = None
     path: Path = ()
@@ -36,6 +36,11 @@ class Entry(msgspec.Struct):
     shares: str = ""
     budget: dict[str, Any] | None = None
     padding: str = ""
+
+    def made(self, rank: int) -> Layer:
+        """The layer, for an input of so many spatial axes. Raises SpecError when the fields do not fit such."""
+        layer = cast("Layer | Callable[[int], Layer]", self.layer)
+        return layer if isinstance(layer, Layer) else layer(rank)
 
 
 class Network(msgspec.Struct):
@@ -72,6 +77,11 @@ class Step(msgspec.Struct, frozen=True):
     shares: str = ""
 
     @property
+    def shape(self) -> Shape:
+        """The output's, with the batch, in the spec's layout."""
+        return self.shown(self.y)
+
+    @property
     def images(self) -> int:
         """The batch size, 1 without a batch axis."""
         return prod(self.batch)
@@ -89,36 +99,49 @@ class Plan(msgspec.Struct, frozen=True):
     steps: tuple[Step, ...]
 
 
-def complete(planned: Plan) -> Plan:
-    """`planned` itself; SpecError names every layer of which nobody knows what it costs."""
-    problems = [
-        Problem(f"nobody knows what {step.name} ({step.type}) costs", step.path, "layers whose cost is known")
-        for step in planned.steps
-        if not step.layer.known
-    ]
-    if problems:
-        raise planned.network.located(SpecError(problems=tuple(problems)))
-    return planned
+def place_of(planned: Plan, name: str) -> int:
+    """The number of the step that is named so; SpecError proposes the nearest name."""
+    names = [step.name for step in planned.steps]
+    if name in names:
+        return names.index(name)
+    from difflib import get_close_matches  # a slow import that only errors need
+
+    near = get_close_matches(name, names, n=1)
+    where = planned.network.source or planned.network.name or "the network"
+    raise SpecError(f"no layer of {where} is named {name!r}", field="--layer", repair=near[0] if near else "")
 
 
-class Flow(msgspec.Struct, frozen=True):
-    """What comes out of a layer: a shape, None where nothing does, and the field of its cells.
+class Given(msgspec.Struct, frozen=True):
+    """An input: its field is its own cells as soon as somebody says which of its axes are spatial.
 
-    fresh: an input, whose field is its own cells as soon as somebody says which axes are spatial.
+    shape: None where the spec gives none.
     """
 
     shape: Shape | None
-    field: Field | None = None
-    fresh: bool = False
 
 
-def plan(network: Network) -> Plan:
-    """Every layer of `network` worked out. Raises SpecError with all that is wrong, in order."""
+Source = Step | Given
+
+
+def plan(network: Network, *, strict: bool = False) -> Plan:
+    """Every layer of `network` worked out. Raises SpecError with all that is wrong, in order.
+
+    strict: a layer of which nobody knows what it costs is wrong too.
+    """
+    return Plan(network, tuple(steps(network, strict=strict)))
+
+
+def steps(network: Network, *, strict: bool = False) -> Iterator[Step]:
+    """The steps of `plan`, one by one, for who does not keep them; raises when there are no more."""
     problems: list[Problem] = []
-    steps = tuple(steps_of(network.entries, network.input, channels_last=network.channels_last, problems=problems))
-    if problems:
-        raise network.located(SpecError(problems=tuple(dict.fromkeys(problems))))  # a repeated block says it once
-    return Plan(network, steps)
+    unknown: list[Problem] = []
+    for step in steps_of(network.entries, network.input, channels_last=network.channels_last, problems=problems):
+        if strict and not step.layer.known:
+            told = f"nobody knows what {step.name} ({step.type}) costs"
+            unknown.append(Problem(told, step.path, "layers whose cost is known"))
+        yield step
+    if problems or unknown:  # a repeated block says it once
+        raise network.located(SpecError(problems=tuple(dict.fromkeys(problems)) or tuple(unknown)))
 
 
 def steps_of(
@@ -126,57 +149,59 @@ def steps_of(
 ) -> Iterator[Step]:
     """The steps one by one; what is wrong goes to `problems`, and the chain resumes where a layer has its own input.
 
-    A layer without a `layer` is a problem that somebody has told already. A flow of None is lost: what would have
-    given it is broken.
+    A layer without a `layer` is a problem that somebody has told already. A source of None is lost: what would have
+    been it is broken.
     """
     wanted = {name for entry in entries for name in entry.sources or ()}
     owners = {entry.shares: None for entry in entries if entry.shares}
-    flow: Flow | None = Flow(start, fresh=True)
-    given: dict[str, Flow | None] = {"input": flow}
+    before: Source | None = Given(start)
+    named = {"input": before}
     weights: dict[str, Step] = {}
     for number, entry in enumerate(entries):
+        step = None
         try:
-            flows = _flows(entry, flow, given)
-            lost = entry.layer is None or None in flows
-            step = None if lost else _step(entries, number, cast("list[Flow]", flows), channels_last=channels_last)
-            if step and entry.shares in weights:
-                _check_shared(step, weights[entry.shares])
+            sources = () if entry.input is not None else _sources(entry, before, named)
+            if entry.layer is not None and None not in sources:
+                step = _step(entries, number, cast("Sequence[Source]", sources), channels_last=channels_last)
+                if entry.shares in weights:
+                    _check_shared(step, weights[entry.shares])
         except SpecError as error:
             problems.extend(error.at(*entry.path).problems)
             step = None
-        flow = None
+        before = step
         if step:
             yield step
-            flow = Flow(step.shown(step.y), step.field)
             if entry.name in owners:
                 weights[entry.name] = step
         if entry.name in wanted:
-            given[entry.name] = flow
+            named[entry.name] = step
 
 
-def _flows(entry: Entry, before: Flow | None, given: dict[str, Flow | None]) -> list[Flow | None]:
-    """What feeds a layer: its own input, the layers that it names, or the one before it."""
-    if entry.input is not None:
-        return [Flow(entry.input, fresh=True)]
+def _sources(entry: Entry, before: Source | None, named: dict[str, Source | None]) -> Sequence[Source | None]:
+    """What feeds a layer without an input of its own: the layers that it names, or the one before it."""
     if entry.sources is None:
         return [before]
     for place, name in enumerate(entry.sources):
-        if name not in given:
+        if name not in named:
             raise SpecError(
                 f"no layer before this one is named {name!r}",
                 field="from",
                 allowed="`input`, or the name of a layer above",
             ).at(*(("from", place) if len(entry.sources) > 1 else ())) from None
-    return [given[name] for name in entry.sources]
+    return [named[name] for name in entry.sources]
 
 
-def _step(entries: Sequence[Entry], number: int, flows: list[Flow], *, channels_last: bool) -> Step:
+def _step(entries: Sequence[Entry], number: int, sources: Sequence[Source], *, channels_last: bool) -> Step:
+    """The step of an entry on its own input, or else on its sources."""
     entry = entries[number]
-    shapes = tuple([flow.shape for flow in flows if flow.shape is not None])
-    layer = cast("Callable[[int], Layer]", entry.layer)(max(1, len(shapes[0]) - 2 if shapes else 0))
+    own = entry.input
+    shapes = (own,) if own is not None else tuple([one.shape for one in sources if one.shape is not None])
+    layer = entry.layer
+    if not isinstance(layer, Layer):
+        layer = entry.made(max(1, len(shapes[0]) - 2) if shapes else 1)
     if layer.arity[1] == 0:
         shapes = ()
-    elif len(shapes) < len(flows) and (layer.arity[0] or entry.sources):
+    elif len(shapes) < len(sources) and (layer.arity[0] or entry.sources):
         raise SpecError(
             "no input reaches this layer",
             field="input",
@@ -185,34 +210,56 @@ def _step(entries: Sequence[Entry], number: int, flows: list[Flow], *, channels_
         )
     batch, x, layer = layer.on(shapes, channels_last=channels_last)
     y = layer.output(x)
+    first = len(batch) + (not channels_last)
+    if own is not None and layer.spatial and len(x) > 1:  # as below, in short
+        field = first_seen(layer.links(x), x[1:], first)
+    else:
+        flows = [Given(own)] if own is not None else sources
+        fields = [_field(one, entries, number, layer, channels_last=channels_last) for one in flows if shapes]
+        field = seen(layer, x, first, fields, (*batch, *y))
     type_ = entry.type.replace("*", str(layer.rank)) if "*" in entry.type else entry.type
-    told = (entry.expect, entry.path, entry.line, entry.sources, entry.shares)
-    fields = [_field(flow, entries, number, layer, channels_last=channels_last) for flow in flows] if shapes else []
-    field = seen(layer, x, len(batch) + (not channels_last), fields, (*batch, *y))
-    return Step(entry.name, type_, layer, batch, x, y, field, channels_last, *told)
+    return Step(
+        entry.name,
+        type_,
+        layer,
+        batch,
+        x,
+        y,
+        field,
+        channels_last,
+        entry.expect,
+        entry.path,
+        entry.line,
+        entry.sources,
+        entry.shares,
+    )
 
 
-def _field(flow: Flow, entries: Sequence[Entry], number: int, layer: Layer, *, channels_last: bool) -> Field | None:
+def _field(source: Source, entries: Sequence[Entry], number: int, layer: Layer, *, channels_last: bool) -> Field | None:
     """What reaches a layer as its cells' field; that of an input when somebody says which of its axes are spatial."""
-    if not flow.fresh or flow.shape is None:
-        return flow.field
-    return first_field(flow.shape, spatial_rank(entries, number, layer, flow.shape), channels_last=channels_last)
+    if isinstance(source, Step):
+        return source.field
+    if source.shape is None:
+        return None
+    return first_field(source.shape, spatial_rank(entries, number, layer, source.shape), channels_last=channels_last)
 
 
 def spatial_rank(entries: Sequence[Entry], number: int, layer: Layer, shape: Shape) -> int:
     """The number of spatial axes of an input: what the first layer that works along such takes, from `number` on."""
     usual = max(0, len(shape) - 2)
-    if not (layer.spatial and layer.rank):
-        made = (_made(entry, usual) for entry in entries[number:])
-        layer = next((one for one in made if one and one.spatial and one.rank), layer)
-    return layer.rank if layer.spatial and 0 < layer.rank < len(shape) else usual
+    rank = layer.rank if layer.spatial else 0
+    if not rank:
+        rank = next((found for entry in entries[number:] if (found := _rank(entry, usual))), 0)
+    return rank if 0 < rank < len(shape) else usual
 
 
-def _made(entry: Entry, rank: int) -> Layer | None:
+def _rank(entry: Entry, usual: int) -> int:
+    """The number of spatial axes along which a layer works, 0 for none."""
     try:
-        return entry.layer(rank) if entry.layer else None
+        layer = entry.made(usual) if entry.layer else None
     except SpecError:  # told where it stands
-        return None
+        return 0
+    return layer.rank if layer and layer.spatial else 0
 
 
 def _check_shared(step: Step, owner: Step) -> None:

@@ -24,7 +24,7 @@ Ends = tuple[int, int] | None  # the first and the last cell of a field; None wh
 Cells = int  # a set of cells as bits: cell 3 is in it when bit 3 is set
 
 
-class Link(msgspec.Struct, frozen=True):
+class Link(msgspec.Struct, frozen=True, cache_hash=True):
     """Which input cells each output cell of one axis reads; here each its own.
 
     pace: (p, q) when the cells that are read move on by q as the output moves on by p.
@@ -40,6 +40,11 @@ class Link(msgspec.Struct, frozen=True):
     def run(self, cell: int) -> Run:
         """What `cell` reads of an input without ends; a count of 0 is nothing."""
         return cell, 1, 1
+
+    def tap(self, cell: int, place: int) -> int | None:
+        """The index of the weight with which `cell` reads what stands at `place`; None where there are no weights."""
+        del cell, place
+        return None
 
     def back(self, cells: Cells, size: int) -> Cells:
         """The input cells, of `size`, that some of `cells` read."""
@@ -64,6 +69,16 @@ class Window(Link, frozen=True):
         """The kernel's taps."""
         axis = self.axis
         return cell * axis.stride - axis.before, axis.dilation, axis.kernel
+
+    def tap(self, cell: int, place: int) -> int:
+        """place = stride*cell - before + dilation*tap"""
+        return (place + self.axis.before - cell * self.axis.stride) // self.axis.dilation
+
+    def cell(self, place: int, size: int) -> int | None:
+        """The input cell that stands at `place`, in the padding too; None where that is a zero."""
+        if 0 <= place < size:
+            return place
+        return None if self.mode == "zeros" else _mirrored(place, size, self.mode)
 
     def back(self, cells: Cells, size: int) -> Cells:
         """Spread by the stride, once for each tap."""
@@ -103,6 +118,10 @@ class Scatter(Link, frozen=True):
         count = max(0, -(-(axis.kernel - tap) // period))
         last = tap + (count - 1) * period
         return (place - axis.dilation * last) // axis.stride, axis.dilation // shared, count
+
+    def tap(self, cell: int, place: int) -> int:
+        """cell = stride*place - before + dilation*tap"""
+        return (cell + self.axis.before - place * self.axis.stride) // self.axis.dilation
 
     def back(self, cells: Cells, size: int) -> Cells:
         """Every stride-th cell of each tap's."""
@@ -196,7 +215,7 @@ class Same(Link, frozen=True):
 SAME = Same()
 
 
-class Reach(msgspec.Struct, frozen=True):
+class Reach(msgspec.Struct, frozen=True, cache_hash=True):
     """The fields of all cells along one axis of the input: where each begins and ends, padding not cut off.
 
     ends: those of the first cells; len(ends) cells further on everything lies `step` input cells further on. More than

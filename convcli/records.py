@@ -5,7 +5,7 @@ Keys are only ever added within a schema number. UNSET fields do not appear.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,8 +15,8 @@ from msgspec import UNSET, UnsetType
 
 from convcli._version import __version__
 from convcli.field import NOTHING
-from convcli.layers import Counts, Field, Layer, Shape
-from convcli.plan import Network, Plan, Step, plan
+from convcli.layers import Counts, Field, Layer, Part, Shape
+from convcli.plan import Network, Plan, Step, plan, steps
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -25,6 +25,8 @@ SCHEMA = 1
 BYTES = {"float64": 8, "float32": 4, "tf32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
 COUNTED = tuple(name for name in Counts.__struct_fields__ if name != "sums")
 Command = Literal["shape", "params", "flops", "summary"]
+PART_TYPES = {"fully_connected": "Linear", "deform_roi_pool": "DeformRoIPool"}
+RANKED_TYPES = {"conv": "Conv", "conv_transpose": "ConvTranspose", "deform_conv": "DeformConv"}
 FLOPS_WORDS = {"dense": "2*macs", "strict": "2*terms - 1 + bias, per output"}
 
 
@@ -177,7 +179,7 @@ def summarize(
     Raises SpecError with all that is wrong in the networks.
     """
     scope = Scope(command, convention, dtype, backward, like)
-    return report_of((network_record(plan(network), scope) for network in networks), scope)
+    return report_of((record_of(network, scope) for network in networks), scope)
 
 
 def report_of(records: Iterable[NetworkRecord], scope: Scope) -> Report:
@@ -190,18 +192,19 @@ def report_of(records: Iterable[NetworkRecord], scope: Scope) -> Report:
     return Report(SCHEMA, __version__, scope.command, convention, scope.dtype, tuple(records))
 
 
+def record_of(network: Network, scope: Scope, *, strict: bool = False) -> NetworkRecord:
+    """A network's numbers. Raises SpecError with all that is wrong; strict: layers whose cost nobody knows are, too.
+
+    Each step is dropped as soon as its record is made: a big spec's would fill the memory, and the processor's caches.
+    """
+    if scope.like:
+        return network_record(plan(network, strict=strict), scope)
+    return _network_record(network, steps(network, strict=strict), scope)
+
+
 def network_record(planned: Plan, scope: Scope) -> NetworkRecord:
     """One planned network's numbers."""
-    network = planned.network
-    layers = tuple(step_record(step, scope) for step in planned.steps)
-    record = NetworkRecord(
-        network.source,
-        network.name,
-        network.input,
-        layers,
-        _totals(planned, layers, scope),
-        "channels_last" if network.channels_last else UNSET,
-    )
+    record = _network_record(planned.network, planned.steps, scope)
     if scope.like and scope.command != "shape":
         from convcli.conventions.likeness import relabelled  # hardly ever asked for
 
@@ -209,31 +212,61 @@ def network_record(planned: Plan, scope: Scope) -> NetworkRecord:
     return record
 
 
+def _network_record(network: Network, steps: Iterable[Step], scope: Scope) -> NetworkRecord:
+    layers, last = [], None
+    for last in steps:
+        layers.append(step_record(last, scope))
+    return NetworkRecord(
+        network.source,
+        network.name,
+        network.input,
+        tuple(layers),
+        _totals(last, layers, scope),
+        "channels_last" if network.channels_last else UNSET,
+    )
+
+
 def step_record(step: Step, scope: Scope) -> LayerRecord:
     """One layer's numbers, in the layout of its spec."""
-    return _record(step.name, step.type, step.layer, step.x, step, scope)
-
-
-def _record(name: str, kind: str, layer: Layer, x: Shape, step: Step, scope: Scope) -> LayerRecord:
-    """`layer` on x, which is the step's own layer or one of its parts."""
-    own = layer is step.layer
-    y = step.y if own else layer.output(x)
-    shapes = scope.command != "params"
-    return LayerRecord(
-        name=name,
-        type=kind,
-        line=step.line if step.line is not None and own else UNSET,
-        from_=step.sources if step.sources is not None and own else UNSET,
-        shares=step.shares if step.shares and own else UNSET,
-        input=step.shown(x) if shapes and layer.arity[1] else UNSET,
-        output=step.shown(y) if shapes else UNSET,
-        receptive_field=receptive_field(step.field) if own and scope.shape else UNSET,
-        parts=tuple(
-            [_record(part.name, part_type(part.layer), part.layer, part.x, step, scope) for part in layer.parts(x)]
-        ),
+    layer, shapes, parts = step.layer, scope.command != "params", step.layer.parts(step.x)
+    record = LayerRecord(
+        name=step.name,
+        type=step.type,
+        line=UNSET if step.line is None else step.line,
+        from_=UNSET if step.sources is None else step.sources,
+        shares=step.shares or UNSET,
+        input=step.shown(step.x) if shapes and layer.arity[1] else UNSET,
+        output=step.shown(step.y) if shapes else UNSET,
+        receptive_field=receptive_field(step.field) if scope.shape else UNSET,
+        parts=tuple([_part_record(part, _part_of(step, part), scope) for part in parts]) if parts else (),
         complete=UNSET if layer.known else False,
-        **(_numbers(layer, x, y, step, scope) if command_needs_tensors(scope) else {}),
     )
+    return _weighed(record, layer, step.x, step.y, step, scope)
+
+
+def _part_record(part: Part, step: Step, scope: Scope) -> LayerRecord:
+    """The numbers of a part of a composite."""
+    y, shapes = part.layer.output(part.x), scope.command != "params"
+    record = LayerRecord(
+        name=part.name,
+        type=part_type(part.layer),
+        input=step.shown(part.x) if shapes else UNSET,
+        output=step.shown(y) if shapes else UNSET,
+        parts=(),
+    )
+    return _weighed(record, part.layer, part.x, y, step, scope)
+
+
+def _weighed(record: LayerRecord, layer: Layer, x: Shape, y: Shape, step: Step, scope: Scope) -> LayerRecord:
+    """The record with its numbers, if the command has any."""
+    if scope.command == "shape":
+        return record
+    return msgspec.structs.replace(record, **_numbers(layer, x, y, step, scope))
+
+
+def _part_of(step: Step, part: Part) -> Step:
+    """The step, with the part's own batch where it has one."""
+    return step if part.batch is None else msgspec.structs.replace(step, batch=part.batch)
 
 
 def _numbers(layer: Layer, x: Shape, y: Shape, step: Step, scope: Scope) -> dict[str, Any]:
@@ -254,15 +287,9 @@ def _numbers(layer: Layer, x: Shape, y: Shape, step: Step, scope: Scope) -> dict
     return numbers
 
 
-def command_needs_tensors(scope: Scope) -> bool:
-    """All commands but `shape` weigh the tensors."""
-    return scope.command != "shape"
-
-
 def part_type(layer: Layer) -> str:
     """A part's type as one would write it in a spec: Conv2d, DeformConv2d."""
-    words = {"conv": "Conv", "conv_transpose": "ConvTranspose", "deform_conv": "DeformConv"}
-    return f"{words[layer.kind]}{len(layer.axes)}d"
+    return PART_TYPES.get(layer.kind) or f"{RANKED_TYPES[layer.kind]}{len(layer.axes)}d"
 
 
 def _memory(layer: Layer, x: Shape, y: Shape, params: int, images: int, scope: Scope) -> Memory:
@@ -305,11 +332,10 @@ def _number(value: int | Fraction, divisor: int = 1) -> int | float:
     return float(value / divisor)
 
 
-def _totals(planned: Plan, layers: tuple[LayerRecord, ...], scope: Scope) -> Totals:
-    last = planned.steps[-1]
+def _totals(last: Step | None, layers: Sequence[LayerRecord], scope: Scope) -> Totals:
     elementwise = [layer.elementwise_flops for layer in layers if layer.elementwise_flops is not UNSET]
     memory: Memory | UnsetType = UNSET
-    if command_needs_tensors(scope):
+    if scope.command != "shape":
         weights = sum(m.weight_bytes for m in _memories(layers) if m.weight_bytes is not UNSET)
         outputs = sum(m.output_bytes for m in _memories(layers) if m.output_bytes is not UNSET)
         memory = Memory(weight_bytes=weights, activation_bytes=outputs if scope.flops else UNSET)
@@ -322,12 +348,12 @@ def _totals(planned: Plan, layers: tuple[LayerRecord, ...], scope: Scope) -> Tot
         flops=_sum(layer.flops for layer in layers) if scope.flops else UNSET,
         backward=_total_backward(layers) if scope.flops and scope.backward else UNSET,
         memory=memory,
-        output=last.shown(last.y) if scope.command != "params" else UNSET,
+        output=last.shown(last.y) if last and scope.command != "params" else UNSET,
         complete=scope.command == "shape" or all(layer.complete is UNSET for layer in layers),
     )
 
 
-def _memories(layers: tuple[LayerRecord, ...]) -> list[Memory]:
+def _memories(layers: Sequence[LayerRecord]) -> list[Memory]:
     return [layer.memory for layer in layers if layer.memory is not UNSET]
 
 
@@ -335,6 +361,6 @@ def _sum(values: Iterable[int | UnsetType]) -> int:
     return sum(value for value in values if value is not UNSET)
 
 
-def _total_backward(layers: tuple[LayerRecord, ...]) -> Backward:
+def _total_backward(layers: Sequence[LayerRecord]) -> Backward:
     costs = [layer.backward for layer in layers if layer.backward is not UNSET]
     return Backward(*(sum(getattr(cost, name) for cost in costs) for name in Backward.__struct_fields__))

@@ -8,7 +8,17 @@ from typing import Any, NamedTuple
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Layer, Separable
+from convcli.layers import (
+    Conv,
+    ConvTranspose,
+    DeformConv,
+    DeformConvPack,
+    DeformRoIPool,
+    DeformRoIPoolPack,
+    Layer,
+    OnRoIs,
+    Separable,
+)
 from convcli.spec.build import entry
 
 Fields = dict[str, Any]
@@ -29,13 +39,23 @@ class Case(NamedTuple):
 
     @property
     def x(self) -> Shape:
-        """The input without its batch."""
-        return self.input[1:]
+        """The input without its batch, which a layer on regions counts in."""
+        return self.input if self.on_regions else self.input[1:]
 
     @property
     def batch(self) -> int:
         """The batch size."""
-        return self.input[0]
+        return 1 if self.on_regions else self.input[0]
+
+    @property
+    def lead(self) -> Shape:
+        """The axes before x."""
+        return () if self.on_regions else self.input[:1]
+
+    @property
+    def on_regions(self) -> bool:
+        """Whether it pools regions."""
+        return isinstance(layer_of(self.fields, self.rank), OnRoIs)
 
     @property
     def layer(self) -> Layer:
@@ -45,9 +65,7 @@ class Case(NamedTuple):
 
 def layer_of(fields: Fields, rank: int) -> Layer:
     """The layer that a spec's fields make."""
-    make = entry(fields, 1).layer
-    assert make is not None
-    return make(rank)
+    return entry(fields, 1).made(rank)
 
 
 def ints(least: int, most: int) -> SearchStrategy[int]:
@@ -176,6 +194,26 @@ def deform(draw: DrawFn, type_: str = "DeformConv2d") -> Case:
     return Case(fields, (draw(ints(1, 2)), channels, *space))
 
 
+@st.composite
+def regions(draw: DrawFn, type_: str = "DeformRoIPool") -> Case:
+    """Deformable RoI pooling, and its packs."""
+    images, channels, height, width = draw(ints(1, 3)), draw(ints(1, 4)), draw(ints(1, 9)), draw(ints(1, 9))
+    fields = {
+        "type": type_,
+        "output_size": [draw(ints(1, 3)), draw(ints(1, 3))],
+        "spatial_scale": draw(st.sampled_from([1.0, 0.5, 0.0625, 0.3])),
+        "sampling_ratio": draw(ints(0, 3)),
+        "gamma": draw(st.sampled_from([0.1, 0.5, -0.3, 0.0])),
+        "num_rois": draw(ints(1, 4)),
+        "modulated": draw(st.booleans()),
+    }
+    if type_.endswith("Pack"):
+        fields["deform_fc_channels"] = draw(ints(1, 6))
+    else:
+        fields["offset"] = draw(st.booleans())
+    return Case(fields, (images, channels, height, width))
+
+
 # A strategy for every kind: tests/test_layers.py names the kind that has none.
 CASES: dict[type[Layer], Callable[[], SearchStrategy[Case]]] = {
     Conv: convs,
@@ -183,9 +221,16 @@ CASES: dict[type[Layer], Callable[[], SearchStrategy[Case]]] = {
     Separable: separable,
     DeformConv: deform,
     DeformConvPack: lambda: deform("DeformConv2dPack"),
+    DeformRoIPool: regions,
+    DeformRoIPoolPack: lambda: regions("DeformRoIPoolPack"),
 }
 
 
 def cases() -> SearchStrategy[Case]:
     """A layer of any kind."""
     return st.one_of([strategy() for strategy in CASES.values()])
+
+
+def convolutions() -> SearchStrategy[Case]:
+    """A layer of any kind that has a kernel; what is pooled in regions has laws of its own."""
+    return st.one_of([strategy() for kind, strategy in CASES.items() if not issubclass(kind, OnRoIs)])

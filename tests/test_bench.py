@@ -54,7 +54,7 @@ def test_every_kind_is_measured(kind: type[Layer], grad: bool) -> None:
     @given(CASES[kind]())
     def law(case: Case) -> None:
         how = msgspec.structs.replace(ONE, grad=grad)
-        found = measure(case.layer, (case.batch,), case.x, how)
+        found = measure(case.layer, case.lead, case.x, how)
         assert found.missing == {}
         assert set(found.nanoseconds) == {"numpy", LIMIT}
         assert all(len(readings) >= FEWEST for readings in found.nanoseconds.values())
@@ -68,7 +68,7 @@ def test_the_data_fit_the_layer(kind: type[Layer]) -> None:
     @settings(max_examples=5)
     @given(CASES[kind]())
     def law(case: Case) -> None:
-        arrays = data(case.layer, (case.batch,), case.x, msgspec.structs.replace(ONE, grad=True))
+        arrays = data(case.layer, case.lead, case.x, msgspec.structs.replace(ONE, grad=True))
         assert {str(array.dtype) for array in arrays.values()} == {"float32"}
         dy = arrays.pop("dy")
         assert ours.forward(case.layer, arrays).shape == dy.shape
@@ -182,7 +182,7 @@ def test_every_gradient_method_is_timed_by_its_name(kind: type[Layer]) -> None:
             kernels.METHODS[f"{ours.KERNELS[kind.kind]}_backward"] if kind.kind in ours.KERNELS else ("auto", "loops")
         )
         how = How(tuple(Side(method, method=method) for method in (*methods, "fast")), "float64", 1, 1e-9, grad=True)
-        found = measure(case.layer, (case.batch,), case.x, how)
+        found = measure(case.layer, case.lead, case.x, how)
         assert set(found.nanoseconds) == {*methods, LIMIT}
         assert found.missing.keys() == {"fast"}
         assert "'fast' is not known; allowed: auto, loops" in found.missing["fast"]
@@ -197,7 +197,7 @@ def test_gradient_methods_agree_through_the_backend(kind: type[Layer]) -> None:
     @settings(max_examples=5)
     @given(CASES[kind]())
     def law(case: Case) -> None:
-        arrays = data(case.layer, (case.batch,), case.x, How((), "float64", 1, 1, grad=True))
+        arrays = data(case.layer, case.lead, case.x, How((), "float64", 1, 1, grad=True))
         dy = arrays.pop("dy")
         fast, slow = (ours.backward(case.layer, arrays, dy, method) for method in ("auto", "loops"))
         assert fast.keys() == slow.keys() == arrays.keys()

@@ -8,6 +8,7 @@ from itertools import product
 from math import prod
 from typing import Any
 
+import msgspec
 import pytest
 from drawn import CASES, Case, cases, convs, deform, ints, layer_of, separable, transposed
 from hypothesis import given
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from convcli import SpecError, parse
 from convcli.axis import Axis, axes
-from convcli.layers import KINDS, Conv, ConvTranspose, DeformConv, DeformConvPack, Layer, Separable
+from convcli.layers import KINDS, Conv, ConvTranspose, DeformConv, DeformConvPack, Layer, OnRoIs, Separable
 from convcli.reach import Reach
 
 Shape = tuple[int, ...]
@@ -36,20 +37,22 @@ def test_a_kind_states_its_facts(kind: type[Layer]) -> None:
         assert type(layer) is kind
         assert layer.settled(case.x) == layer
         out = layer.output(case.x)
-        assert len(out) == case.rank + 1
+        assert len(out) == (4 if case.on_regions else case.rank + 1)
         assert all(type(size) is int and size >= 1 for size in out)
         assert all(type(size) is int for shape in layer.tensors(case.x).values() for size in shape)
-        assert layer.output_shape(case.input) == (case.batch, *out)
+        assert layer.output_shape(case.input) == (out if case.on_regions else (case.batch, *out))
         assert layer.output_shape(case.x) == out
         assert layer.params(case.input) == layer.params(case.x) == parameters(case)
         assert layer.macs(case.input) == layer.counts(case.x, case.batch).macs
-        assert len(layer.reach(case.x, (Reach(),) * case.rank) or ()) == case.rank
+        assert case.on_regions or len(layer.reach(case.x, (Reach(),) * case.rank) or ()) == case.rank
 
     stated()
 
 
 def parameters(case: Case) -> int:
     """The textbooks' closed forms, from the fields a spec holds."""
+    if case.on_regions:
+        return parameters_of_regions(case)
     f, channels = case.fields, case.x[0]
     taps, bias, groups = prod(f["kernel_size"]), f["bias"], f.get("groups", 1)
     multiplier = f.get("depth_multiplier", 1)
@@ -65,6 +68,17 @@ def parameters(case: Case) -> int:
         predicted = (3 if f["modulated"] else 2) * f["offset_groups"] * taps
         total += predicted * channels * taps + predicted
     return int(total)
+
+
+def parameters_of_regions(case: Case) -> int:
+    """mmcv's offset_fc, three linear layers, and mask_fc, two."""
+    f, bins = case.fields, prod(case.fields["output_size"])
+    if "deform_fc_channels" not in f:
+        return 0
+    features, hidden = case.input[1] * bins, f["deform_fc_channels"]
+    first = features * hidden + hidden
+    offsets = first + hidden * hidden + hidden + hidden * 2 * bins + 2 * bins
+    return int(offsets + (first + hidden * bins + bins if f["modulated"] else 0))
 
 
 def products(layer: Layer, space: Shape, out: Shape) -> tuple[int, int]:
@@ -194,8 +208,12 @@ def test_a_composite_is_the_sum_of_its_parts(case: Case) -> None:
 
 @given(cases(), ints(0, 7))
 def test_the_batch_is_a_factor(case: Case, batch: int) -> None:
+    """Of a layer on regions, how many there are."""
     layer = case.layer
     many, one = layer.counts(case.x, batch), layer.counts(case.x, 1)
+    if isinstance(layer, OnRoIs):
+        several, single = (msgspec.structs.replace(layer, num_rois=count) for count in (batch, 1))
+        many, one = several.counts(case.x, 1), single.counts(case.x, 1)
     for name in one.__struct_fields__:
         single = getattr(one, name)
         assert getattr(many, name) == (None if single is None else batch * single)
@@ -234,6 +252,8 @@ def huge(kind: type[Layer], rank: int) -> Layer:
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: str(kind.kind))
 def test_huge_numbers_are_answered_at_once(kind: type[Layer]) -> None:
+    if issubclass(kind, OnRoIs):
+        pytest.skip("its MACs hang on the regions, not on the input")
     rank = 2 if kind in {DeformConv, DeformConvPack} else 3
     shape = (10**6, 10**9, *(10**18,) * rank)
     layer = huge(kind, rank)
@@ -273,6 +293,11 @@ def test_huge_numbers_are_answered_at_once(kind: type[Layer]) -> None:
         ("in_channels", "SeparableConv2d(3, 4, 3)", (1, 4, 8, 8)),
         ("kernel_size", "SeparableConv2d(3, 4, 9)", (1, 3, 8, 8)),
         ("kernel_size", "DeformConv2dPack(3, 4, 9)", (1, 3, 8, 8)),
+        ("input", "DeformRoIPool(7)", (3, 8, 8)),
+        ("input", "DeformRoIPoolPack(7)", (1, 3, 0, 8)),
+        ("in_channels", "DeformRoIPool(7, in_channels=4)", (1, 3, 8, 8)),
+        ("output_channels", "DeformRoIPoolPack(7, 4)", (1, 3, 8, 8)),
+        ("in_channels", "DeformRoIPoolPack(7)", (1, 0, 8, 8)),
     ],
 )
 def test_what_cannot_be_names_the_field(field: str, layer: str, shape: Shape) -> None:

@@ -14,7 +14,10 @@ from convcli.cli.app import COMMANDS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = [README, *((ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("solve.md", "networks.md"))]
+PAGES = [
+    README,
+    *((ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("explain.md", "solve.md", "networks.md")),
+]
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 FAIL = {"convcli check sample_configs/resnet-stem.yaml"}  # on purpose
 TIMES = re.compile(r"\d+\.\d+(?= s$)|(?<= )\d+\.\d\d$", re.MULTILINE)  # seconds

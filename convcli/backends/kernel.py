@@ -1,4 +1,4 @@
-"""The user's own function as a backend: called as `kernels.conv`, `conv_transpose`, `deform_conv2d` or `..._backward`.
+"""The user's own function as a backend, called like one of `kernels`: conv, conv_transpose, ..., or `..._backward`.
 
 It gets numpy arrays or torch tensors and normalised keywords: a tuple with a number per axis, `padding` a
 (before, after) pair per axis. This module loads neither convcli's kernels nor torch unless the user's code does.
@@ -16,18 +16,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.backends import Unsupported
-from convcli.backends.compose import composed
-from convcli.layers import Conv, ConvTranspose, Layer
+from convcli.backends.compose import composed, fully_connected
+from convcli.layers import NO_GRADIENT, Conv, ConvTranspose, DeformRoIPool, Layer
 
 if TYPE_CHECKING:
     from convcli.backends import Array, Arrays
 
-OPTIONS = frozenset({"stride", "padding", "dilation", "output_padding", "groups", "padding_mode"})
+SLIDING = frozenset({"stride", "padding", "dilation", "output_padding", "groups", "padding_mode"})
 POSITIONAL: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "conv": ("x", "weight", "bias"),
         "conv_transpose": ("x", "weight", "bias"),
         "deform_conv": ("x", "offset", "weight", "bias", "mask"),
+        "deform_roi_pool": ("x", "rois", "offset", "mask"),
     }
 )
 BACKWARD: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -35,8 +36,13 @@ BACKWARD: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "conv": ("dy", "x", "weight"),
         "conv_transpose": ("dy", "x", "weight"),
         "deform_conv": ("dy", "x", "offset", "weight", "mask"),
+        "deform_roi_pool": ("dy", "x", "rois", "offset", "mask"),
     }
 )
+REGION_DEFAULTS: Mapping[str, float] = MappingProxyType(
+    {"output_size": 0, "spatial_scale": 1, "sampling_ratio": 0, "gamma": 0.1}  # an output size must be taken
+)
+OPTIONS = SLIDING | REGION_DEFAULTS.keys()
 
 
 class Kernel:
@@ -76,7 +82,9 @@ class Kernel:
     def backward(self, layer: Layer, arrays: Arrays, dy: Array) -> dict[str, Array]:
         """The gradients that the function returns, of a layer without parts; None stands for one that is not there."""
         found = self._run(BACKWARD[layer.kind], layer, {**arrays, "dy": dy})
-        names = POSITIONAL[layer.kind]
+        names = tuple(name for name in POSITIONAL[layer.kind] if name not in NO_GRADIENT)
+        if layer.kind == "deform_roi_pool" and "mask" not in arrays and isinstance(found, tuple | list):
+            names = names[: max(2, len(found))]  # a mask that is not there has a gradient, or none
         expected = ", ".join("d" + {"weight": "w", "bias": "b"}.get(name, name) for name in names)
         if not isinstance(found, tuple | list) or len(found) != len(names):
             count = f" of {len(found)}" if isinstance(found, tuple | list) else ""
@@ -86,14 +94,17 @@ class Kernel:
 
     def autograd(self, layer: Layer, arrays: Arrays, dy: Array) -> dict[str, Array]:
         """The gradients that torch's autograd finds through the function, of a layer without parts."""
-        leaves = {name: self._tensor(array).requires_grad_() for name, array in arrays.items()}
-        y = self._run(POSITIONAL[layer.kind], layer, leaves)
+        given = {name: self._tensor(array) for name, array in arrays.items()}
+        leaves = {name: tensor.requires_grad_() for name, tensor in given.items() if name not in NO_GRADIENT}
+        y = self._run(POSITIONAL[layer.kind], layer, given)
         if not getattr(y, "requires_grad", False):
             raise TypeError("the kernel's result is cut off from its inputs: autograd finds no gradient through it")
         y.backward(self._tensor(dy).to(y.device))
         return {name: returned(leaf.grad, self._format) for name, leaf in leaves.items() if leaf.grad is not None}
 
     def _primitive(self, layer: Layer, arrays: Arrays) -> Array:
+        if layer.kind == "fully_connected":  # a pack's own; nobody is asked for it
+            return fully_connected(arrays)
         return returned(self._run(POSITIONAL[layer.kind], layer, arrays), self._format)
 
     def _run(self, names: tuple[str, ...], layer: Layer, arrays: Mapping[str, Any]) -> Any:
@@ -130,6 +141,8 @@ class Kernel:
 
 def keywords(layer: Layer) -> dict[str, Any]:
     """Everything but the arrays, as convcli's own kernel for this layer takes it."""
+    if isinstance(layer, DeformRoIPool):
+        return {name: getattr(layer, name) for name in REGION_DEFAULTS}
     given: dict[str, Any] = {
         "stride": tuple(axis.stride for axis in layer.axes),
         "padding": tuple((axis.before, axis.after) for axis in layer.axes),
@@ -148,7 +161,7 @@ def is_default(name: str, value: Any) -> bool:
     """A function that does not know the keyword does the same."""
     if name == "padding_mode":
         return bool(value == "zeros")
-    neutral = {"groups": 1, "stride": 1, "dilation": 1, "padding": 0, "output_padding": 0}[name]
+    neutral = {"groups": 1, "stride": 1, "dilation": 1, "padding": 0, "output_padding": 0, **REGION_DEFAULTS}[name]
     return all(number == neutral for number in np.ravel(value))
 
 

@@ -9,9 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli import kernels
-from convcli.backends import named_by_part, part_arrays
+from convcli.backends import named_by_part, numpy_regions, part_arrays
 from convcli.backends.compose import image_shape, pack, predicted, separable
-from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Layer, Separable, Shape
+from convcli.layers import (
+    NO_GRADIENT,
+    Conv,
+    ConvTranspose,
+    DeformConv,
+    DeformConvPack,
+    DeformRoIPool,
+    DeformRoIPoolPack,
+    Layer,
+    Separable,
+    Shape,
+)
 
 if TYPE_CHECKING:
     from convcli.backends import Array, Arrays
@@ -36,14 +47,14 @@ def backward(layer: Layer, arrays: Arrays, dy: Array, method: str = "auto") -> d
     What a composite needs of its parts' outputs is computed by `auto`: that is no gradient.
     """
     found = BACKWARD[layer.kind](layer, arrays, dy, method)
-    return {name: found[name] for name in arrays}
+    return {name: found[name] for name in arrays if name not in NO_GRADIENT}
 
 
 def methods(layer: Layer, arrays: Arrays) -> tuple[str, ...]:
     """The names of the methods that compute this layer, every part of it; `auto` first."""
     parts = layer.parts(_image_shape(layer, arrays)) or ()
     kinds = [part.layer.kind for part in parts] or [layer.kind]
-    first, *others = (kernels.METHODS[KERNELS[kind]] for kind in kinds)
+    first, *others = (kernels.METHODS[KERNELS[kind]] for kind in kinds if kind in KERNELS)
     return tuple(method for method in first if all(method in other for other in others))
 
 
@@ -66,7 +77,9 @@ def magnitudes(layer: Layer, arrays: Arrays) -> dict[str, Array]:
 
     |y| <= S element by element, and so is every partial sum of the products in whatever order.
     """
-    absolute = {name: array if name == "offset" else np.abs(array) for name, array in arrays.items()}
+    absolute = numpy_regions.absolute(arrays)
+    if isinstance(layer, DeformRoIPoolPack):
+        return numpy_regions.pack_magnitudes(layer, arrays)
     if isinstance(layer, Separable):
         first, second = layer.parts(_image_shape(layer, arrays))
         between = forward(first.layer, {"x": absolute["x"], **part_arrays(first.name, absolute)})
@@ -87,7 +100,11 @@ def magnitudes(layer: Layer, arrays: Arrays) -> dict[str, Array]:
 
 def gradient_magnitudes(layer: Layer, arrays: Arrays, dy: Array) -> dict[str, Array]:
     """S of every gradient: the sum of the absolute values of all products that it adds up, by the array's name."""
-    absolute = {name: array if name == "offset" else np.abs(array) for name, array in arrays.items()}
+    absolute = numpy_regions.absolute(arrays)
+    if isinstance(layer, DeformRoIPool):
+        return numpy_regions.pool_gradient_magnitudes(layer, arrays, dy)
+    if isinstance(layer, DeformRoIPoolPack):
+        return numpy_regions.pack_gradient_magnitudes(layer, arrays, dy)
     if isinstance(layer, DeformConvPack):
         return _pack_magnitudes(layer, arrays, np.abs(dy))
     found = backward(layer, absolute, np.abs(dy))
@@ -229,6 +246,9 @@ FORWARD: Mapping[str, Forward] = MappingProxyType(
         "separable": _separable,
         "deform_conv": _deform_conv,
         "deform_conv_pack": _deform_conv_pack,
+        "deform_roi_pool": numpy_regions.pooled,
+        "deform_roi_pool_pack": numpy_regions.pack,
+        "fully_connected": numpy_regions.connected,
     }
 )
 BACKWARD: Mapping[str, Backward] = MappingProxyType(
@@ -238,9 +258,17 @@ BACKWARD: Mapping[str, Backward] = MappingProxyType(
         "separable": _separable_gradients,
         "deform_conv": _deform_conv_gradients,
         "deform_conv_pack": _deform_conv_pack_gradients,
+        "deform_roi_pool": numpy_regions.pooled_gradients,
+        "deform_roi_pool_pack": numpy_regions.pack_gradients,
+        "fully_connected": numpy_regions.connected_gradients,
     }
 )
 WEIGHTS = frozenset({"in_channels", "out_channels", "kernel_size"})  # what the shape of the weight says
 KERNELS: Mapping[str, str] = MappingProxyType(
-    {"conv": "conv", "conv_transpose": "conv_transpose", "deform_conv": "deform_conv2d"}
+    {
+        "conv": "conv",
+        "conv_transpose": "conv_transpose",
+        "deform_conv": "deform_conv2d",
+        "deform_roi_pool": "deform_roi_pool",
+    }
 )

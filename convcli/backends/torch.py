@@ -18,9 +18,9 @@ import torch.nn.functional as F  # noqa: N812 - as all of PyTorch's users write 
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from convcli.backends import Facts, Unsupported, torch_companions
+from convcli.backends import Facts, Unsupported, torch_companions, torch_regions
 from convcli.backends.torch_tensors import array_of, refusals, tensor_of
-from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Layer, Separable, Shape, split_batch
+from convcli.layers import NO_GRADIENT, Conv, ConvTranspose, DeformConv, DeformConvPack, Layer, Separable, Shape
 
 if TYPE_CHECKING:
     from convcli.backends import Array, Arrays
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate", "circular": "circular"}
-INPUTS = frozenset({"x", "offset", "mask"})
+INPUTS = frozenset({"x", "rois", "offset", "mask"})
 FORMATS = frozenset({"bfloat16"})
 companions = torch_companions
 
@@ -78,7 +78,7 @@ def prepared(layer: Layer, arrays: Arrays, dy: Array | None = None) -> Callable[
         y, leaves = _output(layer, arrays, "")
         seed = torch.from_numpy(dy)
         return lambda: torch.autograd.grad(y, list(leaves.values()), seed, retain_graph=True)
-    _, x = split_batch(tuple(arrays["x"].shape), len(layer.axes))
+    _, x = layer.split(tuple(arrays["x"].shape))
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     inputs = {name: tensors.pop(name) for name in INPUTS & set(tensors)}
     network = module(layer, x)
@@ -94,12 +94,13 @@ def prepared(layer: Layer, arrays: Arrays, dy: Array | None = None) -> Callable[
 def _output(layer: Layer, arrays: Arrays, dtype: str) -> tuple[Tensor, dict[str, Tensor]]:
     """(y, the inputs and parameters that it depends on)"""
     tensors = {name: tensor_of(array, dtype) for name, array in arrays.items()}
-    inputs = {name: tensors.pop(name).requires_grad_() for name in INPUTS & set(tensors)}
-    _, x = split_batch(tuple(inputs["x"].shape), len(layer.axes))
+    inputs = {name: tensors.pop(name) for name in INPUTS & set(tensors)}
+    free = {name: tensor.requires_grad_() for name, tensor in inputs.items() if name not in NO_GRADIENT}
+    _, x = layer.split(tuple(inputs["x"].shape))
     network = _kept(layer, x)
     with refusals():
         network.load_state_dict(tensors, assign=True)
-        leaves: dict[str, Tensor] = {**inputs, **dict(network.named_parameters())}
+        leaves: dict[str, Tensor] = {**free, **dict(network.named_parameters())}
         return RUN[layer.kind](layer, network, inputs), leaves
 
 
@@ -109,7 +110,7 @@ def facts(layer: Layer, shape: Shape) -> Facts:
     The meta device accepts illegal layers: the facts say nothing of what is legal. The counter knows no deformable
     convolution: such a layer's own products are not in `macs`.
     """
-    batch, x = split_batch(shape, len(layer.axes))
+    batch, x = layer.split(shape)
     network = module(layer, x)
     inputs = {"x": shape, **{name: (*batch, *side) for name, side in layer.side_inputs(x).items()}}
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
@@ -269,6 +270,9 @@ MODULES: Mapping[str, Callable[[Any, Shape], nn.Module]] = MappingProxyType(
         "separable": _parts_module,
         "deform_conv": _deform_module,
         "deform_conv_pack": _parts_module,
+        "deform_roi_pool": torch_regions.pool_module,
+        "deform_roi_pool_pack": torch_regions.pack_module,
+        "fully_connected": torch_regions.linear_module,
     }
 )
 RUN: Mapping[str, Callable[[Any, nn.Module, Mapping[str, Tensor]], Tensor]] = MappingProxyType(
@@ -278,5 +282,8 @@ RUN: Mapping[str, Callable[[Any, nn.Module, Mapping[str, Tensor]], Tensor]] = Ma
         "separable": _run_separable,
         "deform_conv": _run_deform,
         "deform_conv_pack": _run_pack,
+        "deform_roi_pool": torch_regions.run_pool(_vision),
+        "deform_roi_pool_pack": torch_regions.run_pack(_vision),
+        "fully_connected": torch_regions.run_linear,
     }
 )

@@ -21,6 +21,7 @@ COMMANDS = {
     "diff": "convcli.cli.diff",
     "solve": "convcli.cli.solve",
     "explain": "convcli.cli.explain",
+    "draw": "convcli.cli.draw",
     "verify": "convcli.cli.verify",
     "bench": "convcli.cli.bench",
     "fuzz": "convcli.cli.fuzz",

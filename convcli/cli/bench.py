@@ -78,5 +78,5 @@ def bench(
             shard=shard,
             progress=progress,
         )
-    sink.emit(record)
+    sink.emit(record, plans)
     raise Ended(record.exit_code)

@@ -1,6 +1,7 @@
 """`shape`, `params`, `flops`, `summary`: flags in, report out."""
 
 import gc
+from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -8,9 +9,9 @@ import typer
 
 from convcli.cli import output
 from convcli.cli.options import LayerFlags, ReportFlags, StrictFlag, takes
-from convcli.cli.sources import plans_of
+from convcli.cli.sources import plans_of, results_of
 from convcli.errors import SpecError
-from convcli.records import BYTES, FLOPS_WORDS, Command, Scope, network_record, report_of
+from convcli.records import BYTES, FLOPS_WORDS, Command, Scope, network_record, record_of, report_of
 
 
 class CountFlags(msgspec.Struct):
@@ -63,7 +64,11 @@ def _run(
 
 
 def _report(sink: output.Sink, scope: Scope, layer: LayerFlags, *, strict: bool) -> None:
-    sink.emit(report_of((network_record(plan, scope) for plan in plans_of(layer, strict=strict)), scope))
+    if "html" not in sink.forms:
+        sink.emit(report_of(results_of(layer, partial(record_of, scope=scope, strict=strict)), scope))
+        return
+    plans = plans_of(layer, strict=strict)  # the pictures are of them
+    sink.emit(report_of([network_record(plan, scope) for plan in plans], scope), plans)
 
 
 def one_of(flag: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -30,16 +30,16 @@ def receptive_field(
       convcli receptive-field sample_configs/worked/gridding.yaml --layer second --at 3,4
     """
     sink = Sink(report)
-    cell = None if at is None else _cell(at)
+    cell = None if at is None else cell_of(at, "--at")
     plans = plans_of(flags)
     from convcli.receptive.record import receptive_field as seen
 
     sink.emit(seen(*plans, layer=layer, at=cell))
 
 
-def _cell(typed: str) -> tuple[int, ...]:
+def cell_of(typed: str, flag: str) -> tuple[int, ...]:
     """3,4 as (3, 4)."""
     words = typed.replace("x", ",").split(",")
     if not all(word.strip().isdecimal() and len(word) < 20 for word in words):
-        raise SpecError(f"{typed!r} is no cell", field="--at", allowed="an index per spatial axis, as in 3,4")
+        raise SpecError(f"{typed!r} is no cell", field=flag, allowed="an index per spatial axis, as in 3,4")
     return tuple(map(int, words))

@@ -23,7 +23,8 @@ def fuzz(
         typer.Option(
             "--kind",
             metavar="KIND",
-            help="conv, conv_transpose, separable, deform_conv, deform_conv_pack; repeatable. All, if left out.",
+            help="conv, conv_transpose, separable, deform_conv, deform_conv_pack, deform_roi_pool, "
+            "deform_roi_pool_pack; repeatable. All, if left out.",
             show_default=False,
         ),
     ] = None,

@@ -183,7 +183,7 @@ class ReportFlags(msgspec.Struct):
             "--format",
             "-f",
             metavar="FORMAT",
-            help="text, json, csv, markdown, junit or github.",
+            help="text, json, csv, markdown, junit, github or html.",
             rich_help_panel=REPORT,
         ),
     ] = "text"
@@ -193,7 +193,7 @@ class ReportFlags(msgspec.Struct):
             "--output",
             "-o",
             metavar="FILE",
-            help="Write to FILE, whole or not at all; .json .csv .md .xml .txt choose the format. Repeatable.",
+            help="Write to FILE, whole or not at all; .json .csv .md .xml .txt .html choose the format. Repeatable.",
             show_default=False,
             rich_help_panel=REPORT,
         ),

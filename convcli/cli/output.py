@@ -13,6 +13,9 @@ from convcli.cli.options import ReportFlags
 from convcli.errors import SpecError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from convcli.plan import Plan
     from convcli.report import Record
 
 
@@ -32,11 +35,19 @@ class Sink:
         self.flags = flags
         self.files = [(path, report.form_of(path)) for path in flags.output or [] if path not in lines]
 
-    def emit(self, record: Record) -> None:
-        """Write the files, then standard output. --quiet leaves the calculator's standard output empty."""
+    @property
+    def forms(self) -> set[str]:
+        """The formats that are asked for."""
+        return {self.flags.format, *(form for _, form in self.files)}
+
+    def emit(self, record: Record, plans: Sequence[Plan] = ()) -> None:
+        """Write the files, then standard output. --quiet leaves the calculator's standard output empty.
+
+        plans: of the record's networks, for the pictures of html.
+        """
         from convcli.records import Report
 
-        rendered = lru_cache(1)(partial(report.render, record))  # a file and standard output often want the same
+        rendered = lru_cache(1)(partial(report.render, record, plans=plans))  # a file often wants what stdout shows
         for path, form in self.files:
             from convcli.report.write import write
 

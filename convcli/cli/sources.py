@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from convcli.cli.options import LayerFlags
 from convcli.errors import Problem, SpecError
-from convcli.plan import Network, Plan, complete, plan
+from convcli.plan import Network, Plan, plan
 from convcli.spec.build import flags_network, inputs_of
 
 if TYPE_CHECKING:
     from convcli.spec.stream import Stream
 
+T = TypeVar("T")
 _NOT_FIELDS = {"specs", "input", "input_layout"}
 
 
 def plans_of(flags: LayerFlags, *, strict: bool = False) -> list[Plan]:
-    """The networks worked out, the command line's input in place of theirs. Raises SpecError with all that is wrong.
+    """The networks worked out. Raises SpecError with all that is wrong.
 
     strict: a layer whose cost nobody knows is wrong too.
     """
+    return results_of(flags, partial(plan, strict=strict))
+
+
+def results_of(flags: LayerFlags, work: Callable[[Network], T]) -> list[T]:
+    """What `work` makes of each network, with the input of the flags. Raises SpecError with all that is wrong."""
     problems: list[Problem] = []
-    plans = []
+    results = []
     for network in _networks(flags, problems):
         try:
-            planned = plan(network)
-            plans.append(complete(planned) if strict else planned)
+            results.append(work(network))
         except SpecError as error:
             problems.extend(error.problems)
     if problems:
         raise SpecError(problems=tuple(problems))
-    return plans
+    return results
 
 
 def layers_of(flags: LayerFlags, *, strict: bool = False) -> list[Plan | Stream]:

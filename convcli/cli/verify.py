@@ -10,6 +10,7 @@ from convcli.cli.output import Sink
 from convcli.cli.sources import layers_of
 from convcli.cli.trials import ExecutorOption, ShardOption, TrialFlags, progress_bar
 from convcli.errors import SpecError
+from convcli.plan import Plan
 
 DEFAULT = ("float64", "float32")
 
@@ -135,7 +136,7 @@ def verify(
             kernel_grad=None if kernel_grad is None else target(kernel_grad, arrays, "backward"),
             progress=progress,
         )
-    sink.emit(outcome)
+    sink.emit(outcome, [one for one in plans if isinstance(one, Plan)])
     raise Ended(outcome.exit_code)
 
 

@@ -73,7 +73,8 @@ def _sites(step: Step, padding: str) -> Iterator[Site]:
         yield _site(step, step.name, step.layer, step.x, padding)
     for place, part in enumerate(parts):
         word = padding if step.layer.kind == "separable" and not place else ""
-        yield _site(step, f"{step.name}.{part.name}", part.layer, part.x, word)
+        whole = step if part.batch is None else msgspec.structs.replace(step, batch=part.batch)
+        yield _site(whole, f"{step.name}.{part.name}", part.layer, part.x, word)
 
 
 def _site(step: Step, name: str, layer: Layer, x: Shape, padding: str) -> Site:
@@ -102,6 +103,8 @@ def module_of(layer: Any) -> str:
 
 NAMES = {
     "linear": "Linear",
+    "fully_connected": "Linear",
+    "deform_roi_pool": "DeformRoIPool",
     "matmul": "torch.matmul",
     "attention": "MultiheadAttention",
     "embedding": "Embedding",

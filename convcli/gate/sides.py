@@ -13,7 +13,7 @@ from convcli.errors import Problem, SpecError
 from convcli.gate import revisions
 from convcli.gate.changes import Diff, change
 from convcli.gate.numbers import KEYS, NetworkNumbers, Numbers, numbers_of
-from convcli.plan import Network, complete, plan
+from convcli.plan import Network, plan
 from convcli.records import FLOPS_WORDS, Convention, Report, Scope, network_record
 from convcli.spec.build import spelled_network
 from convcli.spec.load import STDIN, Given, contents, is_spelled, loads
@@ -135,7 +135,7 @@ def _side(read: Network | Report, scope: Scope, shape: Given, *, strict: bool) -
         return Side(tuple(map(numbers_of, read.reports)), (read.convention.flops, read.dtype))
     if isinstance(shape, tuple):
         read = msgspec.structs.replace(read, input=shape)
-    planned = complete(plan(read)) if strict else plan(read)
+    planned = plan(read, strict=strict)
     return Side((numbers_of(network_record(planned, scope)),))
 
 

@@ -34,10 +34,7 @@ def settled(graph: Graph, sizes: dict[str, int]) -> Graph:
 def _wrong(node: Node, inputs: tuple[tuple[int, ...], ...], owned: int | None) -> str:
     """What convcli sees otherwise than the recorder did; "" where they agree."""
     try:
-        made = entry({"type": node.type, **node.fields}, 1).layer
-        layer = made(max(1, len(inputs[0]) - 2) if inputs else 1) if made else None
-        if layer is None:
-            return "no layer"
+        layer = entry({"type": node.type, **node.fields}, 1).made(max(1, len(inputs[0]) - 2) if inputs else 1)
         out, params = layer.output_shape(*inputs), layer.params(*inputs)
     except SpecError as error:
         return error.problems[0].message

@@ -17,6 +17,10 @@ from convcli.kernels.deform import METHODS as _DEFORM
 from convcli.kernels.deform import deform_conv2d
 from convcli.kernels.deform_backward import METHODS as _DEFORM_BACKWARD
 from convcli.kernels.deform_backward import deform_conv2d_backward
+from convcli.kernels.roi_pool import METHODS as _ROI
+from convcli.kernels.roi_pool import deform_roi_pool
+from convcli.kernels.roi_pool_backward import METHODS as _ROI_BACKWARD
+from convcli.kernels.roi_pool_backward import deform_roi_pool_backward
 from convcli.kernels.transposed import METHODS as _TRANSPOSED
 from convcli.kernels.transposed import conv_transpose
 from convcli.kernels.transposed_backward import METHODS as _TRANSPOSED_BACKWARD
@@ -30,9 +34,11 @@ METHODS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "conv": tuple(_CONV),
         "conv_transpose": tuple(_TRANSPOSED),
         "deform_conv2d": tuple(_DEFORM),
+        "deform_roi_pool": tuple(_ROI),
         "conv_backward": tuple(_CONV_BACKWARD),
         "conv_transpose_backward": tuple(_TRANSPOSED_BACKWARD),
         "deform_conv2d_backward": tuple(_DEFORM_BACKWARD),
+        "deform_roi_pool_backward": tuple(_ROI_BACKWARD),
     }
 )
 
@@ -46,4 +52,6 @@ __all__ = [
     "conv_transpose_backward",
     "deform_conv2d",
     "deform_conv2d_backward",
+    "deform_roi_pool",
+    "deform_roi_pool_backward",
 ]

@@ -11,15 +11,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from convcli.kernels.windows import blocks, copied, last, padded, runs, windows
+from convcli.kernels.products import product
+from convcli.kernels.shares import shared, threads
+from convcli.kernels.windows import Box, blocks, copied, last, padded, runs, windows
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from convcli.kernels.arguments import Array, Call
 
 COLUMN_BYTES = 2**20  # what a block of columns may take: half of a common second-level cache
 SMALL = 2**15  # numbers in the columns of a layer that is worked out at once
 HELD_BYTES = 7 * 2**18  # what a dense layer may hold besides its padded input: 1.75 MiB
-POSITIONS = 256  # positions that fill a product
+POSITIONS = 192  # positions that fill a product
 
 
 def im2col(call: Call) -> Array:
@@ -53,14 +57,15 @@ def blocked(call: Call) -> Array:
     weight = call.weight.reshape(call.groups, outs, channels * taps)
     view = np.moveaxis(windows(padded(call), call.axes, call.out), 0, 1 + len(call.axes))  # (C, *kernel, N, *out)
     view = view.reshape(call.groups, channels, *view.shape[1:])
-    buffer = np.empty(size.groups * size.channels * taps * min(size.positions, prod(counts)), view.dtype)
-    room = np.empty(size.outs * size.positions if size.channels < channels else 0, view.dtype)
     y = np.empty((counts[0], call.groups, outs, positions), view.dtype)
-    done = 0
-    for box in blocks(counts, size.positions):
-        count = prod(run.stop - run.start for run in box)
-        n, first = divmod(done, positions)
-        for group in runs(call.groups, size.groups):
+
+    def some(pieces: Iterable[tuple[int, Box, slice]]) -> None:
+        """Into y, with buffers of this thread."""
+        buffer = np.empty(size.groups * size.channels * taps * min(size.positions, prod(counts)), view.dtype)
+        room = np.empty(size.outs * size.positions if size.channels < channels else 0, view.dtype)
+        for done, box, group in pieces:
+            count = prod(run.stop - run.start for run in box)
+            n, first = divmod(done, positions)
             if first + count <= positions:  # straight into y: a new array and a copy are a tenth of a 3x3 layer's time
                 part = y[n, group, :, first : first + count]
             else:  # whole samples
@@ -70,16 +75,26 @@ def blocked(call: Call) -> Array:
                 block = buffer[: cells.size].reshape(cells.shape)
                 copied(cells, block)
                 rows = block.reshape(len(part), cells.shape[1] * taps, count)
-                some = weight[group, :, channel.start * taps : channel.stop * taps]
+                chosen = weight[group, :, channel.start * taps : channel.stop * taps]
                 if channel.start:
-                    add_product(part, some, rows, room)
+                    add_product(part, chosen, rows, room)
                 else:
-                    np.matmul(some, rows, out=part)
+                    product(chosen, rows, part)
             if first + count > positions:
                 y[box[0], group] = np.moveaxis(part.reshape(len(part), outs, count // positions, positions), 2, 0)
             del part  # before the next one is made: two of them are more than the layer may hold
-        done += count
+
+    shared(some, pieces(counts, size, call.groups))
     return y.reshape(counts[0], call.groups * outs, *call.out)
+
+
+def pieces(counts: tuple[int, ...], size: BlockSize, groups: int) -> Iterator[tuple[int, Box, slice]]:
+    """(the positions before it, a box of positions, some groups): what one product is for, or a sum of them."""
+    done = 0
+    for box in blocks(counts, size.positions):
+        for group in runs(groups, size.groups):
+            yield done, box, group
+        done += prod(run.stop - run.start for run in box)
 
 
 def add_product(part: Array, weight: Array, rows: Array, room: Array) -> None:
@@ -101,25 +116,36 @@ class BlockSize(NamedTuple):
 def block_size(call: Call) -> BlockSize:
     """All channels of a few groups where HELD_BYTES let the positions fill a product; else some channels of one group.
 
-    Fewer positions read the weight once more for every block: with 256 of them that is a small part of the product.
+    Fewer positions read the weight once more for every block: with POSITIONS that is a small part of the product.
+    What a dense layer may hold is for all its threads together.
     """
     outs, (channels, *kernel) = max(1, len(call.weight) // call.groups), call.weight.shape[1:]
-    held, every, taps = HELD_BYTES // call.x.itemsize, len(call.x) * prod(call.out), prod(kernel)
-    rows, columns, fill = max(1, channels * taps), COLUMN_BYTES // call.x.itemsize, max(1, min(every, POSITIONS))
+    every, taps, several = len(call.x) * prod(call.out), prod(kernel), threads() if call.groups == 1 else 1
+    held = HELD_BYTES // several // call.x.itemsize
+    rows, columns, fill = max(1, channels * taps), min(held, COLUMN_BYTES // call.x.itemsize), POSITIONS // several
+    fill = max(1, min(every, fill + -fill % min(fill, call.out[-1])))
     if rows * fill <= held:
         groups = max(1, min(call.groups, columns // (rows * fill)))
+        groups = -(-call.groups // -(-call.groups // groups))
         most = max(min(2 * POSITIONS, held // (rows * groups)), columns // (rows * groups))
         if most > prod(call.out) and len(call.x) > 1:  # samples in a block: their product is held, too
             most = max(prod(call.out), min(most, held // (groups * (rows + outs))))
-        return BlockSize(even(call, most), groups, max(1, channels), outs)
-    several = prod(call.out) < min(every, 4 * POSITIONS)  # samples in a block: their product is held, too
-    most = even(call, max(1, min(4 * POSITIONS, held // (3 * outs) if several else held, held // (3 * taps))))
-    room = held // (6 if several else 3) // most
+        return BlockSize(even(call, most, several), groups, max(1, channels), outs)
+    samples = prod(call.out) < min(every, 4 * POSITIONS)  # several in a block: their product is held, too
+    most = max(1, min(4 * POSITIONS, held // (3 * outs) if samples else held, held // (3 * taps)))
+    most = even(call, most, several)
+    room = held // (6 if samples else 3) // most
     return BlockSize(most, 1, max(1, held // 2 // (taps * most)), max(1, min(outs, room // 32 * 32 or room)))
 
 
-def even(call: Call, most: int) -> int:
-    """At most `most` positions, so that as few blocks of them are about equal: a short last one is slow."""
+def even(call: Call, most: int, several: int) -> int:
+    """At most `most` positions, so that as few blocks of them are about equal: a short last one is slow.
+
+    As many for each of several threads, unless there are too few to fill a product.
+    """
     every = max(1, len(call.x) * prod(call.out))
-    share = -(-every // -(-every // most))
+    count = -(-every // most)
+    if every >= several * POSITIONS // 2:
+        count += -count % several
+    share = -(-every // count)
     return min(most, share + -share % call.out[-1])

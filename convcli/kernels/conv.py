@@ -16,6 +16,8 @@ from convcli.kernels.arguments import Array, Call, Numbers, convolution_call, kn
 from convcli.kernels.banded import banded, fitting
 from convcli.kernels.columns import im2col, small
 from convcli.kernels.depthwise import depthwise
+from convcli.kernels.products import product
+from convcli.kernels.rows import by_rows, sharing
 from convcli.kernels.transforms import fft, winograd
 from convcli.kernels.windows import last, padded, tap_boxes
 
@@ -105,7 +107,7 @@ def pointwise(call: Call) -> Array:
     """A kernel of one tap is a product of matrices: weight (O, C) @ x (C, positions), on x itself."""
     cells, g, outs = reached(call), call.groups, len(call.weight)
     weight = call.weight.reshape(g, outs // g, call.weight.shape[1])
-    y: Array = weight @ cells.reshape(len(cells), g, weight.shape[2], prod(call.out))
+    y = product(weight, cells.reshape(len(cells), g, weight.shape[2], prod(call.out)))
     return y.reshape(len(cells), outs, *call.out)
 
 
@@ -174,7 +176,8 @@ def conv_matrix(
 def auto(call: Call) -> Array:
     """One tap is a plain product; few channels are banded products, one by one they may be none; the rest is im2col.
 
-    What is small is im2col too, in a handful of calls to numpy. Where bands spread what is not finite, they go.
+    What is small is im2col too, in a handful of calls to numpy; rows of a kernel share their columns in grouped layers.
+    Where bands spread what is not finite, they go.
     """
     if prod(call.kernel) == 1:
         return pointwise(call)
@@ -184,7 +187,9 @@ def auto(call: Call) -> Array:
         y = banded(call)
         if np.isfinite(np.vdot(y, y)):
             return y
-    return depthwise(call) if 1 < call.groups == call.x.shape[1] == len(call.weight) else im2col(call)
+    if 1 < call.groups == call.x.shape[1] == len(call.weight):
+        return depthwise(call)
+    return by_rows(call) if sharing(call) else im2col(call)
 
 
 METHODS: Mapping[str, Callable[[Call], Array]] = MappingProxyType(

@@ -29,7 +29,9 @@ from convcli.kernels.arguments import (
 )
 from convcli.kernels.columns import COLUMN_BYTES, columns, small
 from convcli.kernels.conv import auto as auto_conv
-from convcli.kernels.conv import source, wrapped
+from convcli.kernels.conv import reached, source, wrapped
+from convcli.kernels.products import product
+from convcli.kernels.rows import weight_by_rows
 from convcli.kernels.windows import blocks, copied, last, padded, tap_boxes, windows
 
 if TYPE_CHECKING:
@@ -73,8 +75,13 @@ def gradients(method: Method, call: Call, dy: Array) -> tuple[Array, Array, Arra
 
 
 def bias_gradient(call: Call, dy: Array) -> Array:
-    """db (O,): the bias is added at every position of every sample."""
-    db: Array = dy.sum(axis=(0, *range(2, dy.ndim)), dtype=dy.dtype)
+    """db (O,): the bias is added at every position of every sample.
+
+    The positions are added up by a product with ones, which BLAS does in a third of the time of numpy's sum.
+    """
+    n, outs, positions = len(dy), dy.shape[1], prod(dy.shape[2:])
+    by_sample = dy.reshape(n, outs, positions) @ np.ones(positions, dy.dtype)
+    db: Array = by_sample.sum(axis=0, dtype=dy.dtype)
     return db.astype(call.dtype, copy=False)
 
 
@@ -182,33 +189,48 @@ def unpadded(dcells: Array, call: Call) -> Array:
 
 def weight_gradient(call: Call, dy: Array) -> Array:
     """dw (O, C/groups, *kernel) in the form that fits the layer."""
-    one_each = 1 < call.groups == call.x.shape[1] == len(call.weight)
-    return by_channel(call, dy) if one_each and not small(call) else by_columns(call, dy)
+    return weight_by_rows(call, dy) if call.groups > 1 and not small(call) else by_columns(call, dy)
 
 
 def by_columns(call: Call, dy: Array) -> Array:
-    """dw^T = columns (C*T, positions) @ dy^T (positions, O), block by block of positions in one bounded buffer."""
-    g, outs, counts = call.groups, len(call.weight), (len(dy), *call.out)
+    """dw = dy (O, positions) @ columns^T (positions, C*T), block by block of positions in one bounded buffer.
+
+    The one with more rows comes first, dw turned if need be: the other way round takes 5 to 30 % longer.
+    """
+    g, outs, rows = call.groups, len(call.weight) // call.groups, prod(call.weight.shape[1:])
     if small(call):
-        per_sample = columns(call) @ dy.reshape(len(dy), g, outs // g, prod(call.out)).swapaxes(2, 3)
+        per_sample = columns(call) @ dy.reshape(len(dy), g, outs, prod(call.out)).swapaxes(2, 3)
         total: Array = per_sample.sum(axis=0, dtype=dy.dtype)
         return total.swapaxes(1, 2).reshape(call.weight.shape)
-    rows = call.weight.shape[1] * prod(call.kernel)
+    turned, dw = outs <= rows, None
+    for block, part in column_blocks(call, dy):
+        some = product(block, part.swapaxes(1, 2)) if turned else product(part, block.swapaxes(1, 2))
+        dw = some if dw is None else np.add(dw, some, out=dw)  # zeros to start from took a third as long again
+    if dw is None:  # no sample
+        return np.zeros(call.weight.shape, dy.dtype)
+    return (dw.swapaxes(1, 2) if turned else dw).reshape(call.weight.shape)
+
+
+def column_blocks(call: Call, dy: Array) -> Iterator[tuple[Array, Array]]:
+    """(columns (groups, C/groups*T, positions), dy (groups, O/groups, positions)) per block of positions.
+
+    With one tap a sample of x is its own columns; one with fewer positions than a block is copied to be with others.
+    """
+    g, outs, counts = call.groups, len(call.weight) // call.groups, (len(dy), *call.out)
+    rows, positions = prod(call.weight.shape[1:]), prod(call.out)
     most = max(512, COLUMN_BYTES // max(1, dy.itemsize * g * rows))
+    if prod(call.kernel) == 1 and (len(dy) == 1 or positions >= most):
+        yield from zip(reached(call).reshape(-1, g, rows, positions), dy.reshape(-1, g, outs, positions), strict=True)
+        return
     view = np.moveaxis(windows(padded(call), call.axes, call.out), 0, 1 + len(call.axes))  # (C, *kernel, N, *out)
-    by_group = np.moveaxis(dy.reshape(len(dy), g, outs // g, *call.out), 0, 2)
+    by_group = np.moveaxis(dy.reshape(len(dy), g, outs, *call.out), 0, 2)
     buffer = np.empty(g * rows * min(most, prod(counts)), view.dtype)
-    dw = None
     for box in blocks(counts, most):
         cells, part = view[last(*box)], by_group[last(*box)]
         block = buffer[: cells.size].reshape(cells.shape)
         copied(cells, block)
-        positions = prod(part.shape[2:])
-        product = block.reshape(g, rows, positions) @ part.reshape(g, outs // g, positions).swapaxes(1, 2)
-        dw = product if dw is None else np.add(dw, product, out=dw)  # zeros to start from took a third as long again
-    if dw is None:  # no sample
-        dw = np.zeros((g, rows, outs // g), view.dtype)
-    return dw.swapaxes(1, 2).reshape(call.weight.shape)
+        count = prod(part.shape[2:])
+        yield block.reshape(g, rows, count), part.reshape(g, outs, count)
 
 
 def by_taps(call: Call, dy: Array) -> Array:
@@ -221,15 +243,6 @@ def by_taps(call: Call, dy: Array) -> Array:
         columns = cells[last(*box)].reshape(n, g, channels, positions)
         dw[last(*tap)] = (rows @ columns.swapaxes(2, 3)).sum(axis=0, dtype=dw.dtype)
     return dw.reshape(call.weight.shape)
-
-
-def by_channel(call: Call, dy: Array) -> Array:
-    """dw of a depthwise layer: nothing but the positions to sum over, so every tap is a dot product per channel."""
-    cells, names = padded(call), list(range(dy.ndim))
-    dw = np.empty_like(call.weight)
-    for tap, box in tap_boxes(call.axes, call.out):
-        dw[:, 0][last(*tap)] = np.einsum(cells[last(*box)], names, dy, names, [1])
-    return dw
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from convcli.kernels.arguments import Array, DeformCall, Numbers, deform_call, known, result
 from convcli.kernels.conv import wrapped
+from convcli.kernels.products import product
 from convcli.kernels.windows import runs
 
 if TYPE_CHECKING:
@@ -96,11 +97,12 @@ def sample(image: Array, down: float, right: float) -> float:
 def gather(call: DeformCall) -> Array:
     """Every sample as a row of channels, the rows of a position as one of a matrix, then one product per block.
 
-    weight (O, C*T) and the columns (P, T*C) disagree on the order: the smaller of the two is turned.
+    weight (O, C*T) and the columns (P, T*C) disagree on the order: one of the two is turned, a number of the columns
+    in three times the time of one of the weight.
     """
     (n, channels), outs, og, g = call.x.shape[:2], len(call.weight), call.offset_groups, call.groups
     taps, positions, per_group = prod(call.kernel), prod(call.out), channels // call.groups
-    turned = positions < outs  # the columns; the weight otherwise
+    turned = 3 * positions < outs  # the columns; the weight otherwise
     by_tap = call.weight.reshape(g, outs // g, per_group, taps)
     weight = (by_tap if turned else by_tap.swapaxes(2, 3)).reshape(g, outs // g, taps * per_group)
     most = min(positions, max(256, COLUMN_BYTES // max(1, channels * taps * call.x.itemsize)))
@@ -114,7 +116,7 @@ def gather(call: DeformCall) -> Array:
             added_up(cells, rows.reshape(-1, 4), shares.reshape(-1, 4), here.reshape(rows[..., 0].size, channels // og))
             by_group = here.reshape(len(rows), taps, g, per_group)
             by_group = by_group.transpose(2, 3, 1, 0) if turned else by_group.transpose(2, 1, 3, 0)
-            np.matmul(weight, by_group.reshape(g, taps * per_group, len(rows)), out=y[image, ..., block])
+            product(weight, by_group.reshape(g, taps * per_group, len(rows)), y[image, ..., block])
     return y.reshape(n, outs, *call.out)
 
 

@@ -4,10 +4,19 @@ from convcli.layers.base import Counts, Field, Layer, Part, Shape, split_batch
 from convcli.layers.composite import Composite
 from convcli.layers.conv import Conv
 from convcli.layers.deform import DeformConv, DeformConvPack
+from convcli.layers.roi_pool import NO_GRADIENT, DeformRoIPool, DeformRoIPoolPack, FullyConnected, OnRoIs
 from convcli.layers.separable import Separable
 from convcli.layers.transposed import ConvTranspose
 
-KINDS: tuple[type[Layer], ...] = (Conv, ConvTranspose, Separable, DeformConv, DeformConvPack)
+KINDS: tuple[type[Layer], ...] = (
+    Conv,
+    ConvTranspose,
+    Separable,
+    DeformConv,
+    DeformConvPack,
+    DeformRoIPool,
+    DeformRoIPoolPack,
+)
 
 
 def is_convolution(layer: Layer) -> bool:
@@ -17,14 +26,19 @@ def is_convolution(layer: Layer) -> bool:
 
 __all__ = [
     "KINDS",
+    "NO_GRADIENT",
     "Composite",
     "Conv",
     "ConvTranspose",
     "Counts",
     "DeformConv",
     "DeformConvPack",
+    "DeformRoIPool",
+    "DeformRoIPoolPack",
     "Field",
+    "FullyConnected",
     "Layer",
+    "OnRoIs",
     "Part",
     "Separable",
     "Shape",

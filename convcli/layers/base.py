@@ -6,9 +6,10 @@ with the batch axis or without, and settle the batch at the door.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from math import prod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -58,14 +59,23 @@ def added(counts: tuple[Counts, ...]) -> Counts:
 
 
 class Part(msgspec.Struct, frozen=True):
-    """A named layer inside a composite, with the input that reaches it."""
+    """A named layer inside a composite, with the input that reaches it. batch: its own, where it is not the whole's."""
 
     name: str
     layer: Layer
     x: Shape
+    batch: Shape | None = None
+
+    def __iter__(self) -> Iterator[Any]:
+        """(name, layer, x)"""
+        return iter((self.name, self.layer, self.x))
+
+    def of(self, batch: Shape) -> Shape:
+        """Its batch, inside a composite that has this one."""
+        return batch if self.batch is None else self.batch
 
 
-class Layer(msgspec.Struct, frozen=True, kw_only=True):
+class Layer(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     """A layer of some kind. Fields may wait for the input (None, automatic padding) until `settled` fills them in."""
 
     kind: ClassVar[str]
@@ -176,7 +186,13 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
         return x[0]
 
 
-@lru_cache(4096)  # the layers of a big spec have few different windows
+@lru_cache(4096)  # the layers of a big spec have few different windows, on few different sizes
+def outs(axes: tuple[Axis, ...], space: Shape) -> Shape:
+    """The positions along each axis: floor((size + before + after - span) / stride) + 1"""
+    return tuple([axis.out(size) for axis, size in zip(axes, space, strict=True)])
+
+
+@lru_cache(4096)
 def windows(axes: tuple[Axis, ...], mode: str = "zeros") -> tuple[Link, ...]:
     """What slides along each axis."""
     return tuple([Window(axis, mode) for axis in axes])
@@ -191,18 +207,24 @@ def _wrong_arity(count: int, fewest: int, most: int) -> SpecError:
 
 def split_batch(shape: Shape, rank: int) -> tuple[Shape, Shape]:
     """((N,) or (), (C, *space)) of PyTorch's shape for a layer with `rank` spatial axes."""
-    if len(shape) not in {rank + 1, rank + 2}:
+    if not rank < len(shape) <= rank + 2:
         raise SpecError(
             f"the input {list(shape)} has {len(shape)} axes",
             field="input",
             allowed=f"{rank + 2} for a {rank}-D layer (N, C and {rank} spatial), or {rank + 1} without the batch",
         )
     channels = len(shape) - rank - 1
+    for size in shape:
+        if type(size) is not int or not 1 <= size <= LARGEST:
+            _check_sizes(shape, channels)
+    shape = tuple(shape)
+    return shape[:channels], shape[channels:]
+
+
+def _check_sizes(shape: Shape, channels: int) -> None:
+    """Refuse what is no size: torch takes an empty batch and no channels, but no empty axis."""
     for place, size in enumerate(shape):
-        least = 0 if place <= channels else 1  # torch takes an empty batch and no channels, but no empty axis
-        if type(size) is not int or not least <= size <= LARGEST:
-            whole("input", size, least=least)
-    return tuple(shape[:channels]), tuple(shape[channels:])
+        whole("input", size, least=0 if place <= channels else 1)
 
 
 def check_groups(in_channels: int, out_channels: int, groups: int) -> None:
@@ -218,6 +240,7 @@ def check_groups(in_channels: int, out_channels: int, groups: int) -> None:
                 field="groups",
                 allowed="a divisor of in_channels and out_channels",
                 repair=f"groups={_divisor(in_channels, out_channels, groups)}",
+                formula=f"{channels} / {groups} channels per group, {channels} mod {groups} = {channels % groups}",
             )
 
 

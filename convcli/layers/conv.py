@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import prod
-from typing import ClassVar
+from typing import ClassVar, Self
+
+import msgspec
 
 from convcli.axis import Axis
-from convcli.layers.base import Counts, Layer, Shape, check_groups, windows
+from convcli.layers.base import Counts, Layer, Shape, check_groups, outs, windows
 from convcli.reach import Link
+
+ONE = Axis(1)
 
 
 class Conv(Layer, frozen=True, kw_only=True):
@@ -23,30 +28,23 @@ class Conv(Layer, frozen=True, kw_only=True):
     bias: bool = True
     padding_mode: str = "zeros"
 
-    def settled(self, x: Shape) -> Conv:
+    def settled(self, x: Shape) -> Self:
         """Channels, groups and padding as numbers."""
         channels = self.settled_in_channels(x)
         groups = channels if self.groups is None else self.groups
         out_channels = channels * self.depth_multiplier if self.out_channels is None else self.out_channels
         check_groups(channels, out_channels, groups)
-        axes = self.axes
-        if [axis for axis in axes if axis.auto]:
-            axes = tuple(axis.settled(size) for axis, size in zip(axes, x[1:], strict=True))
+        axes = _settled_axes(self.axes, x[1:])
         if self.padding_mode != "zeros":
             for axis, size in zip(axes, x[1:], strict=True):
                 axis.check_padding_mode(self.padding_mode, size)
-        return Conv(
-            axes=axes,
-            in_channels=channels,
-            out_channels=out_channels,
-            groups=groups,
-            bias=self.bias,
-            padding_mode=self.padding_mode,
+        return msgspec.structs.replace(
+            self, axes=axes, in_channels=channels, out_channels=out_channels, groups=groups, depth_multiplier=1
         )
 
     def output(self, x: Shape) -> Shape:
         """(out_channels, *space), each axis by floor((size + before + after - span) / stride) + 1."""
-        return (self._out_channels, *[axis.out(size) for axis, size in zip(self.axes, x[1:], strict=True)])
+        return (self._out_channels, *outs(self.axes, x[1:]))
 
     def links(self, x: Shape) -> tuple[Link, ...]:
         """The kernel's windows, over cells that the padding repeats off the zero mode."""
@@ -75,6 +73,11 @@ class Conv(Layer, frozen=True, kw_only=True):
         return self.out_channels or 0
 
 
+@lru_cache(4096)  # the layers of a big spec have few different windows, on few different sizes
+def _settled_axes(axes: tuple[Axis, ...], space: Shape) -> tuple[Axis, ...]:
+    return tuple([axis.settled(size) for axis, size in zip(axes, space, strict=True)])
+
+
 def pointwise(rank: int, out_channels: int, *, bias: bool) -> Conv:
     """A convolution with a kernel of 1 on every axis: it mixes channels and nothing else."""
-    return Conv(axes=(Axis(1),) * rank, out_channels=out_channels, bias=bias)
+    return Conv(axes=(ONE,) * rank, out_channels=out_channels, bias=bias)

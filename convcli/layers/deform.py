@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import msgspec
 
@@ -28,24 +28,24 @@ class DeformConv(Conv, frozen=True, kw_only=True):
     offset_groups: int = 1
     modulated: bool = False
 
-    def settled(self, x: Shape) -> DeformConv:
+    def settled(self, x: Shape) -> Self:
         """A convolution's, and input channels that divide into the offset groups."""
-        whole("offset_groups", self.offset_groups, least=1)
-        whole("in_channels", x[0], least=1)  # torchvision's kernel dies without
+        if self.offset_groups < 1 or x[0] < 1:
+            whole("offset_groups", self.offset_groups, least=1)
+            whole("in_channels", x[0], least=1)  # torchvision's kernel dies without
         if x[0] % self.offset_groups:
             raise SpecError(
                 f"in_channels={x[0]} is not a multiple of offset_groups={self.offset_groups}",
                 field="offset_groups",
                 allowed="a divisor of in_channels",
             )
-        conv = Conv.settled(self, x)
-        return msgspec.structs.replace(
-            self, axes=conv.axes, in_channels=conv.in_channels, out_channels=conv.out_channels, groups=conv.groups
-        )
+        return super().settled(x)
 
     def on(self, shapes: tuple[Shape, ...], *, channels_last: bool = False) -> tuple[Shape, Shape, Layer]:
         """A convolution's; the offset and the mask, where a network feeds them, must have their shapes."""
         batch, x, layer = super().on(shapes, channels_last=channels_last)
+        if len(shapes) == 1:
+            return batch, x, layer
         for (name, needed), given in zip(layer.side_inputs(x).items(), shapes[1:], strict=False):
             if given != (*batch, *needed):
                 allowed = f"{[*batch, *needed]}"
@@ -88,7 +88,7 @@ class DeformConvPack(Composite, frozen=True, kw_only=True):
     offset_groups: int = 1
     modulated: bool = False
 
-    def parts(self, x: Shape) -> tuple[Part, ...]:
+    def chain(self, x: Shape) -> tuple[Part, ...]:
         """`offset_conv`, with 2 (modulated: 3) channels per offset group and tap, always biased; and `deform_conv`."""
         deform = DeformConv(
             axes=self.axes,

@@ -6,7 +6,7 @@ from math import prod
 from typing import ClassVar
 
 from convcli.errors import SpecError
-from convcli.layers.base import Counts, Shape, windows
+from convcli.layers.base import Counts, Shape, split_batch, windows
 from convcli.layers.companion import Companion
 from convcli.reach import Bins, Link
 
@@ -80,7 +80,7 @@ class AdaptivePool(Companion, frozen=True, kw_only=True):
 
     def split(self, shape: Shape) -> tuple[Shape, Shape]:
         """((N,) or (), (C, *space))"""
-        return super(Companion, self).split(shape)
+        return split_batch(shape, self.rank)
 
     def output(self, x: Shape) -> Shape:
         """(C, *output_size)"""

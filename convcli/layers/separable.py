@@ -18,7 +18,7 @@ class Separable(Composite, frozen=True, kw_only=True):
     bias: bool = True
     pointwise_bias: bool | None = None
 
-    def parts(self, x: Shape) -> tuple[Part, ...]:
+    def chain(self, x: Shape) -> tuple[Part, ...]:
         """`depthwise` and `pointwise`; the pointwise bias follows `bias` unless it is set."""
         depthwise = Conv(axes=self.axes, groups=None, depth_multiplier=self.depth_multiplier, bias=self.bias).settled(x)
         mixing_bias = self.bias if self.pointwise_bias is None else self.pointwise_bias

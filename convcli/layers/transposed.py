@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import gcd, prod
-from typing import ClassVar
+from typing import ClassVar, Self
+
+import msgspec
 
 from convcli.axis import Axis, whole
 from convcli.layers.base import Counts, Layer, Shape, check_groups
@@ -18,20 +21,15 @@ class ConvTranspose(Layer, frozen=True, kw_only=True):
     groups: int = 1
     bias: bool = True
 
-    def settled(self, x: Shape) -> ConvTranspose:
+    def settled(self, x: Shape) -> Self:
         """Channels and padding as numbers; output_padding must stay below max(stride, dilation), as in torch."""
         channels = whole("in_channels", self.settled_in_channels(x), least=1)  # torch's kernels refuse none
         check_groups(channels, self.out_channels, self.groups)
-        for axis in self.axes:
-            axis.check_output_padding()
-        axes = tuple(axis.transposed_settled(size) for axis, size in zip(self.axes, x[1:], strict=True))
-        return ConvTranspose(
-            axes=axes, in_channels=channels, out_channels=self.out_channels, groups=self.groups, bias=self.bias
-        )
+        return msgspec.structs.replace(self, axes=_settled_axes(self.axes, x[1:]), in_channels=channels)
 
     def output(self, x: Shape) -> Shape:
         """(out_channels, *space), each axis by (size - 1)*stride - before - after + span + output_padding."""
-        return (self.out_channels, *[axis.transposed_out(size) for axis, size in zip(self.axes, x[1:], strict=True)])
+        return (self.out_channels, *_outs(self.axes, x[1:]))
 
     def tensors(self, x: Shape) -> dict[str, Shape]:
         """weight (C, O/groups, *kernel) and bias (O)."""
@@ -60,7 +58,27 @@ class ConvTranspose(Layer, frozen=True, kw_only=True):
 
     def links(self, x: Shape) -> tuple[Link, ...]:
         """What an output cell receives: neighbours take turns, the jump shrinks by the stride."""
-        return tuple([Scatter(axis) for axis in self.axes])
+        return _links(self.axes)
+
+
+# The layers of a big spec have few different windows, on few different sizes.
+
+
+@lru_cache(4096)
+def _settled_axes(axes: tuple[Axis, ...], space: Shape) -> tuple[Axis, ...]:
+    for axis in axes:
+        axis.check_output_padding()
+    return tuple([axis.transposed_settled(size) for axis, size in zip(axes, space, strict=True)])
+
+
+@lru_cache(4096)
+def _outs(axes: tuple[Axis, ...], space: Shape) -> Shape:
+    return tuple([axis.transposed_out(size) for axis, size in zip(axes, space, strict=True)])
+
+
+@lru_cache(4096)
+def _links(axes: tuple[Axis, ...]) -> tuple[Link, ...]:
+    return tuple([Scatter(axis) for axis in axes])
 
 
 def _touched(axis: Axis, size: int, out: int) -> int:

@@ -15,7 +15,7 @@ from convcli.errors import SpecError
 from convcli.field import NOTHING
 from convcli.layers import Shape
 from convcli.layers.transposed import ConvTranspose
-from convcli.plan import Network, Plan, plan
+from convcli.plan import Network, Plan, place_of, plan
 from convcli.reach import members
 from convcli.receptive import gridding
 from convcli.receptive.footprint import INPUT, Graph, check_length, volume
@@ -101,15 +101,20 @@ def receptive_field(
     axis; the middle when left out. Raises SpecError where that cannot be told.
     """
     planned = [one if isinstance(one, Plan) else plan(one) for one in networks]
-    return FieldReport(SCHEMA, __version__, "receptive-field", tuple([_cell_record(one, layer, at) for one in planned]))
+    return FieldReport(
+        SCHEMA,
+        __version__,
+        "receptive-field",
+        tuple([cell_record(Graph(one), _target(one, layer), at) for one in planned]),
+    )
 
 
-def _cell_record(planned: Plan, layer: str | None, at: Sequence[int] | None) -> CellRecord:
-    target = _target(planned, layer)
-    step, graph = planned.steps[target], Graph(planned)
+def cell_record(graph: Graph, target: int, at: Sequence[int] | None = None) -> CellRecord:
+    """What a cell of step `target` sees, the middle one unless it is said. SpecError where that cannot be told."""
+    planned, step = graph.plan, graph.steps[target]
     field = _known(graph, target)
     there = [None if reach.place is None else step.shown(step.y)[reach.place] for reach in field]
-    cell = _cell(step, [size for size in there if size is not None], at)
+    cell = cell_in(step, [size for size in there if size is not None], at, "--at")
     places = iter(cell)
     indices = [None if size is None else next(places) for size in there]
     for size in there:
@@ -149,14 +154,7 @@ def _target(planned: Plan, layer: str | None) -> int:
     if layer is None:  # the last one that sees anything: a learned tensor may stand behind it
         seeing = [number for number, step in enumerate(planned.steps) if step.field is not NOTHING]
         return seeing[-1] if seeing else len(planned.steps) - 1
-    names = [step.name for step in planned.steps]
-    if layer in names:
-        return names.index(layer)
-    from difflib import get_close_matches  # a slow import that only errors need
-
-    near = get_close_matches(layer, names, n=1)
-    where = planned.network.source or planned.network.name or "the network"
-    raise SpecError(f"no layer of {where} is named {layer!r}", field="--layer", repair=near[0] if near else "")
+    return place_of(planned, layer)
 
 
 def _known(graph: Graph, target: int) -> Field:
@@ -196,16 +194,16 @@ def _lost(graph: Graph, target: int) -> int:
         number = worse[0]
 
 
-def _cell(step: Step, sizes: list[int], at: Sequence[int] | None) -> Shape:
+def cell_in(step: Step, sizes: Sequence[int], at: Sequence[int] | None, flag: str) -> Shape:
     """The cell that is asked for, the middle one unless it is said."""
     if at is None:
         return tuple([size // 2 for size in sizes])
     if len(at) != len(sizes):
         axes = "axis" if len(sizes) == 1 else "axes"
-        raise SpecError(f"{list(at)} does not fit {len(sizes)} {axes} of {step.name!r}", field="--at")
+        raise SpecError(f"{list(at)} does not fit {len(sizes)} {axes} of {step.name!r}", field=flag)
     for index, size in zip(at, sizes, strict=True):
         if not 0 <= index < size:
-            raise SpecError(f"{index} is no cell of {step.name!r}", field="--at", allowed=f"0 to {size - 1}")
+            raise SpecError(f"{index} is no cell of {step.name!r}", field=flag, allowed=f"0 to {size - 1}")
     return tuple(at)
 
 

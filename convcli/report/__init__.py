@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING
 from convcli.errors import SpecError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from convcli.conventions.differs import Differences
+    from convcli.explaining.record import Explanation
     from convcli.gate.changes import Diff
     from convcli.gate.findings import Gate
+    from convcli.plan import Plan
     from convcli.receptive.record import FieldReport
     from convcli.records import Report
     from convcli.solver.records import Answer
@@ -20,18 +24,22 @@ if TYPE_CHECKING:
     from convcli.verifier.self_test import SelfTest
     from convcli.verifier.verdict import Outcome
 
-    Trial = Outcome | SelfTest | FuzzOutcome | Bench | Answer | Gate | Diff | Differences | FieldReport
+    Trial = Outcome | SelfTest | FuzzOutcome | Bench | Answer | Gate | Diff | Differences | Explanation | FieldReport
     Record = Report | Trial
 
-FORMATS = ("text", "json", "csv", "markdown", "junit", "github")
-ENDINGS = {".json": "json", ".md": "markdown", ".csv": "csv", ".xml": "junit", ".txt": "text"}
+FORMATS = ("text", "json", "csv", "markdown", "junit", "github", "html")
+ENDINGS = {".json": "json", ".md": "markdown", ".csv": "csv", ".xml": "junit", ".txt": "text", ".html": "html"}
 
 
-def render(record: Record, form: str) -> str:
-    """`record` in one of FORMATS, ending in one newline. Raises SpecError for any other."""
+def render(record: Record, form: str, plans: Sequence[Plan] = ()) -> str:
+    """`record` in one of FORMATS, ending in one newline. Raises SpecError for any other.
+
+    plans: of the record's networks, if html is to have pictures of their layers.
+    """
     if form not in FORMATS:
         raise SpecError(f"format {form!r} is not known", field="--format", allowed=", ".join(FORMATS))
-    rendered: str = import_module(f"convcli.report.{form}").render(record)
+    more = (plans,) if form == "html" else ()
+    rendered: str = import_module(f"convcli.report.{form}").render(record, *more)
     return rendered
 
 

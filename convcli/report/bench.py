@@ -39,7 +39,7 @@ def _columns(record: Bench) -> tuple[Column, ...]:
         Column("type", right=False, rank=8),
         Column("input", right=False, rank=6),
         Column("times", rank=5),
-        *(Column(f"{side} ms", rank=1 + (side != first)) for side in short),
+        *(Column(f"{side} ms", rank=1 + (side != first), bar="ms") for side in short),
         *(Column(f"{first}/{side}") for side in others),
         *(Column(f"{side} of limit", rank=3) for side in short),
     )

@@ -103,9 +103,12 @@ def _sheet(sheet: Sheet) -> Iterator[str]:
     for table in sheet.tables:
         yield ""
         if table.heading:
-            yield escaped(table.heading)
+            yield f"{'#' * table.level} {escaped(table.heading)}".lstrip()
             yield ""
-        yield from table_lines(table)
+        if table.lines:
+            yield from ("```text", *table.lines, "```")
+        if table.columns:
+            yield from table_lines(table)
         for note in table.notes:
             yield ""
             yield escaped(note)

@@ -26,6 +26,7 @@ SHEETS = {
     "Bench": ("convcli.report.bench", "sheet"),
     "Diff": ("convcli.report.diff", "sheet"),
     "Differences": ("convcli.report.differs", "sheet"),
+    "Explanation": ("convcli.report.explaining", "sheet"),
     "FieldReport": ("convcli.report.field", "sheet"),
     "FuzzOutcome": ("convcli.report.fuzzing", "sheet"),
     "Gate": ("convcli.report.gate", "sheet"),

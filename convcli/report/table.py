@@ -37,13 +37,15 @@ EXTRAS = ("macs_kept", "macs_zero_insert", "interpolation_macs", "modulation_mac
 class Column(msgspec.Struct, frozen=True):
     """A heading; numbers align right. rank: the higher, the sooner a narrow terminal drops it; 0 always stays.
 
-    folds: its text may be broken into lines of that width, 0 for never.
+    folds: its text may be broken into lines of that width, 0 for never. bar: the unit of amounts that HTML draws as
+    bars, those of one unit on one scale.
     """
 
     title: str
     right: bool = True
     rank: int = 0
     folds: int = 0
+    bar: str = ""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -56,12 +58,18 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Table(msgspec.Struct, frozen=True):
-    """A heading (one among several), rows, and the lines below them."""
+    """A heading (one among several), rows, and the lines below them.
+
+    lines: written out as they stand, in place of rows or above them; without columns there are no rows.
+    level: of a heading that others stand below, as Markdown counts them.
+    """
 
     heading: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
+    level: int = 0
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -119,9 +127,9 @@ _TYPE = Field(_words("type", 8), lambda layer: printable(layer.type))
 _INPUT = Field(_words("input", 6), lambda layer: layer.input)
 _OUTPUT = Field(_words("output", 3), lambda layer: layer.output, lambda totals: totals.output)
 _LAST = Field(_words("output"), lambda layer: layer.output)
-_PARAMS = Field(Column("params"), lambda layer: layer.params, lambda totals: totals.params)
-_MACS = Field(Column("macs"), lambda layer: layer.macs, lambda totals: totals.macs)
-_FLOPS = Field(Column("flops"), lambda layer: layer.flops, lambda totals: totals.flops)
+_PARAMS = Field(Column("params", bar="parameters"), lambda layer: layer.params, lambda totals: totals.params)
+_MACS = Field(Column("macs", bar="MACs"), lambda layer: layer.macs, lambda totals: totals.macs)
+_FLOPS = Field(Column("flops", bar="FLOPs"), lambda layer: layer.flops, lambda totals: totals.flops)
 _REACH = Field(_words("receptive field", 4), _field("size"))
 
 FIELDS: dict[str, tuple[Field, ...]] = {
@@ -138,25 +146,29 @@ FIELDS: dict[str, tuple[Field, ...]] = {
         _LAYER,
         _TYPE,
         Field(_words("tensors", 3, folds=20), _tensors),
-        Field(Column("parameters"), lambda layer: layer.params, lambda totals: totals.params),
-        Field(Column("bytes"), _memory("weight_bytes"), _memory("weight_bytes")),
+        Field(Column("parameters", bar="parameters"), lambda layer: layer.params, lambda totals: totals.params),
+        Field(Column("bytes", bar="bytes"), _memory("weight_bytes"), _memory("weight_bytes")),
     ),
     "flops": (
         _LAYER,
         _TYPE,
         _OUTPUT,
         _MACS,
-        Field(Column("macs_nonpad", rank=5), lambda layer: layer.macs_nonpad, lambda totals: totals.macs_nonpad),
+        Field(
+            Column("macs_nonpad", rank=5, bar="MACs"),
+            lambda layer: layer.macs_nonpad,
+            lambda totals: totals.macs_nonpad,
+        ),
         Field(Column("bias adds", rank=9), lambda layer: layer.bias_adds, lambda totals: totals.bias_adds),
         _FLOPS,
         Field(
-            Column("elementwise flops", rank=8),
+            Column("elementwise flops", rank=8, bar="FLOPs"),
             lambda layer: layer.elementwise_flops,
             lambda totals: totals.elementwise_flops,
         ),
-        Field(Column("backward macs", rank=4), _backward("macs"), _backward("macs")),
-        Field(Column("backward flops", rank=4), _backward("flops"), _backward("flops")),
-        Field(Column("bytes moved", rank=7), lambda layer: moved_bytes(layer.memory)),
+        Field(Column("backward macs", rank=4, bar="MACs"), _backward("macs"), _backward("macs")),
+        Field(Column("backward flops", rank=4, bar="FLOPs"), _backward("flops"), _backward("flops")),
+        Field(Column("bytes moved", rank=7, bar="bytes"), lambda layer: moved_bytes(layer.memory)),
         Field(Column("FLOPs/byte", rank=6), _intensity),
     ),
     "summary": (
@@ -167,7 +179,7 @@ FIELDS: dict[str, tuple[Field, ...]] = {
         _MACS,
         _FLOPS,
         _REACH,
-        Field(Column("output bytes", rank=5), _memory("output_bytes"), _memory("activation_bytes")),
+        Field(Column("output bytes", rank=5, bar="bytes"), _memory("output_bytes"), _memory("activation_bytes")),
     ),
 }
 

@@ -113,6 +113,10 @@ def _show_block(block: Block, console: Console) -> None:
 def _show_table(table: Table, console: Console) -> None:
     if table.heading:
         _line(console, Text(table.heading, "bold"))
+    for line in table.lines:
+        _line(console, Text(line))
+    if not table.columns:
+        return
     if len(table.rows) > MANY_ROWS:
         console.out("\n".join(text.table_lines(table, separators=True)), highlight=False)
         return

@@ -101,6 +101,9 @@ def table_lines(table: Table, *, separators: bool = False) -> Iterator[str]:
     """Heading, column titles, rows; every cell padded to its column."""
     if table.heading:
         yield table.heading
+    yield from table.lines
+    if not table.columns:
+        return
     titles = [column.title for column in table.columns]
     rows = [titles, *(texts(row, separators=separators) for row in table.rows)]
     widths = [max(map(width, cells)) for cells in zip(*rows, strict=True)]

@@ -20,7 +20,7 @@ _COLUMNS = (
     Column("dtypes", right=False, rank=5),
     Column("exact", right=False, rank=4),
     Column("error/bound", rank=6),
-    Column("seconds", rank=7),
+    Column("seconds", rank=7, bar="seconds"),
 )
 
 

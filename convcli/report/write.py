@@ -9,12 +9,14 @@ from pathlib import Path
 from convcli.errors import SpecError
 
 
-def write(path: str | Path, text: str) -> None:
-    """Make `text` the content of the file `path`, in one step; a link's target is written, a pipe or device in place.
+def write(path: str | Path, content: str | bytes) -> None:
+    """Make `content` that of the file `path`, in one step; a link's target is written, a pipe or device in place.
 
     Nothing is left behind on failure. Raises SpecError with the reason.
     """
-    data = text.encode("utf-8", "backslashreplace")  # a file name that is not UTF-8 may stand in a report
+    data = (
+        content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
+    )  # a file name that is not UTF-8 may stand in a report
     try:
         _write(Path(path), data)
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path

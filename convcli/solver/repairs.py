@@ -36,10 +36,7 @@ def repairs(text: str, shape: Sizes | None, limit: int) -> Repairs:
 def judged(draft: Draft) -> tuple[Sizes | None, tuple[Problem, ...]]:
     """(the output, ()) of a legal draft, (None, what is wrong) of others."""
     try:
-        make = entry(draft.fields, 1).layer
-        if make is None:
-            return None, ()
-        return make(max(1, len(draft.input) - 2)).output_shape(draft.input), ()
+        return entry(draft.fields, 1).made(max(1, len(draft.input) - 2)).output_shape(draft.input), ()
     except SpecError as error:
         return None, error.problems
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -13,8 +14,10 @@ from convcli.plan import Entry, Network, steps_of
 from convcli.spec import spelling as torch_spelling
 from convcli.spec.checked import checked, shown
 from convcli.spec.entries import Reader, Scope, budget_of
-from convcli.spec.fields import AnyFields, Document, Input
+from convcli.spec.fields import AnyFields, Document, Input, Placed
 from convcli.spec.forms import form
+
+NOWHERE = {"name": None, "input": None, "from": None, "expect": None, "budget": None}  # what any layer may say, unsaid
 
 
 def network(
@@ -122,6 +125,39 @@ def entry(raw: object, number: int) -> Entry:
             f"{shown(raw)} is not a layer",
             allowed="a mapping with a type, or a line as PyTorch writes it, Conv2d(3, 64, 3)",
         )
+    try:
+        layer = _alike(msgspec.msgpack.encode({**raw, **NOWHERE}))
+        placed: AnyFields = msgspec.convert(raw, Placed)
+    except (SpecError, msgspec.ValidationError, TypeError, OverflowError, ValueError, RecursionError):
+        layer, placed = _checked(raw)  # tells all that is wrong with the two together
+    return Entry(
+        name=placed.name or f"{layer.type.replace('*d', '').lower()}_{number}",
+        type=layer.type,
+        layer=layer.made,
+        input=placed.input,
+        expect=msgspec.to_builtins(placed.expect) if placed.expect else None,
+        sources=(placed.from_,) if isinstance(placed.from_, str) else placed.from_,
+        budget=budget_of(placed),
+        padding=layer.padding,
+    )
+
+
+class Said(msgspec.Struct, frozen=True):
+    """A layer wherever it stands: its type, what its fields make, the word that its padding was given by."""
+
+    type: str
+    made: Layer | Callable[[int], Layer]
+    padding: str
+
+
+@lru_cache(4096)  # most layers of a big spec are like others, but for their name and their input
+def _alike(words: bytes) -> Said:
+    """The layer that these fields, packed, make in any place. Raises SpecError."""
+    return _checked(msgspec.msgpack.decode(words))[0]
+
+
+def _checked(raw: dict[str, Any]) -> tuple[Said, AnyFields]:
+    """A layer and what it says of its place. Raises SpecError with all that is wrong."""
     type_ = raw.get("type")
     if not isinstance(type_, str):
         raise SpecError(
@@ -131,16 +167,9 @@ def entry(raw: object, number: int) -> Entry:
         )
     shape = form(type_)
     fields: AnyFields = checked({**shape.preset, **raw} if shape.preset else raw, shape.fields)
-    return Entry(
-        name=fields.name or f"{shape.type.replace('*d', '').lower()}_{number}",
-        type=shape.type,
-        layer=_layer_of(shape.layer, fields, shape.rank),
-        input=fields.input,
-        expect=msgspec.to_builtins(fields.expect) if fields.expect else None,
-        sources=(fields.from_,) if isinstance(fields.from_, str) else fields.from_,
-        budget=budget_of(fields),
-        padding=padding.lower() if isinstance(padding := getattr(fields, "padding", 0), str) else "",
-    )
+    padding = getattr(fields, "padding", 0)
+    made = _layer_of(shape.layer, fields, shape.rank)
+    return Said(shape.type, made, padding.lower() if isinstance(padding, str) else ""), fields
 
 
 def spelled_entry(text: str, number: int) -> Entry:
@@ -163,14 +192,13 @@ def _by_name(entries: list[Entry], source: str) -> Callable[[SpecError], SpecErr
     return located
 
 
-def _layer_of(make: Callable[[Any, int], Layer], fields: Any, rank: int | None) -> Callable[[int], Layer]:
-    """The layer, made now so that its errors show now; or, when the input tells the rank, made then."""
+def _layer_of(make: Callable[[Any, int], Layer], fields: Any, rank: int | None) -> Layer | Callable[[int], Layer]:
+    """The layer, made now so that its errors show now; or, when the input tells the rank, what makes it then."""
     if rank is None:
         kernel = getattr(fields, "kernel_size", None)
         known = len(kernel) if isinstance(kernel, tuple) else None
         return lambda told: make(fields, known or told)
-    layer = make(fields, rank)
-    return lambda told: layer  # noqa: ARG005 - a type with a rank does not ask the input
+    return make(fields, rank)
 
 
 def described_entry(text: str, images: int = 0) -> Entry:
@@ -180,7 +208,7 @@ def described_entry(text: str, images: int = 0) -> Entry:
     described = benchdnn.described(text)
     rank, shape = len(described.layer.axes), described.input
     shape = (images, *shape[1:]) if images else shape
-    return Entry(described.name or text, f"Conv{rank}d", lambda told: described.layer, shape)  # noqa: ARG005
+    return Entry(described.name or text, f"Conv{rank}d", described.layer, shape)
 
 
 def batch_network(lines: Iterable[bytes], source: str) -> Network:

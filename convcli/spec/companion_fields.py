@@ -9,11 +9,20 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from convcli.spec.fields import AnyFields, Channels, Count, MaybeYesNo, Natural, PerAxis, PerAxisFromZero, YesNo
+from convcli.spec.fields import (
+    AnyFields,
+    Channels,
+    Count,
+    MaybeCount,
+    MaybeYesNo,
+    Natural,
+    PerAxis,
+    PerAxisFromZero,
+    YesNo,
+)
 
 Number = Annotated[int | float, Meta(description="a number")]
 MaybeNumber = Annotated[int | float | None, Meta(description="a number")]
-MaybeCount = Annotated[Count | None, Meta(description="a whole number of at least 1, or leave it out")]
 Whole = Annotated[int, Meta(description="a whole number; negative ones count from the last axis")]
 Wholes = Annotated[int | tuple[int, ...], Meta(description="a whole number, or a list of them")]
 SizesOf = Annotated[tuple[Natural, ...], Meta(description="a list of sizes")]

@@ -17,7 +17,10 @@ Read = Callable[[object, int], Entry]  # one layer and its number in its list ->
 
 
 class Scope:
-    """The names that can be seen from inside a block: its own, then those around it; `input` is what reaches it."""
+    """The names that can be seen from inside a block: its own, then those around it; `input` is what reaches it.
+
+    full: what the names mean that are not full already.
+    """
 
     def __init__(self, prefix: str = "", outer: Scope | None = None, feeds: str = "input"):
         self.prefix, self.outer, self.full = prefix, outer, {"input": feeds}
@@ -56,14 +59,17 @@ class Reader:
             self._place(one, here, scope, feeds if index == 0 else None)
 
     def _place(self, one: Entry, path: Path, scope: Scope, feeds: str | None) -> None:
-        local, one.name, one.path = one.name, scope.name(one.name), path
+        local, one.path = one.name, path
+        if scope.prefix:
+            one.name = scope.name(local)
         if one.sources is not None:
             one.sources = tuple(map(scope.find, one.sources))
         elif feeds is not None and one.input is None:
             one.sources = (feeds,)
         if one.shares:
             one = self._like_its_owner(one, scope)
-        scope.full[local] = one.name
+        if scope.prefix or local in scope.full:
+            scope.full[local] = one.name
         self.entries.append(one)
 
     def _block(self, block: Block, path: Path, scope: Scope, feeds: str | None) -> None:

@@ -90,6 +90,13 @@ From = Annotated[
 ]
 
 
+Sizing = Annotated[Count | tuple[Count, ...], Meta(description="a whole number of at least 1, or two: rows, columns")]
+Scale = Annotated[float, Meta(gt=0, description="a number above 0")]
+Ratio = Annotated[Natural, Meta(description="a whole number of at least 0; 0: as many as a bin has cells")]
+MaybeCount = Annotated[Count | None, Meta(description="a whole number of at least 1, or leave it out")]
+MaybeNatural = Annotated[Natural | None, Meta(description="a whole number of at least 0, or leave it out")]
+
+
 class AnyFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     """What every layer may say, of whatever type."""
 
@@ -99,6 +106,10 @@ class AnyFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen
     from_: From = msgspec.field(name="from", default=None)
     expect: Expected = None
     budget: Budgeted = None
+
+
+class Placed(AnyFields, forbid_unknown_fields=False, frozen=True, kw_only=True):
+    """The same, read past the fields of the layer's own type."""
 
 
 class LayerFields(AnyFields, frozen=True, kw_only=True):
@@ -178,6 +189,32 @@ class DeformFields(LayerFields, frozen=True, kw_only=True):
     kernel_size: PerAxis
     groups: Channels = 1
     offset_groups: Channels = 1
+    modulated: YesNo = False
+
+
+class RoIFields(AnyFields, frozen=True, kw_only=True):
+    """What every layer on regions of interest may say."""
+
+    in_channels: InChannels = None
+    output_size: Sizing
+    spatial_scale: Scale = 1.0
+    sampling_ratio: Ratio = 0
+    gamma: Annotated[float, Meta(description="a number")] = 0.1
+    num_rois: MaybeNatural = None
+
+
+class DeformRoIPoolFields(RoIFields, frozen=True, kw_only=True):
+    """DeformRoIPool. offset: whether offsets are an input; without them it is RoIAlign, aligned."""
+
+    offset: YesNo = True
+    modulated: YesNo = False
+
+
+class DeformRoIPoolPackFields(RoIFields, frozen=True, kw_only=True):
+    """DeformRoIPoolPack, ModulatedDeformRoIPoolPack."""
+
+    output_channels: MaybeCount = None
+    deform_fc_channels: Channels = 1024
     modulated: YesNo = False
 
 

@@ -10,7 +10,16 @@ import msgspec
 
 from convcli.axis import Axis, Padding, axes, per_axis
 from convcli.errors import SpecError
-from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Layer, Separable
+from convcli.layers import (
+    Conv,
+    ConvTranspose,
+    DeformConv,
+    DeformConvPack,
+    DeformRoIPool,
+    DeformRoIPoolPack,
+    Layer,
+    Separable,
+)
 from convcli.spec import fields as f
 from convcli.spec.form import FieldsType, Form, key
 
@@ -18,6 +27,7 @@ COMMON_ORDER = ("in_channels", "out_channels", "kernel_size", "stride", "padding
 CONV_ORDER = (*COMMON_ORDER, "dilation", "groups", "bias", "padding_mode")
 TRANSPOSED_ORDER = (*COMMON_ORDER, "output_padding", "groups", "bias", "dilation", "padding_mode")
 DEFORM_ORDER = (*COMMON_ORDER, "dilation", "groups", "bias")
+SCALES = ("spatial_scale", "sampling_ratio", "gamma")  # mmcv's order
 
 
 def _axes(fields: Any, rank: int) -> tuple[Axis, ...]:  # any of the structs that have a kernel
@@ -61,6 +71,17 @@ def _makes(layer: type[Layer], fields: FieldsType, **fixed: Any) -> Callable[[An
     return make
 
 
+def _on_rois(layer: type[Layer], fields: FieldsType) -> Callable[[Any, int], Layer]:
+    """The function that makes a layer on regions, whose axes are those of its bins."""
+    names = [name for name in layer.__struct_fields__ if name in fields.__struct_fields__ and name != "output_size"]
+
+    def make(said: Any, rank: int) -> Layer:
+        size = per_axis("output_size", said.output_size, rank, least=1)
+        return layer(output_size=size, **{name: getattr(said, name) for name in names})  # type: ignore[call-arg]
+
+    return make
+
+
 def _ranked(type_: str, layer: type[Layer], fields: FieldsType, order: tuple[str, ...], **fixed: Any) -> list[Form]:
     """A type in 1-D, 2-D and 3-D, and without a rank."""
     make = _makes(layer, fields, **fixed)
@@ -76,6 +97,20 @@ FORMS: tuple[Form, ...] = (
     *_ranked("SeparableConv", Separable, f.SeparableFields, COMMON_ORDER),
     Form("DeformConv2d", 2, f.DeformFields, _makes(DeformConv, f.DeformFields), DEFORM_ORDER),
     Form("DeformConv2dPack", 2, f.DeformFields, _makes(DeformConvPack, f.DeformFields), DEFORM_ORDER),
+    Form(
+        "DeformRoIPool",
+        2,
+        f.DeformRoIPoolFields,
+        _on_rois(DeformRoIPool, f.DeformRoIPoolFields),
+        ("output_size", *SCALES),
+    ),
+    Form(
+        "DeformRoIPoolPack",
+        2,
+        f.DeformRoIPoolPackFields,
+        _on_rois(DeformRoIPoolPack, f.DeformRoIPoolPackFields),
+        ("output_size", "output_channels", "deform_fc_channels", *SCALES),
+    ),
 )
 _MODULATED = {"modulated": True}
 _EXTRA: dict[str, Form] = {
@@ -102,6 +137,9 @@ _DEFORM_ALIASES: dict[str, tuple[str, ...]] = {
     "DeformConv2dPack": ("DeformConvPack", "DCN"),
     "ModulatedDeformConv2d": ("ModulatedDeformConv",),
     "ModulatedDeformConv2dPack": ("ModulatedDeformConvPack", "DCNv2"),
+    "DeformRoIPool": ("DeformRoIPooling", "DeformableRoIPool", "DeformableRoIPooling"),
+    "DeformRoIPoolPack": ("DeformRoIPoolingPack", "DeformableRoIPoolPack"),
+    "ModulatedDeformRoIPoolPack": ("ModulatedDeformRoIPoolingPack",),
 }
 
 
@@ -132,6 +170,11 @@ SYNONYMS = {
     "use_bias": "bias",
     "group": "groups",
     "deform_groups": "offset_groups",
+    "out_size": "output_size",
+    "pooled_size": "output_size",
+    "rois": "num_rois",
+    "scale": "spatial_scale",
+    "fc_channels": "deform_fc_channels",
     "deformable_groups": "offset_groups",
     "input_shape": "input",
 }

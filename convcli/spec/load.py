@@ -97,7 +97,7 @@ def parse(spelling: str) -> Layer:
             field="type",
             allowed=entry.type.replace("*", "2"),
         )
-    return cast("Callable[[int], Layer]", entry.layer)(0)
+    return entry.made(0)
 
 
 def networks(

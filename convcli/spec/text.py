@@ -44,24 +44,27 @@ def decode_lines(stream: Iterable[bytes], source: str) -> Iterator[tuple[int, ob
     """(line number, document) for each line of JSON lines, one at a time; blank lines are skipped."""
     document = msgspec.json.Decoder().decode
     for number, line in enumerate(stream, 1):
-        if not line or line.isspace():
-            continue
         try:
             value = document(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            if not line or line.isspace():
+                continue
             value = _checked_line(line, number, source)
         else:
             # as many colons as keys: none stands twice; what is deeper or holds more colons needs the closer look
-            if line.count(b":") != _shallow_keys(value) or line.count(b"[") > DEEPEST:
+            colons = line.count(b":")
+            if (
+                type(value) is not dict
+                or colons != len(value) != colons - _inner_keys(value)
+                or line.count(b"[") > DEEPEST
+            ):
                 value = _checked_line(line, number, source)
         yield number, value
 
 
-def _shallow_keys(value: object) -> int:
-    """The number of keys in a layer's object and in the objects right inside it."""
-    if type(value) is not dict:
-        return -1
-    return len(value) + sum([len(inner) for inner in value.values() if type(inner) is dict])
+def _inner_keys(value: dict[str, Any]) -> int:
+    """The number of keys in the objects right inside a layer's object."""
+    return sum([len(inner) for inner in value.values() if type(inner) is dict])
 
 
 def _checked_line(line: bytes, number: int, source: str) -> object:

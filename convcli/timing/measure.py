@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from math import prod
+from pathlib import Path
+from threading import get_native_id
 from time import perf_counter_ns, process_time_ns, sleep
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +32,7 @@ SHORTEST = 1_000_000  # ns: what is over sooner is run several times for one rea
 BLOCK = 2**23  # numbers in a block of columns of the limit
 FEWEST, MOST = 3, 50  # readings of each side
 SLOW = 2.0  # seconds; and times those for all readings
+CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 AWAKE = 0.04  # seconds for which threads of BLAS and OpenMP keep their cores after a product, in case there is more
 
 
@@ -87,7 +91,23 @@ def measure(layer: Layer, batch: Shape, x: Shape, how: How) -> Readings:
     calls[LIMIT] = _multiplied(products(layer, x, prod(batch), grad=how.grad), how.dtype)
     if how.threads == 1:
         return Readings(interleaved(calls, process_time_ns, how.seconds), missing)
+    apart()
     return Readings(interleaved(calls, perf_counter_ns, how.seconds, pause=AWAKE), missing)
+
+
+def apart() -> None:
+    """Keep this thread on one core, and those that the libraries have started on the others.
+
+    A system may wake a thread on the core of the one that waits for it, and leave it there for longer than a layer
+    takes: readings of 0.5 ms were 2, or 50.
+    """
+    tasks = Path("/proc/self/task")
+    if not tasks.exists():  # not Linux
+        return
+    if len(CORES) > 1:
+        here = get_native_id()
+        for task in map(int, os.listdir(tasks)):
+            os.sched_setaffinity(task, CORES[:1] if task == here else CORES[1:])
 
 
 def why(error: Exception) -> str:
@@ -133,13 +153,16 @@ def _once(call: Callable[[], object], clock: Callable[[], int], repeats: int) ->
 def data(layer: Layer, batch: Shape, x: Shape, how: How) -> dict[str, Array]:
     """Normal floats under the layer's own names, offsets within two cells, with `grad` a dy."""
     arrays: dict[str, Array] = {}
-    for label, part, shape in primitives(layer, x):
-        fill = ordinary(Case(part, shape, batch))
+    for one in primitives(layer, x):
+        label, part, shape = one
+        fill = ordinary(Case(part, shape, one.of(batch)))
         own = _loaded(fill, how.dtype)
         if label:
             kept = part.tensors(shape)
+            inputs = ("x", *layer.side_inputs(x))
+            given = {name: own[name] for name in inputs if name in own}
             own = {f"{label}.{name}": array for name, array in own.items() if name in kept}
-            arrays.setdefault("x", _loaded(fill, how.dtype)["x"])
+            arrays = {**given, **arrays}
         arrays |= own
     if how.grad:
         case = Case(layer, x, batch)

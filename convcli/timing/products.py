@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import NamedTuple
 
-from convcli.layers import ConvTranspose, Layer, Shape
+from convcli.layers import ConvTranspose, Layer, Part, Shape
 
 
 class Product(NamedTuple):
@@ -22,8 +22,9 @@ def products(layer: Layer, x: Shape, images: int, *, grad: bool = False) -> list
 
     A convolution is (O/g, C/g * T) @ (C/g * T, N * positions), a transposed one (O/g * T, C/g) @ (C/g, N * cells).
     """
-    parts = [(part.layer, part.x) for part in layer.parts(x)] or [(layer, x)]
-    forward = [_product(part, shape, images) for part, shape in parts]
+    parts = layer.parts(x) or (Part("", layer, x),)
+    weighed = [part for part in parts if part.layer.tensors(part.x)]  # a pool multiplies no matrices
+    forward = [_product(part.layer, part.x, prod(part.of((images,)))) for part in weighed]
     if not grad:
         return forward
     return [backward for one in forward for backward in _gradients(one)]

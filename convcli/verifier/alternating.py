@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.layers import Conv, ConvTranspose
+from convcli.layers import Conv, ConvTranspose, DeformRoIPool
 from convcli.verifier.case import Case, Fill
-from convcli.verifier.full_mantissa import ROLES, full_mantissa
+from convcli.verifier.full_mantissa import ROLES, full_mantissa, long_pool
 
 if TYPE_CHECKING:
     from convcli.backends import Array
@@ -21,6 +21,8 @@ def long_fills(case: Case, bits: int) -> dict[str, Fill]:
 
     Raises Unfillable.
     """
+    if isinstance(case.layer, DeformRoIPool):
+        return {"x": long_pool(case, bits)}
     if case.x[0] < 2:
         return {role: full_mantissa(case, bits, role) for role in ROLES}
     first, second = (full_mantissa(case, bits, role) for role in ROLES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from convcli.verifier.references import Reference
     from convcli.verifier.workers import Call, Reply
 
+WOBBLING = frozenset({"deform_roi_pool"})  # coordinates that round: their error is no sum of products
 Scale = tuple[str, Stored]  # what else than S, SQUARES or TILES, as it is stored
 
 
@@ -34,6 +36,7 @@ class Part(NamedTuple):
     label: str
     layer: Layer
     x: Shape
+    batch: Shape
     most: dict[str, int]
 
     @property
@@ -76,7 +79,7 @@ class BoundStage(Job):
             if reason:
                 raise NothingToDo(reason)
             name = f"{self.label}.{part.label}" if part.label else self.label
-            sample = store(directory, name, self.fill(self.case.part(part.layer, part.x)))
+            sample = store(directory, name, self.fill(Case(part.layer, part.x, part.batch, self.case.seed)))
             given = (part.layer, sample, self.dtype)
             calls += [
                 bench.ours.call(self.ours, *given, part.coarse[0], directory, name),
@@ -88,13 +91,18 @@ class BoundStage(Job):
     @property
     def parts(self) -> list[Part]:
         """What is compared, part by part."""
-        return [Part(*part, self.roundings(*part[1:])) for part in primitives(self.step.layer, self.step.x)]
+        found = []
+        for part in primitives(self.step.layer, self.step.x):
+            batch = part.of(self.step.batch)
+            most = self.roundings(part.layer, part.x, prod(batch))
+            found.append(Part(part.name, part.layer, part.x, batch, most))
+        return found
 
     def fill(self, case: Case) -> Fill:
         """The data of a part."""
         raise NotImplementedError
 
-    def roundings(self, layer: Layer, x: Shape) -> dict[str, int]:
+    def roundings(self, layer: Layer, x: Shape, images: int) -> dict[str, int]:
         """The most that one product suffers on its way into each result of a part."""
         raise NotImplementedError
 
@@ -141,9 +149,10 @@ class BoundStage(Job):
         reason = unbounded(part.layer, part.most[result.name], self.dtype)
         if reason:
             return Held(self.check(Status.SKIPPED, reason))
-        if result.ours.squares is not None:
+        if result.ours.squares is not None and part.layer.kind not in WOBBLING:
             scale = (SQUARES, result.ours.squares)
-        return self.held(result.shape, result.ours, result.theirs, part.coarse[1], scale)
+        held = self.held(result.shape, result.ours, result.theirs, part.coarse[1], scale)
+        return held._replace(odd=held.odd and part.layer.kind not in WOBBLING)
 
     def held(self, shape: Shape, ours: Reference, theirs: Stored, factor: float, scale: Scale | None = None) -> Held:
         """One result against its bound. factor: what the rounding of S itself may have taken.
@@ -197,13 +206,14 @@ class BoundJob(BoundStage):
         """Normal floats."""
         return ordinary(case)
 
-    def roundings(self, layer: Layer, x: Shape) -> dict[str, int]:
+    def roundings(self, layer: Layer, x: Shape, images: int) -> dict[str, int]:
         """Those of the output."""
+        del images
         return {"": roundings(layer, x)}
 
     def results(self, part: Part, ours: Reply, theirs: Reply) -> Iterator[Result]:
         """The output."""
-        yield Result("", (*self.step.batch, *part.layer.output(part.x)), ours.value, theirs.value)
+        yield Result("", (*part.batch, *part.layer.output(part.x)), ours.value, theirs.value)
 
     def checks(self, replies: list[Reply]) -> tuple[Check, ...]:
         """The part that comes nearest to its bound, or crosses it, speaks for all."""
@@ -238,6 +248,6 @@ def unbounded(layer: Layer, n: int, dtype: str) -> str:
     """Why n roundings have no bound; "" when they have one."""
     if gamma(n, dtype) is None:
         return f"{n} roundings have no bound in {dtype}"
-    if layer.kind in UNCOUNTED and BITS[dtype] < BITS["float32"]:
+    if layer.kind in UNCOUNTED | WOBBLING and BITS[dtype] < BITS["float32"]:
         return f"no exact coordinates in {dtype}"
     return ""

@@ -11,8 +11,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Layer, Shape
+from convcli.layers import (
+    NO_GRADIENT,
+    Conv,
+    ConvTranspose,
+    DeformConv,
+    DeformConvPack,
+    DeformRoIPool,
+    Layer,
+    Shape,
+)
 from convcli.verifier.draws import terms
+from convcli.verifier.region_boxes import samples
 
 if TYPE_CHECKING:
     from convcli.backends import Array
@@ -22,6 +32,7 @@ INTERPOLATION = 4  # roundings of one bilinear sample: a product, three sums; th
 MODULATION = 1
 SIGMAS = 6
 SQUARES, TILES = "squares", "tiles"  # what else than S an error may be measured by
+REGION = 8  # roundings of a pooled value beside its sum: two shares, their product, the mean, the mask, gamma * size
 SLOPE = 3  # roundings of a sample's slope: a difference, a product, a sum
 
 
@@ -61,6 +72,8 @@ def roundings(layer: Layer, x: Shape) -> int:
 
     The largest number of terms stands for all positions. For layers without parts.
     """
+    if isinstance(layer, DeformRoIPool):
+        return 4 * samples(layer) + REGION
     count = terms(layer, x) + ("bias" in layer.tensors(x))
     if isinstance(layer, DeformConv):
         count += INTERPOLATION + MODULATION * layer.modulated
@@ -73,6 +86,12 @@ def gradient_roundings(layer: Layer, x: Shape, images: int) -> dict[str, int]:
     dW and db add up all samples and positions; dx the output channels and taps, once more for every padding cell that
     copies the same input cell; with offsets, at worst every sample of the image falls on the one cell.
     """
+    if isinstance(layer, DeformRoIPool):
+        reads = 4 * samples(layer)
+        return {
+            name: REGION + (reads * prod(layer.output(x)) if name == "x" else reads + x[1])
+            for name in ("x", *(name for name in layer.side_inputs(x) if name not in NO_GRADIENT))
+        }
     channels, *space = layer.output(x)
     taps, positions = prod(axis.kernel for axis in layer.axes), images * prod(space)
     outs = channels // groups_of(layer)

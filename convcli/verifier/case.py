@@ -9,7 +9,7 @@ from zlib import crc32
 import msgspec
 import numpy as np
 
-from convcli.layers import Layer, Shape
+from convcli.layers import Layer, Part, Shape
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -37,9 +37,9 @@ class Case(msgspec.Struct, frozen=True):
         side = self.layer.side_inputs(self.x)
         return (*self.batch, *side[name]) if name in side else self.layer.tensors(self.x)[name]
 
-    def part(self, layer: Layer, x: Shape) -> Case:
+    def part(self, part: Part) -> Case:
         """The same for one part of the layer."""
-        return Case(layer, x, self.batch, self.seed)
+        return Case(part.layer, part.x, part.of(self.batch), self.seed)
 
 
 class Fill(msgspec.Struct, frozen=True):

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from convcli.axis import Axis
-from convcli.layers import ConvTranspose, DeformConv, Layer, Shape
-from convcli.verifier.bounds import INTERPOLATION, MODULATION, gradient_roundings, groups_of
+from convcli.backends.numpy_regions import region_reads
+from convcli.layers import ConvTranspose, DeformConv, DeformRoIPool, Layer, Shape
+from convcli.verifier.bounds import INTERPOLATION, MODULATION, REGION, gradient_roundings, groups_of, roundings
 from convcli.verifier.samples import inside, visits
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ def _met(axis: Axis, size: int, outs: int, cells: Array, before: int) -> Meeting
 
 def output_counts(layer: Layer, arrays: Arrays) -> Array:
     """Of every output, in a shape that broadcasts to y: a product, its sums, the bias, what sampling takes."""
+    if isinstance(layer, DeformRoIPool):
+        return np.asarray(roundings(layer, _image(layer, arrays)))
     x = _image(layer, arrays)
     biased, channels = int("bias" in arrays), x[0] // groups_of(layer)
     if not isinstance(layer, DeformConv):
@@ -69,6 +72,8 @@ def gradient_counts(layer: Layer, arrays: Arrays, images: int) -> dict[str, Arra
     """Of every gradient's elements, in shapes that broadcast; its most where the place does not tell."""
     x = _image(layer, arrays)
     most = {name: np.asarray(n) for name, n in gradient_roundings(layer, x, images).items()}
+    if isinstance(layer, DeformRoIPool):
+        return {**most, "x": region_reads(layer, arrays) + REGION}
     outs, kernel = layer.output(x)[0] // groups_of(layer), tuple(axis.kernel for axis in layer.axes)
     if not isinstance(layer, DeformConv):
         met = [meetings(layer, axis, size) for axis, size in zip(layer.axes, x[1:], strict=True)]
@@ -84,8 +89,8 @@ def gradient_counts(layer: Layer, arrays: Arrays, images: int) -> dict[str, Arra
 
 
 def _outer(counts: list[Array]) -> Array:
-    return np.asarray(reduce(np.multiply.outer, counts))
+    return np.asarray(reduce(np.multiply.outer, counts, np.ones((), int)))
 
 
 def _image(layer: Layer, arrays: Arrays) -> Shape:
-    return arrays["x"].shape[-1 - len(layer.axes) :]
+    return layer.split(arrays["x"].shape)[1]

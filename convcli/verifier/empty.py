@@ -32,7 +32,7 @@ class EmptyJob(Job):
         """Both sides, forward and backward."""
         layer, batch = self.step.layer, self.step.batch
         names = ("x", *layer.side_inputs(self.step.x), *layer.tensors(self.step.x))
-        arrays = {name: np.ones(self.case.shape(name), np.int8) for name in names}
+        arrays = {name: np.full(self.case.shape(name), name != "rois", np.int8) for name in names}
         sample = store(directory, "empty", Fill(arrays))
         sides = ((OURS, bench.ours), (self.against, bench.theirs))
         calls = [side.call("result", name, layer, sample, self.dtype, directory, "y") for name, side in sides]

@@ -6,7 +6,7 @@ import os
 from math import prod
 from pathlib import Path
 
-from convcli.layers import Layer, Shape
+from convcli.layers import Layer, OnRoIs, Part, Shape
 
 DEFAULT = 4 << 30  # where the system does not tell
 ITEM = {"float64": 8, "float32": 4, "float16": 4, "bfloat16": 4}  # halves are summed in single
@@ -19,11 +19,17 @@ def forward_bytes(layer: Layer, batch: Shape, x: Shape, dtype: str) -> int:
     results, S, the file of each and the comparison. The other side may spread out all its columns (torch's im2col
     does, for the whole batch); ours are blocks of some MiB.
     """
-    parts = [(part.layer, part.x) for part in layer.parts(x)] or [(layer, x)]
-    return max(_elements(part, prod(batch), shape) for part, shape in parts) * ITEM[dtype]
+    parts = layer.parts(x) or (Part("", layer, x),)
+    return max(_elements(part.layer, prod(part.of(batch)), part.x) for part in parts) * ITEM[dtype]
 
 
 def _elements(layer: Layer, images: int, x: Shape) -> int:
+    if isinstance(layer, OnRoIs):  # four cells of each sample lie side by side, in torch those of all boxes
+        return (
+            5 * (prod(x) + _side(layer, x))
+            + 8 * prod(layer.output(x))
+            + 4 * (layer.counts(x, 1).interpolation_macs or 0)
+        )
     space = prod(layer.output(x)[1:])
     inputs, weights = images * (prod(x) + _side(layer, x)), _weights(layer, x)
     taps = prod(axis.kernel for axis in layer.axes)
@@ -33,9 +39,10 @@ def _elements(layer: Layer, images: int, x: Shape) -> int:
 
 def backward_bytes(layer: Layer, batch: Shape, x: Shape, dtype: str) -> int:
     """As much for the gradients: every input and weight has one, on both sides, with its S."""
-    parts = [(part.layer, part.x) for part in layer.parts(x)] or [(layer, x)]
+    parts = layer.parts(x) or (Part("", layer, x),)
     return 2 * forward_bytes(layer, batch, x, dtype) + ITEM[dtype] * max(
-        8 * (prod(batch) * (prod(shape) + _side(part, shape)) + _weights(part, shape)) for part, shape in parts
+        8 * (prod(part.of(batch)) * (prod(part.x) + _side(part.layer, part.x)) + _weights(part.layer, part.x))
+        for part in parts
     )
 
 

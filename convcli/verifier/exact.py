@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from convcli.layers import Part, Shape
+from convcli.verifier import region_fills
 from convcli.verifier.bounds import BITS
 from convcli.verifier.compare import Difference, difference
 from convcli.verifier.estimate import forward_bytes
@@ -15,6 +18,7 @@ from convcli.verifier.job import Bench, Job, primitives, seconds_of
 from convcli.verifier.verdict import Check, Status
 
 if TYPE_CHECKING:
+    from convcli.verifier.case import Fill
     from convcli.verifier.tasks import Exact
     from convcli.verifier.workers import Call, Reply
 
@@ -31,15 +35,21 @@ class ExactJob(Job):
         """Both sides' arrays."""
         return forward_bytes(self.step.layer, self.step.batch, self.step.x, self.dtype)
 
+    def fill(self) -> Fill:
+        """The data."""
+        return structural(self.case, common_bits(self.dtype))
+
     def start(self, bench: Bench, directory: str) -> list[Call]:
         """The same data to both."""
         self.no_elements()
-        fill = structural(self.case, common_bits(self.dtype))
+        fill = self.fill()
         self.note = fill.note
-        sample = store(directory, "exact", fill)
+        sample = store(directory, self.name, fill)
         return [
-            bench.ours.call("exact", self.step.layer, sample, fill.quanta, self.dtype, directory, "exact"),
-            bench.theirs.call("result", self.against, self.step.layer, sample, self.dtype, directory, "exact.theirs"),
+            bench.ours.call("exact", self.step.layer, sample, fill.quanta, self.dtype, directory, self.name),
+            bench.theirs.call(
+                "result", self.against, self.step.layer, sample, self.dtype, directory, f"{self.name}.theirs"
+            ),
         ]
 
     def checks(self, replies: list[Reply]) -> tuple[Check, ...]:
@@ -77,7 +87,23 @@ class ExactJob(Job):
     def _reached(self) -> bool:
         """Every part has a product off its padding: what a part does not reach, those after it see as zeros."""
         parts = primitives(self.step.layer, self.step.x)
-        return all(layer.counts(x, self.step.images).macs_nonpad for _, layer, x in parts)
+        return all(products(part, self.step.batch) for part in parts)
+
+
+class AlignedJob(ExactJob):
+    """Deformable RoI pooling whose bins all move alike is RoIAlign on boxes that have moved: the other side's own."""
+
+    name = "roi_align"
+
+    def fill(self) -> Fill:
+        """Offsets that are equal over the bins of a box."""
+        return region_fills.moved_pool(self.case, common_bits(self.dtype))
+
+
+def products(part: Part, batch: Shape) -> int:
+    """How many of a part's products have a cell of the input; of a pool, its samples."""
+    counts = part.layer.counts(part.x, prod(part.of(batch)))
+    return counts.macs_nonpad or (counts.interpolation_macs or 0 if not part.layer.tensors(part.x) else 0)
 
 
 class MethodsJob(Job):

@@ -62,8 +62,8 @@ class FactsJob(Job):
         """The counted parts by the other side's counter, the others by running them on ones."""
         images = self.step.images
         parts = primitives(self.step.layer, self.step.x)
-        known = [(layer, x) for _, layer, x in parts if layer.kind not in UNCOUNTED]
-        ours = sum(layer.counts(x, images).macs for layer, x in known)
+        known = [part for part in parts if part.layer.kind not in UNCOUNTED]
+        ours = sum(part.layer.counts(part.x, prod(part.of(self.step.batch))).macs for part in known)
         if len(known) == len(parts):
             return self._equal("macs", ours, counted, Status.FAILED)
         executable = self._executable()

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.backends import numpy as ours
+from convcli.layers import DeformRoIPool
+from convcli.verifier import region_fills
 from convcli.verifier.case import Case, Fill, Unfillable
 from convcli.verifier.draws import (
     LOGIT,
@@ -49,6 +51,8 @@ def structural(case: Case, bits: int) -> Fill:
 
 def ordinary(case: Case) -> Fill:
     """Normal floats; offsets within two cells in steps of 2**-10, masks from 0 to 1. For layers without parts."""
+    if isinstance(case.layer, DeformRoIPool):
+        return region_fills.ordinary_pool(case)
     arrays: dict[str, Array] = {}
     scales: dict[str, int] = {}
     for name in ("x", *case.layer.side_inputs(case.x), *case.layer.tensors(case.x)):
@@ -91,7 +95,7 @@ def _deform(case: Case, bits: int) -> Fill:
 
 def _separable(case: Case, bits: int) -> Fill:
     """What lies between the parts is exact as well: it is part of the last sum."""
-    first, second = (case.part(part.layer, part.x) for part in case.layer.parts(case.x))
+    first, second = (case.part(part) for part in case.layer.parts(case.x))
     names = case.layer.tensors(case.x)
     room = 2.0**bits
     inner = terms(first.layer, first.x)
@@ -112,7 +116,7 @@ def _separable(case: Case, bits: int) -> Fill:
 
 def _pack(case: Case, bits: int) -> Fill:
     """A sparse predictor: each offset is a quarter of two inputs and a bias, each mask 0, 1/2 or 1."""
-    predictor, deform = (case.part(part.layer, part.x) for part in case.layer.parts(case.x))
+    predictor, deform = (case.part(part) for part in case.layer.parts(case.x))
     check_coordinates(case.x, bits, logits="mask" in deform.layer.side_inputs(deform.x))
     side = deform.layer.side_inputs(deform.x)
     q = 1 / 32 if "mask" in side else 1 / 16
@@ -196,5 +200,13 @@ def to_the_middle(case: Case, tap: int) -> list[int]:
 
 
 STRUCTURAL: Mapping[str, Callable[[Case, int], Fill]] = MappingProxyType(
-    {"conv": _sums, "conv_transpose": _sums, "deform_conv": _deform, "separable": _separable, "deform_conv_pack": _pack}
+    {
+        "conv": _sums,
+        "conv_transpose": _sums,
+        "deform_conv": _deform,
+        "separable": _separable,
+        "deform_conv_pack": _pack,
+        "deform_roi_pool": region_fills.pool,
+        "deform_roi_pool_pack": region_fills.pack,
+    }
 )

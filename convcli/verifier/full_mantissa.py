@@ -15,6 +15,7 @@ import numpy as np
 
 from convcli.backends import numpy as ours
 from convcli.layers import Layer
+from convcli.verifier import region_fills
 from convcli.verifier.case import Case, Fill
 from convcli.verifier.draws import QUARTERS, amplitude, check_coordinates, integers, terms, thinned, weights
 from convcli.verifier.fills import one_sample_each
@@ -53,6 +54,13 @@ def full_mantissa(case: Case, bits: int, role: str) -> Fill:
         arrays |= moved
         scales |= dict.fromkeys(side, QUARTERS)
     return Fill(arrays, scales, {"": 1 / scale}, thinned(products, keep))
+
+
+def long_pool(case: Case, bits: int) -> Fill:
+    """The same of RoI pooling, which has one operand; its samples are cells."""
+    width = WIDTHS[bits]
+    scale = 1 << (width + BELOW) if bits >= 24 else 1
+    return region_fills.long_pool(case, bits, width, scale, odd(case, "long x", case.shape("x"), width))
 
 
 def odd(case: Case, name: str, shape: tuple[int, ...], width: int) -> Array:

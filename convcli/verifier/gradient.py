@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from convcli.layers import Layer, Shape
+from convcli.layers import NO_GRADIENT, Layer, Shape
 from convcli.verifier.bound import BoundStage, Held, Part, Result, Scale
 from convcli.verifier.bounds import BITS, gradient_roundings
-from convcli.verifier.case import Fill
+from convcli.verifier.case import Case, Fill
 from convcli.verifier.compare import Difference, difference
 from convcli.verifier.estimate import backward_bytes
 from convcli.verifier.exact import common_bits
@@ -26,7 +26,6 @@ from convcli.verifier.job import Bench, Job, primitives, seconds_of
 from convcli.verifier.verdict import Check, Status
 
 if TYPE_CHECKING:
-    from convcli.verifier.case import Case
     from convcli.verifier.gradient_tasks import ExactGradient
     from convcli.verifier.workers import Call, Reply
 
@@ -137,13 +136,13 @@ class BoundGradientJob(GradientJob, BoundStage):
         """Normal floats, dy among them."""
         return ordinary_gradients(case)
 
-    def roundings(self, layer: Layer, x: Shape) -> dict[str, int]:
+    def roundings(self, layer: Layer, x: Shape, images: int) -> dict[str, int]:
         """Those of every gradient."""
-        return gradient_roundings(layer, x, self.step.images)
+        return gradient_roundings(layer, x, images)
 
     def results(self, part: Part, ours: Reply, theirs: Reply) -> Iterator[Result]:
         """Every gradient."""
-        case = self.case.part(part.layer, part.x)
+        case = Case(part.layer, part.x, part.batch, self.case.seed)
         for name in arrays_of(part.layer, part.x):
             yield Result(name, case.shape(name), ours.value[name], theirs.value.get(name))
 
@@ -197,8 +196,8 @@ class AdjointJob(Job):
 
 
 def arrays_of(layer: Layer, x: Shape) -> tuple[str, ...]:
-    """Inputs and tensors, by name."""
-    return ("x", *layer.side_inputs(x), *layer.tensors(x))
+    """The inputs and tensors that have a gradient, by name."""
+    return ("x", *(name for name in layer.side_inputs(x) if name not in NO_GRADIENT), *layer.tensors(x))
 
 
 def check_name(name: str) -> str:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.layers import Shape
+from convcli.layers import DeformRoIPool, Shape
+from convcli.verifier import region_gradients
 from convcli.verifier.bounds import groups_of
 from convcli.verifier.case import Case, Fill
 from convcli.verifier.draws import (
@@ -55,6 +56,8 @@ def structural_gradients(case: Case, bits: int) -> Fill:
 
 def ordinary_gradients(case: Case) -> Fill:
     """Normal floats and a normal `dy`; offsets off the kinks. For layers without parts."""
+    if isinstance(case.layer, DeformRoIPool):
+        return region_gradients.ordinary(case)
     fill = ordinary(case)
     arrays = {**fill.arrays, "dy": case.draw("ordinary dy").standard_normal((*case.batch, *case.layer.output(case.x)))}
     if "offset" in arrays:
@@ -97,7 +100,7 @@ def _filled(
 
 def _separable(case: Case, bits: int) -> Fill:
     """Every gradient is a polynomial: what lies between the parts is part of the last sum."""
-    first, second = (case.part(part.layer, part.x) for part in case.layer.parts(case.x))
+    first, second = (case.part(part) for part in case.layer.parts(case.x))
     names, taps, inner = case.layer.tensors(case.x), terms(first.layer, first.x), terms(first.layer, first.x)
     middle, outs = first.shape("weight")[0], second.shape("weight")[0]
     most = largest_bias(middle, 64) if "depthwise.bias" in names else 0
@@ -130,7 +133,7 @@ def _pack(case: Case, bits: int) -> Fill:
 
     Masks that hang on the input would send it a gradient times LOGIT, for which there is no room.
     """
-    predictor, deform = (case.part(part.layer, part.x) for part in case.layer.parts(case.x))
+    predictor, deform = (case.part(part) for part in case.layer.parts(case.x))
     check_coordinates(case.x, bits, logits="mask" in deform.layer.side_inputs(deform.x))
     side = deform.layer.side_inputs(deform.x)
     weight, bias = _predictor(predictor, side["offset"][0])
@@ -254,5 +257,13 @@ def _dy(case: Case, size: Size) -> Array:
 
 
 GRADIENTS: Mapping[str, Callable[[Case, int], Fill]] = MappingProxyType(
-    {"conv": _conv, "conv_transpose": _conv, "deform_conv": _deform, "separable": _separable, "deform_conv_pack": _pack}
+    {
+        "conv": _conv,
+        "conv_transpose": _conv,
+        "deform_conv": _deform,
+        "separable": _separable,
+        "deform_conv_pack": _pack,
+        "deform_roi_pool": region_gradients.pool,
+        "deform_roi_pool_pack": region_gradients.pack,
+    }
 )

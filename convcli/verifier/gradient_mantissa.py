@@ -51,8 +51,9 @@ class GradientMantissaJob(ExactGradientJob):
         self.no_elements()
         self._fills: list[Long] = []
         calls: list[Call] = []
-        for label, layer, x in primitives(self.step.layer, self.step.x):
-            case = self.case.part(layer, x)
+        for part in primitives(self.step.layer, self.step.x):
+            label, layer, _ = part
+            case = self.case.part(part)
             for role, fill in long_gradients(case, BITS[self.dtype]).items():
                 name = f"mantissa.{label}.{len(calls)}"
                 sample = store(directory, name, fill)

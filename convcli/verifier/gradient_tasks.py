@@ -10,7 +10,8 @@ import numpy as np
 
 from convcli.backends import Unsupported, backend
 from convcli.backends import numpy as ours
-from convcli.layers import DeformConvPack, Layer
+from convcli.backends.numpy_regions import gradient_wobble
+from convcli.layers import NO_GRADIENT, DeformConvPack, DeformRoIPool, Layer
 from convcli.verifier import full_mantissa
 from convcli.verifier.answers import format_of, numbers
 from convcli.verifier.counts import gradient_counts
@@ -85,8 +86,13 @@ def reference_gradients(
     )
     truth = ours.backward(layer, wide, wide.pop("dy"))
     found = truth if dtype in WIDE else ours.backward(layer, arrays, arrays.pop("dy"))
-    magnitudes = ours.gradient_magnitudes(layer, rough, rough.pop("dy"))
-    counts = gradient_counts(layer, wide, prod(wide["x"].shape[: -1 - len(layer.axes)]))
+    dy = rough.pop("dy")
+    magnitudes = ours.gradient_magnitudes(layer, rough, dy)
+    batch, _ = layer.split(wide["x"].shape)
+    counts = gradient_counts(layer, wide, prod(batch))
+    if isinstance(layer, DeformRoIPool):  # its coordinates round, as no other layer's do
+        moved = gradient_wobble(layer, rough, dy)
+        magnitudes = {name: s + (moved[name] / counts[name]).astype(s.dtype) for name, s in magnitudes.items()}
     other = other_scales(layer, sample, dtype, also, coarse, directory, label) if also else {}
     references = {}
     for name, gradient in truth.items():
@@ -110,7 +116,8 @@ def inner_products(layer: Layer, sample: Sample) -> dict[str, int]:
         if name.endswith("bias") and not (pack and name.startswith("offset_conv")):
             array[...] = 0
     found = ours.backward(layer, arrays, dy)
-    names = ["deform_conv.weight"] if pack else [n for n in arrays if n != "offset" and not n.endswith("bias")]
+    linear = [name for name in arrays if name not in {"offset", *NO_GRADIENT} and not name.endswith("bias")]
+    names = ["deform_conv.weight"] if pack else linear
     products = {"y, dy": inner(ours.forward(layer, arrays), dy)}
     return products | {f"{name}, its gradient": inner(arrays[name], found[name]) for name in names}
 

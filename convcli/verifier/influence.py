@@ -24,7 +24,9 @@ def unseen(layer: Layer, arrays: Arrays) -> str:
 
     A pack's predictor is sparse: its parts are checked with data of their own.
     """
-    x = arrays["x"].shape[-1 - len(layer.axes) :]
+    if "rois" in arrays:  # every cell of x has a number; what the boxes miss, others hold
+        return ""
+    x = layer.split(arrays["x"].shape)[1]
     parts = layer.parts(x)
     found = _of_one(layer, arrays) if not parts else []
     for part in parts[isinstance(layer, DeformConvPack) :]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from convcli.layers import Layer, Shape
+from convcli.layers import Layer, OnRoIs, Part, Shape
 from convcli.verifier.case import Case
 from convcli.verifier.formats import stored
 from convcli.verifier.verdict import Check, Status
@@ -46,7 +46,7 @@ class Job:
     def __init__(self, step: Step, seed: int, against: str, dtype: str = ""):
         self.step, self.against, self.dtype = step, against, dtype
         self.case = Case(step.layer, step.x, step.batch, seed)
-        self.macs = step.layer.counts(step.x, step.images).macs
+        self.macs = effort(step.layer, step.x, step.images)
 
     @property
     def memory(self) -> int:
@@ -100,9 +100,15 @@ class Job:
         return None
 
 
-def primitives(layer: Layer, x: Shape) -> list[tuple[str, Layer, Shape]]:
-    """(name, layer, input) of each part; a layer without parts is its own, without a name."""
-    return [(part.name, part.layer, part.x) for part in layer.parts(x)] or [("", layer, x)]
+def effort(layer: Layer, x: Shape, images: int) -> int:
+    """MACs; with those between the cells where a layer on regions does hardly anything else."""
+    counts = layer.counts(x, images)
+    return counts.macs + (counts.interpolation_macs or 0 if isinstance(layer, OnRoIs) else 0)
+
+
+def primitives(layer: Layer, x: Shape) -> tuple[Part, ...]:
+    """The parts; a layer without is its own, without a name."""
+    return layer.parts(x) or (Part("", layer, x),)
 
 
 def seconds_of(replies: list[Reply]) -> float:

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from convcli.layers import is_convolution
+from convcli.layers import DeformRoIPoolPack, OnRoIs, Part, is_convolution
 from convcli.verifier.bound import BoundJob
 from convcli.verifier.companion import companion_jobs
 from convcli.verifier.empty import EmptyJob
-from convcli.verifier.exact import ExactJob, MethodsJob
+from convcli.verifier.exact import AlignedJob, ExactJob, MethodsJob
 from convcli.verifier.facts import FactsJob
 from convcli.verifier.gradient import AdjointJob, BoundGradientJob, ExactGradientJob
 from convcli.verifier.gradient_mantissa import GradientMantissaJob
-from convcli.verifier.job import Job
+from convcli.verifier.job import Job, effort
 from convcli.verifier.kernel_gradients import GradientsJob
 from convcli.verifier.kernel_values import ValuesJob
 from convcli.verifier.legality import LegalityJob
 from convcli.verifier.mantissa import MantissaJob
 from convcli.verifier.prove import ProveJob
+from convcli.verifier.region_boxes import dyadic
 
 if TYPE_CHECKING:
     from convcli.backends.target import Target
@@ -86,28 +88,56 @@ def jobs(step: Step, wanted: Wanted) -> Iterator[Job]:
 def _convolution_jobs(step: Step, wanted: Wanted) -> Iterator[Job]:
     seed, against, dtypes = wanted.seed, wanted.against, wanted.dtypes
     long = tuple(dtype for dtype in dtypes if dtype != "float64" or "float32" not in dtypes)  # one of them will do
+    exact = msgspec.structs.replace(step, layer=dyadic(step.layer))
+    multiplies = bool(step.layer.tensors(step.x))  # a pool owns no weights that illegal numbers or ones could show
     yield FactsJob(step, seed, against)
-    yield LegalityJob(step, seed, against)
-    if wanted.prove:
+    if isinstance(step.layer, OnRoIs):
+        yield from _aligned_jobs(exact, wanted)
+    else:
+        yield LegalityJob(step, seed, against)
+    if wanted.prove and multiplies:
         yield ProveJob(step, seed, against)
-    if not step.images:
+    if not step.images * prod(step.y):
         for dtype in dtypes:
             yield EmptyJob(step, seed, against, dtype, grad=wanted.grad)
         return
-    if dtypes and step.layer.counts(step.x, step.images).macs <= wanted.loops_macs:
-        yield MethodsJob(step, seed, against, dtypes[0])
+    if dtypes and effort(step.layer, step.x, step.images) <= wanted.loops_macs:
+        yield MethodsJob(exact, seed, against, dtypes[0])
     for dtype in dtypes:
-        yield ExactJob(step, seed, against, dtype)
+        yield ExactJob(exact, seed, against, dtype)
         yield BoundJob(step, seed, against, dtype)
     for dtype in long:
-        yield MantissaJob(step, seed, against, dtype)
+        yield MantissaJob(exact, seed, against, dtype)
     if wanted.grad:
-        yield AdjointJob(step, seed, against, "float64")
-        for dtype in dtypes:
-            yield ExactGradientJob(step, seed, against, dtype)
-            yield BoundGradientJob(step, seed, against, dtype)
-        for dtype in long:
-            yield GradientMantissaJob(step, seed, against, dtype)
+        yield from _gradient_jobs(step, exact, wanted, long)
+
+
+def _gradient_jobs(step: Step, exact: Step, wanted: Wanted, long: tuple[str, ...]) -> Iterator[Job]:
+    """`exact`: the step on which no sum can round."""
+    seed, against = wanted.seed, wanted.against
+    yield AdjointJob(_linear(exact), seed, against, "float64")
+    for dtype in wanted.dtypes:
+        yield ExactGradientJob(exact, seed, against, dtype)
+        yield BoundGradientJob(step, seed, against, dtype)
+    for dtype in long:
+        yield GradientMantissaJob(exact, seed, against, dtype)
+
+
+def _aligned_jobs(step: Step, wanted: Wanted) -> Iterator[Job]:
+    """Where all bins of a box move alike: that is RoIAlign on a box that has moved."""
+    *_, last = step.layer.parts(step.x) or (Part("", step.layer, step.x),)
+    if "offset" in last.layer.side_inputs(step.x) and step.images * prod(step.y):
+        pool = msgspec.structs.replace(step, layer=last.layer)
+        for dtype in wanted.dtypes:
+            yield AlignedJob(pool, wanted.seed, wanted.against, dtype)
+
+
+def _linear(step: Step) -> Step:
+    """The step itself; of a pack on regions the pool, for a pack's offsets make it linear in nothing."""
+    if not isinstance(step.layer, DeformRoIPoolPack):
+        return step
+    *_, last = step.layer.parts(step.x)
+    return msgspec.structs.replace(step, layer=last.layer)
 
 
 def kernel_jobs(step: Step, wanted: Wanted) -> Iterator[Job]:

@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
+from convcli.backends.kernel import POSITIONAL
 from convcli.backends.target import Target
-from convcli.layers import Layer, Shape
+from convcli.layers import Layer, Part, Shape
 from convcli.verifier.bound import unbounded
 from convcli.verifier.case import Case, Fill, Unfillable
 from convcli.verifier.compare import difference
 from convcli.verifier.exchange import Sample, load, store
 from convcli.verifier.job import Bench, Job, primitives, seconds_of
+from convcli.verifier.region_boxes import dyadic
 from convcli.verifier.sequence import After
 from convcli.verifier.trial import Files, Task, Trial
-from convcli.verifier.variants import Variant, reason, variants, words
+from convcli.verifier.variants import Variant, own_variant, reason, variants, words
 from convcli.verifier.verdict import Check, Status
 
 if TYPE_CHECKING:
@@ -124,7 +126,7 @@ class KernelJob(Job):
 
     def _asked(self) -> Iterator[tuple[Question, list[Fill]]]:
         """Every question with its data: two sets for the exact stage, else one."""
-        own = Variant(self.step.batch, self.step.x)
+        own = own_variant(self.step)
         for question in self._at("exact", own):
             yield question, [self._fill(question, f"exact {turn}") for turn in (0, 1)]
         for question in self._bounded(own):
@@ -139,18 +141,21 @@ class KernelJob(Job):
                 continue
 
     def _at(self, stage: str, variant: Variant) -> list[Question]:
+        whole = dyadic(self.step.layer)
         if self.whole:
-            return [Question(stage, "", self.step.layer, variant)]
-        parts = primitives(self.step.layer, variant.x)
-        return [Question(stage, name, layer, Variant(variant.batch, x)) for name, layer, x in parts]
+            return [Question(stage, "", whole, variant)]
+        return [self._of_part(stage, part, variant) for part in asked(whole, variant.x)]
+
+    def _of_part(self, stage: str, part: Part, variant: Variant) -> Question:
+        own = msgspec.structs.replace(variant, batch=part.of(variant.batch), x=part.x)
+        return Question(stage, part.name, part.layer, own)
 
     def _bounded(self, own: Variant) -> list[Question]:
         """The parts, when all of them have a bound; `no_bound` says why not."""
-        parts = primitives(self.step.layer, own.x)
+        parts = asked(self.step.layer, own.x)
         counts = ((layer, self.roundings(layer, x, self.step.images)) for _, layer, x in parts)
         self.no_bound = next(filter(None, (unbounded(layer, n, self.dtype) for layer, n in counts)), "")
-        found = [Question("bound", name, layer, Variant(own.batch, x)) for name, layer, x in parts]
-        return [] if self.no_bound else found
+        return [] if self.no_bound else [self._of_part("bound", part, own) for part in parts]
 
     def _fill(self, question: Question, stage: str) -> Fill:
         """Every stage, dtype and direction has data of its own: nothing said in one of them is of use in another."""
@@ -210,7 +215,7 @@ class KernelJob(Job):
         """Right here and wrong there has a reason; to refuse another size is no fault."""
         if not answers:
             return ()
-        own = Variant(self.step.batch, self.step.x)
+        own = own_variant(self.step)
         right = [own] if exact.good or exact is Status.MISTRUSTED else []
         wrong = [own] if exact in {Status.FAILED, Status.SHAPE_MISMATCH} else []
         refused: list[str] = []
@@ -238,6 +243,11 @@ class KernelJob(Job):
     def _of_all(self, check: Check, name: str, replies: list[Reply]) -> Check:
         named = msgspec.structs.replace(check, name=f"{self.prefix}{name}", method="exact")
         return msgspec.structs.replace(named, max_abs_error=None, seconds=seconds_of(replies))
+
+
+def asked(layer: Layer, x: Shape) -> list[Part]:
+    """The parts that a kernel is asked for: a pack's linear layers are nobody's."""
+    return [part for part in primitives(layer, x) if part.layer.kind in POSITIONAL]
 
 
 def _by_input(answers: list[Answer], *, whole: bool) -> dict[Variant, list[Answer]]:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.layers import DeformConv
+from convcli.layers import DeformConv, DeformRoIPool
+from convcli.verifier import region_gradients
 from convcli.verifier.case import Case, Fill
 from convcli.verifier.draws import QUARTERS, biases, check_coordinates, integers
 from convcli.verifier.fills import NEAR
@@ -45,6 +46,11 @@ def long_gradients(case: Case, bits: int) -> dict[tuple[str, ...], Fill]:
 
     bits: a key of WIDTHS. Raises Unfillable.
     """
+    if isinstance(case.layer, DeformRoIPool):
+        width, shapes = WIDTHS[bits], {"x": case.shape("x"), "dy": case.layer.output(case.x)}
+        scale = 1 << (width + BELOW) if bits >= 24 else 1
+        long = {role: odd(case, f"long {role}", shape, width) for role, shape in shapes.items()}
+        return {(role,): region_gradients.long_pool(case, bits, role, array, scale) for role, array in long.items()}
     if isinstance(case.layer, DeformConv):
         side = _half_way(case, bits)
         units, steps = deform_units(case, side["offset"], HALVES), deform_steps(HALVES)

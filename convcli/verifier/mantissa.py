@@ -42,11 +42,12 @@ class MantissaJob(ExactJob):
         self.no_elements()
         self._fills: list[Long] = []
         calls: list[Call] = []
-        for label, layer, x in primitives(self.step.layer, self.step.x):
-            for role, fill in long_fills(self.case.part(layer, x), BITS[self.dtype]).items():
+        for part in primitives(self.step.layer, self.step.x):
+            label, layer, x = part
+            for role, fill in long_fills(self.case.part(part), BITS[self.dtype]).items():
                 name = f"mantissa.{label}.{len(calls)}"
                 sample = store(directory, name, fill)
-                shape = (*self.step.batch, *layer.output(x))
+                shape = (*part.of(self.step.batch), *layer.output(x))
                 self._fills.append(Long(label, role, layer, shape, sample, fill.note))
                 calls += [
                     bench.ours.call(

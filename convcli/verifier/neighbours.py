@@ -44,10 +44,8 @@ def answer(ask: Callable[[], Shape]) -> Shape | str:
 
 def said(asked: Neighbour) -> Shape:
     """What the layer itself says, without computing anything. Raises SpecError where it is illegal."""
-    make = entry({"type": asked.type, **asked.fields}, 1).layer
-    if make is None:
-        raise TypeError(f"{asked.type} is not a layer")
-    return make(len(asked.fields["stride"])).output_shape(asked.shapes["x"])
+    layer = entry({"type": asked.type, **asked.fields}, 1).made(len(asked.fields["stride"]))
+    return layer.output_shape(asked.shapes["x"])
 
 
 def neighbours(layer: Layer, x: Shape) -> Iterator[Neighbour]:

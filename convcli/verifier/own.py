@@ -53,7 +53,7 @@ def verify_kernel(  # noqa: PLR0913 - each is one option of the command
     forward = None if function is None else _target_of(function, arrays)
     gradients = None if backward is None else _target_of(backward, arrays, "backward")
     parsed = parse(layer) if isinstance(layer, str) else layer
-    entry = Entry(parsed.kind, parsed.kind, lambda _: parsed, input=tuple(shape))
+    entry = Entry(parsed.kind, parsed.kind, parsed, input=tuple(shape))
     return verify(
         Network([entry]),
         seed=seed,

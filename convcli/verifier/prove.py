@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING
 
 from convcli.backends import OURS
+from convcli.layers import Part
 from convcli.verifier.estimate import forward_bytes
 from convcli.verifier.job import Bench, Job, primitives, seconds_of
 from convcli.verifier.verdict import Check, Status
@@ -28,12 +30,18 @@ class ProveJob(Job):
         del directory
         self.no_elements()
         calls = []
-        for _, layer, x in primitives(self.step.layer, self.step.x):
+        for part in self._parts:
+            asked = (part.layer, part.of(self.step.batch), part.x)
             calls += [
-                bench.ours.call("executed_macs", OURS, layer, self.step.batch, x),
-                bench.theirs.call("executed_macs", self.against, layer, self.step.batch, x),
+                bench.ours.call("executed_macs", OURS, *asked),
+                bench.theirs.call("executed_macs", self.against, *asked),
             ]
         return calls
+
+    @property
+    def _parts(self) -> list[Part]:
+        """Those that multiply: a pool has no products of its own."""
+        return [part for part in primitives(self.step.layer, self.step.x) if part.layer.tensors(part.x)]
 
     def checks(self, replies: list[Reply]) -> tuple[Check, ...]:
         """The count and both sums are one number, part by part."""
@@ -41,9 +49,9 @@ class ProveJob(Job):
         if broken:
             return (broken,)
         words, status = [], Status.PASSED
-        parts = primitives(self.step.layer, self.step.x)
-        for (label, layer, x), ours, theirs in zip(parts, replies[::2], replies[1::2], strict=True):
-            counts = layer.counts(x, self.step.images)
+        for part, ours, theirs in zip(self._parts, replies[::2], replies[1::2], strict=True):
+            label, layer, x = part
+            counts = layer.counts(x, prod(part.of(self.step.batch)))
             name = "macs_nonpad" if counts.macs_kept is None else "macs_kept"
             prefix = f"{label}: " if label else ""
             if counts.macs_nonpad == ours.value == theirs.value:

@@ -10,10 +10,22 @@ import msgspec
 
 from convcli.axis import AUTO_PADDING, Axis
 from convcli.errors import SpecError
-from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Layer, Separable, Shape, is_convolution
+from convcli.layers import (
+    Conv,
+    ConvTranspose,
+    DeformConv,
+    DeformConvPack,
+    DeformRoIPool,
+    DeformRoIPoolPack,
+    Layer,
+    Separable,
+    Shape,
+    is_convolution,
+)
 from convcli.plan import Step, plan
 from convcli.spec import companion_spelling
 from convcli.spec.build import spelled_network
+from convcli.spec.forms import form
 
 if TYPE_CHECKING:
     from convcli.backends.target import Target
@@ -78,6 +90,8 @@ def respelled(step: Step) -> bool:
 def spelling(step: Step) -> str:
     """The settled layer in PyTorch's spelling, with our own fields by name: Conv2d(3, 64, 7, stride=2, padding=3)."""
     layer = step.layer
+    if isinstance(layer, DeformRoIPool | DeformRoIPoolPack):
+        return _on_regions(layer)
     fields: dict[str, Any] = {
         "stride": _plain(axis.stride for axis in layer.axes),
         "padding": _padding(layer, step.x[1:]),
@@ -99,6 +113,16 @@ def spelling(step: Step) -> str:
     return f"{type_of(layer)}({', '.join(said)})"
 
 
+def _on_regions(layer: DeformRoIPool | DeformRoIPoolPack) -> str:
+    """DeformRoIPool(7, spatial_scale=0.25, num_rois=3): what is not as `form` has it."""
+    said = [repr(_plain(layer.output_size))]
+    for field in msgspec.structs.fields(form(type_of(layer)).fields):
+        value = getattr(layer, field.name, field.default)
+        if field.name != "output_size" and value != field.default:
+            said.append(f"{field.name}={value!r}")
+    return f"{type_of(layer)}({', '.join(said)})"
+
+
 def type_of(layer: Layer) -> str:
     """Its proper name: Conv2d."""
     names = {
@@ -107,6 +131,8 @@ def type_of(layer: Layer) -> str:
         "separable": "SeparableConv{}d",
         "deform_conv": "DeformConv{}d",
         "deform_conv_pack": "DeformConv{}dPack",
+        "deform_roi_pool": "DeformRoIPool",
+        "deform_roi_pool_pack": "DeformRoIPoolPack",
     }
     return names[layer.kind].format(len(layer.axes))
 

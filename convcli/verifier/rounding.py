@@ -16,9 +16,9 @@ import numpy as np
 
 from convcli.backends import Facts, part_arrays
 from convcli.backends import numpy as ours
-from convcli.backends.compose import sigmoid
+from convcli.backends.compose import composed, sigmoid
 from convcli.kernels.windows import last
-from convcli.layers import Conv, DeformConvPack, Layer, Separable, Shape
+from convcli.layers import Conv, DeformConvPack, Layer, OnRoIs, Separable, Shape
 from convcli.verifier.mutants.mutant import biased, products
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class Correct(msgspec.Struct, frozen=True):
     def forward(self, layer: Layer, arrays: Arrays) -> Array:
         """y, right but for rounding."""
         x = arrays["x"]
+        if isinstance(layer, OnRoIs):
+            return composed(layer, arrays, in_double if self.primitive is in_double else ours.forward)
         parts = layer.parts(x.shape[-1 - len(layer.axes) :])
         if isinstance(layer, Separable):
             for part in parts:
@@ -63,8 +65,8 @@ class Correct(msgspec.Struct, frozen=True):
 
     def facts(self, layer: Layer, shape: Shape) -> Facts:
         """The true facts."""
-        x = shape[-1 - len(layer.axes) :]
-        return Facts(layer.output_shape(shape), layer.tensors(x), layer.counts(x, prod(shape[: -len(x)])).macs)
+        batch, x = layer.split(shape)
+        return Facts(layer.output_shape(shape), layer.tensors(x), layer.counts(x, prod(batch)).macs)
 
 
 def summed(order: Sum) -> Primitive:

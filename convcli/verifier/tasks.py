@@ -13,8 +13,9 @@ from convcli import kernels
 from convcli.backends import Unsupported, backend, part_arrays
 from convcli.backends import numpy as ours
 from convcli.backends.compose import image_shape
+from convcli.backends.numpy_regions import wobble
 from convcli.errors import SpecError
-from convcli.layers import Layer, Shape
+from convcli.layers import DeformRoIPool, Layer, Shape
 from convcli.verifier import companion_tasks, full_mantissa
 from convcli.verifier.answers import format_of, numbers
 from convcli.verifier.counts import output_counts
@@ -108,9 +109,12 @@ def reference(
     file = truth if dtype in WIDE else save(directory, f"{label}.ours", ours.forward(layer, arrays))
     rough = {name: array.astype(coarse, copy=False) for name, array in arrays.items()}
     (magnitude,) = ours.magnitudes(layer, rough).values()
-    counts = save(directory, f"{label}.roundings", output_counts(layer, arrays))
+    counts = output_counts(layer, arrays)
+    if isinstance(layer, DeformRoIPool):  # its coordinates round, as no other layer's do
+        magnitude = magnitude + (wobble(layer, rough) / counts).astype(magnitude.dtype)
+    roundings = save(directory, f"{label}.roundings", counts)
     other = other_scales(layer, sample, dtype, also, coarse, directory, label) if also else {}
-    return Reference(file, truth, save(directory, f"{label}.magnitude", magnitude), counts, other.get(""))
+    return Reference(file, truth, save(directory, f"{label}.magnitude", magnitude), roundings, other.get(""))
 
 
 def input_precision(layer: Layer, sample: Sample, dtype: str, file: Stored) -> str:
@@ -192,6 +196,8 @@ def _forward(found: Any, layer: Layer, arrays: dict[str, Any], *format_: str) ->
 def _signal(layer: Layer, arrays: dict[str, Any], y: Any, last: tuple[str, Any]) -> tuple[int, int]:
     """How many outputs have a product that is not 0, and how many of these are just the bias."""
     part, magnitude = last
+    if "rois" in arrays:  # a pool has no bias
+        return int(np.count_nonzero(magnitude)), int(np.count_nonzero((magnitude != 0) & (y == 0)))
     bias = (part_arrays(part, arrays) if part else arrays).get("bias")
     shown = np.zeros((), y.dtype) if bias is None else bias.reshape(-1, *(1,) * len(layer.axes))
     live = magnitude > np.abs(shown)

@@ -20,7 +20,7 @@ def test_the_command_writes_its_record(tmp_path: Path) -> None:
     assert "numpy takes" in ran.out
 
 
-@pytest.mark.parametrize("form", ["csv", "markdown", "junit", "github"])
+@pytest.mark.parametrize("form", ["csv", "markdown", "junit", "github", "html"])
 def test_every_format_says_the_ratio_or_the_seconds(form: str) -> None:
     ran = run("bench", "Conv2d(2, 3, 3)", "-i", "1,2,9,9", "--against", "none", "--seconds", "0.01", "-f", form)
     assert ran.code == 0

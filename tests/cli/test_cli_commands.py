@@ -231,7 +231,7 @@ def test_debug_shows_the_traceback_of_an_internal_error(monkeypatch: pytest.Monk
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("made up")
 
-    monkeypatch.setattr(calculator, "plans_of", broken)
+    monkeypatch.setattr(calculator, "results_of", broken)
     ran = run("shape", STEM, *INPUT)
     assert ran.code == 3
     assert ran.err.splitlines()[0] == "convcli: internal error: ZeroDivisionError: made up"
@@ -350,7 +350,7 @@ def test_schema_is_the_schema(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", REPORTING)
-@pytest.mark.parametrize("form", ["text", "json", "csv", "markdown", "junit", "github"])
+@pytest.mark.parametrize("form", ["text", "json", "csv", "markdown", "junit", "github", "html"])
 def test_every_format_of_every_command(command: str, form: str) -> None:
     ran = run(command, STEM, *INPUT, "--format", form)
     assert (ran.code, ran.err) == (0, "")

@@ -29,6 +29,7 @@ HEAVY = {
     "statistics",
     "tempfile",
     "xml",
+    "PIL",
 }
 OWN = {"convcli.kernels", "convcli.verifier.run", "convcli.backends", "convcli.report.junit", "convcli.report.terminal"}
 PROBE = """
@@ -82,7 +83,13 @@ def loaded(*argv: str) -> set[str]:
         ("diff", YAML, YAML),
         ("diff", STEM, STEM, *INPUT, "--format", "json"),
         ("summary", YAML, "--format", "markdown"),
+        ("summary", YAML, "--format", "html"),
         ("summary", str(SAMPLES / "kinds" / "layers.jsonl"), "--format", "github"),
+        ("explain", STEM, *INPUT),
+        ("explain", YAML, "--layer", "conv1", "--format", "json"),
+        ("draw", STEM, *INPUT),
+        ("draw", STEM, *INPUT, "--format", "svg", "--animate"),
+        ("draw", "DeformConv2d(4, 4, 3)", "-i", "1,4,9,9"),
         ("solve", "224", "112"),
         ("solve", "224", "112", "--layers", "2", "--format", "json"),
         ("solve", "Conv2d(6, 8, 3, groups=4)", "-i", "1,6,32,32"),

@@ -179,7 +179,7 @@ def test_colours_stay_out_of_files_and_of_other_formats(tmp_path: Path) -> None:
     there = tmp_path / "r.txt"
     run("summary", STEM, *INPUT, "--color", "always", "-o", str(there))
     assert "\x1b" not in there.read_text()
-    for form in ("json", "csv", "markdown", "junit", "github"):
+    for form in ("json", "csv", "markdown", "junit", "github", "html"):
         assert "\x1b" not in run("summary", STEM, *INPUT, "--color", "always", "--format", form).out
 
 

@@ -23,7 +23,7 @@ SHOWN = {
 }
 
 
-@pytest.mark.parametrize("form", ["text", "json", "csv", "markdown", "junit", "github"])
+@pytest.mark.parametrize("form", ["text", "json", "csv", "markdown", "junit", "github", "html"])
 @pytest.mark.parametrize("question", SHOWN)
 def test_every_format_of_every_answer(question: str, form: str) -> None:
     ran = run("solve", *SHOWN[question], "--format", form)

@@ -137,7 +137,7 @@ def test_joins_and_reductions_are_torchs(count: int) -> None:
             note(str(error))
             entry = made.entries[-1]
             assert entry.layer is not None
-            settled = entry.layer(2)
+            settled = entry.made(2)
             with pytest.raises(ERRORS):
                 theirs.made(settled)(*map(torch.zeros, case.shape))
             return
@@ -189,4 +189,4 @@ def test_what_torch_prints_is_read_back(name: str) -> None:
     (spelled,) = network({"layers": [fields]}, "").entries
     assert printed.layer is not None
     assert spelled.layer is not None
-    assert printed.layer(2) == spelled.layer(2)
+    assert printed.made(2) == spelled.made(2)

@@ -143,7 +143,6 @@ def ran(*argv: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (("explain", TRANSPOSED, "-i", "1,16,10,10"), "--why-differs"),
         (("explain", "--why-differs"), "no layer"),
         (("explain", "--why-differs", "fvcor", TRANSPOSED, "-i", "1,16,10,10"), "fvcore"),
         (("summary", TRANSPOSED, "-i", "1,16,10,10", "--like", "fvcor"), "fvcore"),

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from convcli.conventions.differs import Differences
+    from convcli.explaining.record import Explanation as Formulas
     from convcli.gate.changes import Diff
     from convcli.gate.findings import Gate
     from convcli.receptive.record import FieldReport
@@ -56,7 +57,7 @@ NASTY = (
 
 def entry(name: str, kind: str, layer: Layer, line: int | None = None) -> Entry:
     """A layer of a spec that is made already."""
-    return Entry(name, kind, lambda _: layer, line=line)
+    return Entry(name, kind, layer, line=line)
 
 
 def conv(out_channels: int = 8, kernel: int = 3, stride: int = 1) -> Conv:
@@ -244,6 +245,18 @@ def seen() -> FieldReport:
     stack = {"name": "stack", "input": [1, 1, 60, 240], "layers": [up, *[wide] * 2]}
     mixed = {"input": [1, 3, 8], "layers": ["Conv1d(3, 4, 3)", "Flatten()", "Linear(24, 2)"]}
     found = receptive_field(read(stack, "stack.yaml"), read(mixed, "mixed.yaml"))
+    return msgspec.structs.replace(found, convcli="0.0.0")
+
+
+def told() -> Formulas:
+    """A grouped layer with holes, one turned round, a separable one; names that mean something elsewhere."""
+    from convcli.explaining.record import explain  # not on the calculator's way
+    from convcli.spec.build import network as read
+
+    first = {"name": "a|b", "type": "Conv1d", "out_channels": 4, "kernel_size": 2, "groups": 2, "dilation": 2}
+    up = {"name": "up", "type": "ConvTranspose1d", "out_channels": 2, "kernel_size": 3, "stride": 2, "padding": 1}
+    last = {"name": "=sep", "type": "SeparableConv1d", "out_channels": 3, "kernel_size": 3, "padding": "same"}
+    found = explain(read({"name": "told", "input": [1, 4, 5], "layers": [first, up, last]}, "told.yaml"))
     return msgspec.structs.replace(found, convcli="0.0.0")
 
 

@@ -208,7 +208,7 @@ def test_flags_make_the_layer_that_the_spelling_makes() -> None:
     }
     (one,) = flags_network(flags).entries
     assert one.layer is not None
-    assert one.layer(2) == parse("Conv2d(3, 8, (3, 5), padding=[[0, 1], [1, 2]], padding_mode='reflect', bias=False)")
+    assert one.made(2) == parse("Conv2d(3, 8, (3, 5), padding=[[0, 1], [1, 2]], padding_mode='reflect', bias=False)")
 
 
 def test_a_wrong_flag_is_named_as_it_was_typed() -> None:

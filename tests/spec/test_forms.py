@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from laws import refused_at_most
 
 from convcli import SpecError
-from convcli.layers import KINDS
+from convcli.layers import KINDS, OnRoIs
 from convcli.spec.form import key
 from convcli.spec.forms import (
     BY_KEY,
@@ -28,7 +28,7 @@ from convcli.spec.forms import (
     nearest_field,
 )
 
-LEAST: dict[str, Any] = {"out_channels": 4, "kernel_size": 1, "groups": 1, "dilation": 2}
+LEAST: dict[str, Any] = {"out_channels": 4, "kernel_size": 1, "groups": 1, "dilation": 2, "output_size": 7}
 
 
 def made(type_: str, rank: int = 2, **fields: Any) -> Any:
@@ -48,7 +48,8 @@ def test_every_kind_has_a_type() -> None:
 def test_every_name_makes_a_layer_of_its_rank(type_: str) -> None:
     rank = form(type_).rank
     for told in (1, 2, 3):
-        assert len(made(type_, told).axes) == (rank or told)
+        layer = made(type_, told)
+        assert len(layer.output_size if isinstance(layer, OnRoIs) else layer.axes) == (rank or told)
 
 
 @given(st.sampled_from(sorted({shape.type for shape in FORMS if shape.rank})), st.data())
@@ -81,6 +82,9 @@ def test_case_dashes_and_blanks_do_not_matter(type_: str, data: st.DataObject) -
         ("DCNv2", "DeformConv2dPack"),
         ("ModulatedDeformConv2d", "DeformConv2d"),
         ("ModulatedDeformConv2dPack", "DeformConv2dPack"),
+        ("deformable_roi_pooling", "DeformRoIPool"),
+        ("DeformRoIPoolingPack", "DeformRoIPoolPack"),
+        ("ModulatedDeformRoIPoolPack", "DeformRoIPoolPack"),
         ("DepthwiseSeparableConvModule", "SeparableConv*d"),
     ],
 )

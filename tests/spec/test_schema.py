@@ -89,7 +89,7 @@ def test_a_misspelt_field_does_not(case: Case) -> None:
 
 @pytest.mark.parametrize("key", sorted(BY_KEY))
 def test_every_name_of_a_type_is_known_with_its_own_fields(key: str) -> None:
-    required = {"out_channels": 4, "kernel_size": 1, "groups": 1, "dilation": 2}
+    required = {"out_channels": 4, "kernel_size": 1, "groups": 1, "dilation": 2, "output_size": 7}
     fields = form(key).fields
     names = {field: value for field, value in required.items() if field in fields.__struct_fields__}
     for written in (key, key.upper(), "-".join(key), f"_{key} "):

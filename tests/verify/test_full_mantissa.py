@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from drawn import Case as Drawn
-from drawn import cases
+from drawn import convolutions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,7 +28,7 @@ def values(fill: Fill, dtype: str = "float64") -> dict[str, Any]:
 
 
 @settings(max_examples=60)
-@given(cases(), st.sampled_from(sorted(BITS)), st.sampled_from(ROLES))
+@given(convolutions(), st.sampled_from(sorted(BITS)), st.sampled_from(ROLES))
 def test_no_sum_can_round(drawn: Drawn, dtype: str, role: str) -> None:
     """S is at most 2**bits quanta and a whole number of them; single and half agree with double bit for bit."""
     for _, layer, x in primitives(drawn.layer, drawn.x):

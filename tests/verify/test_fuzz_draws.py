@@ -6,10 +6,11 @@ import hashlib
 import os
 import subprocess
 import sys
+from typing import cast
 
 import pytest
 
-from convcli.layers import Conv, ConvTranspose, Layer, Separable
+from convcli.layers import Conv, ConvTranspose, DeformRoIPool, DeformRoIPoolPack, Layer, OnRoIs, Separable
 from convcli.verifier.fuzz.draws import Drawn, drawn, rows
 from convcli.verifier.fuzz.space import SPACES
 from convcli.verifier.repro import respelled, spelled
@@ -34,11 +35,30 @@ def test_every_case_is_legal_can_be_typed_and_is_what_its_row_says(kind: str, se
         assert step.layer == step.layer.settled(step.x)
         assert step.y == step.layer.output(step.x)
         assert respelled(step), spelled(step)
+        if isinstance(step.layer, OnRoIs):
+            regions_are(case)
+            continue
         batch = case.row["batch"]
         assert step.batch == (() if batch == "none" else (batch,))
         sizes_are(case)
         numbers_are(case)
         padding_is(case)
+
+
+def regions_are(case: Drawn) -> None:
+    """What a row says of a layer on regions."""
+    layer, x, row = cast("DeformRoIPool | DeformRoIPoolPack", case.step.layer), case.step.x, case.row
+    assert (case.step.batch, x[:2]) == ((), (row["images"], row["in"]))
+    assert (layer.num_rois, layer.sampling_ratio) == (row["num_rois"], row["sampling_ratio"])
+    assert layer.modulated == row["modulated"]
+    bins = layer.output_size
+    assert bins[0] != bins[1] if row["bins"] == "uneven" else bins == (row["bins"],) * 2
+    assert (x[2] == x[3]) == (row["size"] == "square")
+    assert (x[3] == 1) == (row["size"] == "one")
+    if isinstance(layer, DeformRoIPool):
+        assert layer.offset == row["offset"]
+    else:
+        assert layer.deform_fc_channels == row["hidden"]
 
 
 def sizes_are(case: Drawn) -> None:

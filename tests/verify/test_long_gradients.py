@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from drawn import Case as Drawn
-from drawn import cases
+from drawn import convolutions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -33,7 +33,7 @@ def gradients(layer: Any, arrays: dict[str, Any]) -> dict[str, Any]:
 
 
 @settings(max_examples=60)
-@given(cases(), st.sampled_from(sorted(BITS)))
+@given(convolutions(), st.sampled_from(sorted(BITS)))
 def test_no_sum_can_round(drawn: Drawn, dtype: str) -> None:
     """Every S is at most 2**bits quanta, every gradient a whole number of them, and double agrees with the dtype."""
     for _, layer, x in primitives(drawn.layer, drawn.x):
@@ -61,7 +61,7 @@ def test_no_sum_can_round(drawn: Drawn, dtype: str) -> None:
 
 
 @settings(max_examples=30)
-@given(cases())
+@given(convolutions())
 def test_every_operand_is_long_in_turn_and_offsets_stay_off_the_kinks(drawn: Drawn) -> None:
     for _, layer, x in primitives(drawn.layer, drawn.x):
         fills = long_gradients(Case(layer, x, drawn.input[:1]), 24)

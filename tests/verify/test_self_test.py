@@ -41,7 +41,7 @@ from convcli.verifier.verdict import Check, Status
 FORWARD = [mutant for mutant in MUTANTS.values() if not mutant.gradient]
 DIFFERENTIABLES = [mutant for mutant in MUTANTS.values() if mutant.gradient]
 SMALL = 5_000  # products
-DIFFERENTIABLE = {"conv", "conv_transpose", "deform_conv"}
+DIFFERENTIABLE = {"conv", "conv_transpose", "deform_conv", "deform_roi_pool"}
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from drawn import Case as Drawn
-from drawn import cases
+from drawn import convolutions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,7 +45,7 @@ def test_gamma_is_the_textbooks(n: int, dtype: str) -> None:
 
 
 @settings(max_examples=40)
-@given(cases(), st.sampled_from(["float32", "float16"]), st.sampled_from(["auto", "loops"]))
+@given(convolutions(), st.sampled_from(["float32", "float16"]), st.sampled_from(["auto", "loops"]))
 def test_right_results_hold_the_bound(drawn: Drawn, dtype: str, method: str) -> None:
     """Against exact sums: the loops in float64 are good to 29 bits more than single precision needs."""
     parts: list[Any] = list(drawn.layer.parts(drawn.x))
@@ -68,7 +68,7 @@ def test_right_results_hold_the_bound(drawn: Drawn, dtype: str, method: str) -> 
 
 
 @settings(max_examples=60)
-@given(cases())
+@given(convolutions())
 def test_counts_are_what_a_layer_of_ones_adds_up(drawn: Drawn) -> None:
     """Every product and the bias, position by position: padding's zeros add nothing, its copies do."""
     for _, layer, x in primitives(drawn.layer, drawn.x):
@@ -89,7 +89,7 @@ def test_counts_are_what_a_layer_of_ones_adds_up(drawn: Drawn) -> None:
 
 
 @settings(max_examples=40)
-@given(cases(), st.integers(0, 9))
+@given(convolutions(), st.integers(0, 9))
 def test_samples_are_counted_where_they_lie(drawn: Drawn, seed: int) -> None:
     """Against one sample after the other: a cell is visited where the bilinear share is not 0."""
     layer, x = drawn.layer, drawn.x

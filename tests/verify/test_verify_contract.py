@@ -6,7 +6,7 @@ import pytest
 from verify_layers import SMALL, planned
 
 from convcli.backends import numpy as ours
-from convcli.layers import KINDS
+from convcli.layers import KINDS, Layer, Shape
 from convcli.verifier.gradient_fills import GRADIENTS
 from convcli.verifier.run import verify
 from convcli.verifier.verdict import LayerVerdict, Outcome
@@ -45,7 +45,9 @@ def test_it_passes_against_torch(outcome: Outcome, name: str) -> None:
     verdict: LayerVerdict = next(layer for layer in outcome.layers if layer.name == name)
     assert str(verdict.status) == "passed", "\n".join(f"{c.name} {c.status} {c.detail}" for c in verdict.checks)
     made = {(c.name, c.dtype) for c in verdict.checks}
-    assert made >= {("shape", ""), ("params", ""), ("macs", ""), ("macs_nonpad", "")}
+    assert made >= {("shape", ""), ("params", ""), ("macs", "")}
+    if next(step for step in LAYERS.steps if step.name == name).layer.kind != "deform_roi_pool":
+        assert ("macs_nonpad", "") in made  # a pool multiplies no weights, which an execution could count
     assert made >= {("forward", dtype) for dtype in ("float64", "float32")}
     assert made >= {("mantissa", "float32"), ("adjoint", "float64")}
     for c in verdict.checks:
@@ -69,15 +71,16 @@ def test_every_array_has_a_gradient_that_is_checked(outcome: Outcome, name: str,
         method: {c.name for c in verdict.checks if (c.method, c.dtype) == (method, dtype) and c.name.startswith("grad")}
         for method in ("exact", "bound")
     }
-    arrays = ("input", *step.layer.side_inputs(step.x), *step.layer.tensors(step.x))
+    arrays = _arrays(step.layer, step.x)
     mantissa = {"grad_mantissa"} if dtype == "float32" else set()
     assert found["exact"] == {f"grad_{array}" for array in arrays} | mantissa
     parts = [(f"{part.name}.", part.layer, part.x) for part in step.layer.parts(step.x)] or [("", step.layer, step.x)]
-    assert found["bound"] == {
-        f"grad_{prefix}{array}"
-        for prefix, layer, x in parts
-        for array in ("input", *layer.side_inputs(x), *layer.tensors(x))
-    }
+    assert found["bound"] == {f"grad_{prefix}{array}" for prefix, layer, x in parts for array in _arrays(layer, x)}
+
+
+def _arrays(layer: Layer, x: Shape) -> tuple[str, ...]:
+    """What has a gradient: boxes have none."""
+    return ("input", *(name for name in layer.side_inputs(x) if name != "rois"), *layer.tensors(x))
 
 
 @pytest.mark.torch

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from drawn import Case as Drawn
-from drawn import cases
+from drawn import convolutions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -49,7 +49,7 @@ def test_every_kind_has_a_fill() -> None:
 
 
 @settings(max_examples=60)
-@given(cases(), st.sampled_from(["float32", "float16", "bfloat16"]))
+@given(convolutions(), st.sampled_from(["float32", "float16", "bfloat16"]))
 def test_no_sum_can_round(drawn: Drawn, dtype: str) -> None:
     """The sum of |x*w| and |b|, by the plain loops in float64, is below 2**bits quanta, and a whole number of them."""
     case = case_of(drawn)
@@ -72,7 +72,7 @@ def test_no_sum_can_round(drawn: Drawn, dtype: str) -> None:
 
 
 @settings(max_examples=60)
-@given(cases())
+@given(convolutions())
 def test_nothing_is_zero_and_biases_are_distinct(drawn: Drawn) -> None:
     fill = structural(case_of(drawn), 24)
     assert not fill.note
@@ -85,7 +85,7 @@ def test_nothing_is_zero_and_biases_are_distinct(drawn: Drawn) -> None:
 
 
 @settings(max_examples=40)
-@given(cases(), st.integers(0, 3))
+@given(convolutions(), st.integers(0, 3))
 def test_a_pack_predicts_offsets_in_quarters_and_whole_masks(drawn: Drawn, seed: int) -> None:
     case = case_of(drawn, seed)
     if case.layer.kind != "deform_conv_pack":
@@ -110,7 +110,7 @@ def test_a_pack_sees_all_three_masks() -> None:
 
 
 @settings(max_examples=40)
-@given(cases(), st.integers(0, 2**63), st.integers(0, 2**63))
+@given(convolutions(), st.integers(0, 2**63), st.integers(0, 2**63))
 def test_the_data_are_the_layers_and_the_seeds(drawn: Drawn, seed: int, other: int) -> None:
     first = structural(case_of(drawn, seed), 24)
     structural(case_of(drawn, other), 24)  # what is drawn in between does not matter
@@ -164,7 +164,7 @@ def test_where_nothing_fits_it_says_so() -> None:
 
 
 @settings(max_examples=40)
-@given(cases())
+@given(convolutions())
 def test_ordinary_offsets_and_coordinates_are_exact_in_single_precision(drawn: Drawn) -> None:
     case = case_of(drawn)
     if case.layer.kind != "deform_conv":

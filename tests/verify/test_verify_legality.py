@@ -12,13 +12,14 @@ from laws import examples, holds
 from verify_layers import SMALL, Named, check, planned
 
 from convcli.backends import numpy as ours
-from convcli.layers import Layer
+from convcli.layers import Layer, OnRoIs
 from convcli.verifier.job import primitives
 from convcli.verifier.neighbours import Neighbour, answer, neighbours, said
 from convcli.verifier.run import verify
 from convcli.verifier.verdict import Status
 
 Accepts = Callable[..., Any]
+SLIDING = [kind for kind in CASES if not issubclass(kind, OnRoIs)]  # what RoI pooling refuses, no library says
 
 
 def of(layer: Layer, x: tuple[int, ...]) -> list[Neighbour]:
@@ -50,7 +51,7 @@ def agreed(accepts: Accepts | None = None) -> Callable[[Case], None]:
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize("kind", CASES, ids=lambda kind: str(kind.kind))
+@pytest.mark.parametrize("kind", SLIDING, ids=lambda kind: str(kind.kind))
 @examples(15, 400)
 def test_every_neighbour_is_refused_exactly_where_torch_refuses_it(kind: type[Layer], count: int) -> None:
     from convcli.backends import torch
@@ -58,12 +59,14 @@ def test_every_neighbour_is_refused_exactly_where_torch_refuses_it(kind: type[La
     holds(agreed(torch.accepts), CASES[kind](), count)
 
 
-@pytest.mark.parametrize("kind", CASES, ids=lambda kind: str(kind.kind))
+@pytest.mark.parametrize("kind", SLIDING, ids=lambda kind: str(kind.kind))
 def test_our_layers_and_our_kernels_agree(kind: type[Layer]) -> None:
     holds(agreed(), CASES[kind](), 25)
 
 
-@pytest.mark.parametrize("named", SMALL, ids=lambda named: f"{named[0].kind}-{len(named[0].axes)}d")
+@pytest.mark.parametrize(
+    "named", [named for named in SMALL if named[0].axes], ids=lambda named: f"{named[0].kind}-{len(named[0].axes)}d"
+)
 def test_the_relative_is_legal_and_most_of_its_neighbours_are_not(named: Named) -> None:
     (step,) = planned(named).steps
     found = of(step.layer, step.x)

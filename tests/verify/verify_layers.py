@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from convcli.axis import axes
-from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Layer, Separable, Shape
+from convcli.layers import (
+    Conv,
+    ConvTranspose,
+    DeformConv,
+    DeformConvPack,
+    DeformRoIPool,
+    DeformRoIPoolPack,
+    Layer,
+    Separable,
+    Shape,
+)
 from convcli.plan import Entry, Network, Plan, plan
 from convcli.verifier.verdict import Check, LayerVerdict, Outcome
 
@@ -51,7 +61,17 @@ DEFORMABLE: list[Named] = [
     (DeformConvPack(axes=PLANE, out_channels=6, groups=2, offset_groups=2, modulated=True), (2, 4, 9, 7)),
     (DeformConvPack(axes=axes((3, 3), padding=1, dilation=2), out_channels=5), (4, 9, 7)),
 ]
-SMALL: list[Named] = [layer for rank in SPACES for layer in _of_rank(rank)] + DEFORMABLE
+REGIONS: list[Named] = [
+    (DeformRoIPool(output_size=(2, 3), sampling_ratio=2, num_rois=3, modulated=True), (2, 3, 7, 6)),
+    (DeformRoIPool(output_size=(3, 2), spatial_scale=0.3, num_rois=4, gamma=-0.4), (2, 3, 7, 9)),
+    (DeformRoIPool(output_size=(2, 2), sampling_ratio=3, num_rois=2, offset=False), (1, 4, 6, 5)),
+    (DeformRoIPoolPack(output_size=(2, 3), spatial_scale=0.25, num_rois=3, deform_fc_channels=5), (2, 3, 7, 6)),
+    (
+        DeformRoIPoolPack(output_size=(2, 2), sampling_ratio=2, num_rois=4, deform_fc_channels=7, modulated=True),
+        (2, 3, 6, 7),
+    ),
+]
+SMALL: list[Named] = [layer for rank in SPACES for layer in _of_rank(rank)] + DEFORMABLE + REGIONS
 
 
 def planned(*layers: Named) -> Plan:

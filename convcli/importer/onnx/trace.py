@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import prod
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -141,5 +141,4 @@ class Trace:
 
 
 def _made(fields: dict[str, Any], inputs: Sequence[Shape]) -> Layer:
-    make = cast("Callable[[int], Layer]", entry(fields, 1).layer)  # only a line that could not be read has none
-    return make(max(1, len(inputs[0]) - 2) if inputs else 1)
+    return entry(fields, 1).made(max(1, len(inputs[0]) - 2) if inputs else 1)

@@ -16,8 +16,8 @@ import numpy as np
 
 from convcli.backends import numpy as ours
 from convcli.backends import part_arrays
-from convcli.backends.compose import image_shape, predicted
-from convcli.layers import DeformConv, DeformConvPack, Layer, Separable
+from convcli.backends.compose import image_shape, predicted, told
+from convcli.layers import DeformConv, DeformConvPack, DeformRoIPool, DeformRoIPoolPack, Layer, Separable
 
 if TYPE_CHECKING:
     from convcli.backends import Array, Arrays
@@ -99,6 +99,8 @@ def missing(added: Sum) -> str:
 def _groups(terms: tuple[Term, ...]) -> Iterator[tuple[str, dict[str, float]]]:
     """Sums that may be missing as a whole: single products, taps, channels, rows of taps; of gradients, images."""
     yield "the product", _summed(terms, lambda term: term.name)
+    if terms[0].by == "share":
+        return
     if terms[0].by == "dy":
         yield "the products of image", _summed(terms, lambda term: str(term.place[0]))
         return
@@ -123,8 +125,11 @@ def sum_of(layer: Layer, arrays: Arrays, name: str, place: Place) -> Sum | None:
     """The sum behind one element of y, of a layer's gradient in x or in the weight; None where it is another thing."""
     wide = {key: array.astype(np.float64) for key, array in arrays.items()}
     if name != "y":
-        return None if layer.parts(image_shape(layer, wide)) else _of_gradient(layer, wide, name, place)
+        alone = not layer.parts(image_shape(layer, wide)) and not isinstance(layer, DeformRoIPool)
+        return _of_gradient(layer, wide, name, place) if alone else None
     prefix, source, part, given = _last(layer, wide)
+    if "rois" in given:
+        return Sum(name, place, 0.0, tuple(_of_bin(part, given, place)))
     terms = tuple(_of_output(part, given, place, source, f"{prefix}weight"))
     bias = float(given["bias"][place[-1 - len(layer.axes)]]) if "bias" in given else 0.0
     return Sum(name, place, bias, terms)
@@ -140,7 +145,20 @@ def _last(layer: Layer, arrays: dict[str, Array]) -> tuple[str, str, Layer, dict
         *_, deform = layer.parts(image_shape(layer, arrays))
         side = predicted(layer, arrays, ours.forward)
         return f"{deform.name}.", "x", deform.layer, {"x": arrays["x"], **side, **part_arrays(deform.name, arrays)}
+    if isinstance(layer, DeformRoIPoolPack):
+        *_, pool = layer.parts(image_shape(layer, arrays))
+        return "", "x", pool.layer, told(layer, arrays, ours.forward)[pool.name]
     return "", "x", layer, arrays
+
+
+def _of_bin(layer: Layer, arrays: dict[str, Array], place: Place) -> Iterator[Term]:
+    """The cells that a bin reads and the share of each: the gradient of the bin's value in x."""
+    dy = np.zeros_like(ours.forward(layer, arrays))
+    dy[place] = 1
+    shares = ours.backward(layer, arrays, dy)["x"]
+    for index in zip(*np.nonzero(shares * arrays["x"]), strict=True):
+        cell = _place(index)
+        yield Term("x", cell, float(arrays["x"][index]), "share", cell, float(shares[index]))
 
 
 def _of_output(layer: Layer, arrays: dict[str, Array], place: Place, source: str, by: str) -> Iterator[Term]:

@@ -17,10 +17,9 @@ import msgspec
 import numpy as np
 
 from convcli.backends import OURS
-from convcli.layers import split_batch
 from convcli.verifier.case import Unfillable
 from convcli.verifier.exchange import Sample, Stored, load, save
-from convcli.verifier.job import Bench, Job, NothingToDo
+from convcli.verifier.job import Bench, Job, NothingToDo, effort
 from convcli.verifier.trial import Task
 from convcli.verifier.verdict import Check, Status
 
@@ -62,8 +61,8 @@ class Experiment(msgspec.Struct, frozen=True):
     @property
     def products(self) -> int:
         """The layer's MACs on these data."""
-        batch, x = split_batch(self.shape, len(self.layer.axes))
-        return self.layer.counts(x, prod(batch)).macs
+        batch, x = self.layer.split(self.shape)
+        return effort(self.layer, x, prod(batch))
 
     @property
     def arrays(self) -> dict[str, Array]:

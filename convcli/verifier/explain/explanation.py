@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from convcli.layers import split_batch
 from convcli.verifier.exchange import Lost
 from convcli.verifier.explain.data import sifted, words
-from convcli.verifier.explain.experiment import other_name
+from convcli.verifier.explain.experiment import Tried, other_name
 from convcli.verifier.explain.script import script
 from convcli.verifier.explain.shrink import SECONDS, shrunk
 from convcli.verifier.explain.suspects import Suspects
@@ -25,7 +25,7 @@ from convcli.verifier.verdict import Explanation, Smallest
 
 if TYPE_CHECKING:
     from convcli.plan import Step
-    from convcli.verifier.explain.experiment import Experiment, Tried, Workbench
+    from convcli.verifier.explain.experiment import Experiment, Workbench
     from convcli.verifier.job import Job
     from convcli.verifier.ledger import Ledger, Progress
 
@@ -58,7 +58,7 @@ def explanation(workbench: Workbench, fault: Fault, *, seconds: float = SECONDS,
     """All that can be said of one failure; without detail, what its own data say."""
     suspects = Suspects(workbench)
     label = fault.check.label
-    with workbench.trying(job_of(workbench, fault.step, fault)) as tried:
+    with trying(workbench, fault.step, fault) as tried:
         wrong = suspects.see(tried.experiments)
         said = _said(workbench, wrong)
         fault = _where_it_shows(fault, wrong)
@@ -89,13 +89,13 @@ def _shrunk(workbench: Workbench, fault: Fault, suspects: Suspects, found: Expla
     end = perf_counter() + seconds
 
     def fails(step: Step) -> bool:
-        with workbench.trying(job_of(workbench, step, fault)) as tried:
+        with trying(workbench, step, fault) as tried:
             suspects.see(tried.experiments)
             return any(map(fault.is_like, tried.checks))
 
     least = shrunk(fault.step, fails, seconds=seconds)
     _confront(workbench, fault, suspects)
-    with workbench.trying(job_of(workbench, least.step, fault)) as tried:
+    with trying(workbench, least.step, fault) as tried:
         wrong = suspects.see(tried.experiments)
         smallest = _smallest(workbench, least.step, fault, tried, wrong, max(1.0, end - perf_counter()))
         if not found.contributions or not found.votes:
@@ -134,7 +134,7 @@ def _smallest(
 
 def step_of(step: Step, shown: Experiment) -> Step:
     """The step of the layer that was run: a part of it, perhaps."""
-    batch, x = split_batch(shown.shape, len(shown.layer.axes))
+    batch, x = shown.layer.split(shown.shape)
     return msgspec.structs.replace(step, layer=shown.layer, batch=batch, x=x, y=shown.layer.output(x))
 
 
@@ -142,7 +142,7 @@ def _confront(workbench: Workbench, fault: Fault, suspects: Suspects) -> None:
     """Where several are left: the layers on which each of them shows."""
     for name in suspects.names[:PROBES] if len(suspects.names) > 1 else ():
         mutant = MUTANTS[name]
-        with workbench.trying(job_of(workbench, mutant.step, fault)) as tried:
+        with trying(workbench, mutant.step, fault) as tried:
             suspects.probe(tried.experiments)
 
 
@@ -154,10 +154,16 @@ def _where_it_shows(fault: Fault, wrong: Experiment | None) -> Fault:
     return msgspec.structs.replace(fault, step=step_of(fault.step, wrong), check=check)
 
 
-def job_of(workbench: Workbench, step: Step, fault: Fault) -> Job:
-    """The job of the same kind for another layer."""
+def trying(workbench: Workbench, step: Step, fault: Fault) -> AbstractContextManager[Tried]:
+    """The job of the same kind for another layer, tried; nothing where that layer has no such job."""
+    job = job_of(workbench, step, fault)
+    return nullcontext(Tried(())) if job is None else workbench.trying(job)
+
+
+def job_of(workbench: Workbench, step: Step, fault: Fault) -> Job | None:
+    """The job of the same kind for another layer, which may have none."""
     wanted = workbench.wanted
-    job = next(job for job in all_jobs(step, wanted) if kind_of(job) == fault.kind)
+    job = next((job for job in all_jobs(step, wanted) if kind_of(job) == fault.kind), None)
     if isinstance(job, KernelJob) and fault.family in VALUES:
         job.others = False
     return job

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from convcli.verifier.explain.experiment import Experiment, Workbench, arrays_of_files, loaded, same, tried
-from convcli.verifier.explain.explanation import job_of, step_of
+from convcli.verifier.explain.explanation import step_of, trying
 from convcli.verifier.explain.saved import FORMAT, Meta, Saved, file_name, written
 from convcli.verifier.repro import spelled
 
@@ -24,7 +24,7 @@ def keep(workbench: Workbench, ledger: Ledger, directory: Path, versions: Mappin
     kept: list[Path] = []
     for faults in ledger.faults().values():
         for fault in faults:
-            with workbench.trying(job_of(workbench, fault.step, fault)) as tried:
+            with trying(workbench, fault.step, fault) as tried:
                 shown = [(e, _expected(workbench, e)) for e in tried.experiments]
                 for number, (experiment, expected) in enumerate(_at_fault(fault, shown)):
                     saved = _saved(workbench, fault, experiment, expected, versions)

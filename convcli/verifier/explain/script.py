@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from convcli.verifier.jobs import Wanted
 
 MOST = 400  # numbers that a person still looks at
-KERNELS: Mapping[str, str] = {"conv": "conv", "conv_transpose": "conv_transpose", "deform_conv": "deform_conv2d"}
+KERNELS: Mapping[str, str] = {"conv": "conv", "conv_transpose": "conv_transpose", "deform_conv": "deform_conv2d",
+                            "deform_roi_pool": "deform_roi_pool"}  # fmt: skip
 FUNCTIONAL: Mapping[str, str] = {"conv": "conv{}d", "conv_transpose": "conv_transpose{}d"}
 
 
@@ -57,7 +58,7 @@ def _ours(layer: Layer, arrays: Arrays, *, backward: bool) -> str:
         return _by_backend("convcli.backends.numpy", backward=backward)
     options = ", ".join(f"{key}={value!r}" for key, value in _options(layer).items())
     if backward:
-        names = [key for key in ("x", "offset", "weight", "mask") if key in (*POSITIONAL[layer.kind], "x")]
+        names = [key for key in POSITIONAL[layer.kind] if key != "bias"]
         given = ", ".join(key if key in arrays else "None" for key in ("dy", *names))
         return f"kernels.{name}_backward({given}, {options})"
     given = ", ".join(key if key in arrays else "None" for key in POSITIONAL[layer.kind])

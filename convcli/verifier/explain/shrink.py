@@ -13,8 +13,9 @@ import msgspec
 
 from convcli.axis import Axis
 from convcli.errors import SpecError
-from convcli.layers import Conv, Separable
+from convcli.layers import Conv, DeformRoIPool, DeformRoIPoolPack, Separable
 from convcli.reach import Reach
+from convcli.verifier.explain import region_shrink
 from convcli.verifier.repro import respelled
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 Fields = dict[str, int]
 SECONDS = 10.0
 SIDES = ("kernel", "stride", "dilation", "before", "after", "output_padding")
-ZERO = frozenset({"before", "after", "output_padding", "bias", "pointwise_bias", "padding_mode", "modulated", "auto"})
+PADS = frozenset({"before", "after", "output_padding"})
+ZERO = PADS | {"bias", "pointwise_bias", "padding_mode", "modulated", "offset", "auto"}
 SEARCHED = 64  # sizes that are looked at for the smallest legal one
 
 
@@ -103,6 +105,8 @@ def fields(step: Step) -> Fields:
 
     auto: the padding is a word that a composite's parts settle; before and after are what it comes to.
     """
+    if isinstance(step.layer, DeformRoIPool | DeformRoIPoolPack):
+        return region_shrink.fields(step)
     layer, groups = step.layer, _groups(step.layer)
     found = {f"size.{i}": size for i, size in enumerate(step.x[1:])}
     found |= dict(zip(("batch",), step.batch, strict=False))
@@ -171,6 +175,8 @@ def _built(step: Step, new: Fields) -> Step | None:
 
 def _layer(step: Step, new: Fields) -> tuple[Layer, Shape]:
     """The settled layer and its input (C, *space). Raises SpecError."""
+    if isinstance(step.layer, DeformRoIPool | DeformRoIPoolPack):
+        return region_shrink.layer(step.layer, new)
     old, groups = step.layer, new.get("groups", 1)
     sides: list[dict[str, Any]] = [{side: new[f"{side}.{i}"] for side in SIDES} for i in range(len(old.axes))]
     axes = tuple(Axis(**numbers) for numbers in sides)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from convcli.layers import split_batch
 from convcli.verifier.explain.evidence import candidates
 from convcli.verifier.mutants import MUTANTS
 from convcli.verifier.verdict import Status
@@ -47,7 +46,7 @@ class Suspects:
 
     def _seen(self, experiment: Experiment) -> bool:
         if self._names is None:
-            _, x = split_batch(experiment.shape, len(experiment.layer.axes))
+            _, x = experiment.layer.split(experiment.shape)
             self._names = candidates(experiment.layer, x, backward=experiment.backward)
         names = self._names if experiment.products * len(self._names) <= EFFORT else ()
         answer = self._workbench.evidence("alike", experiment, names)

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from convcli.layers import Conv, ConvTranspose, DeformConv, DeformConvPack, Layer, Separable, Shape
+from convcli.layers import (
+    Conv,
+    ConvTranspose,
+    DeformConv,
+    DeformConvPack,
+    DeformRoIPool,
+    DeformRoIPoolPack,
+    Layer,
+    Separable,
+    Shape,
+)
 from convcli.plan import Step
 from convcli.reach import Reach
 from convcli.verifier.fuzz.slides import Draw, slides
@@ -123,6 +133,37 @@ def _pack(row: Row, draw: Draw) -> tuple[Layer, Shape, Shape]:
     return DeformConvPack(axes=axes, **fields), batch, x
 
 
+SCALES = {"1": 1.0, "half": 0.5, "odd": 0.3}
+GAMMAS = {"usual": 0.1, "1": 1.0, "negative": -0.3, "0": 0.0}
+
+
+def _regions(row: Row, draw: Draw) -> tuple[dict[str, Any], Shape]:
+    """What all layers on regions have in common, and the input."""
+    images, channels = _numbers(row, "images", "in")
+    rows, columns = draw.pick(((2, 4), (1, 3), (3, 2))) if row["bins"] == "uneven" else (int(str(row["bins"])),) * 2
+    height = draw.pick(range(2, 12))
+    width = {"square": height, "one": 1}.get(str(row["size"]), height + draw.pick((1, 2, 5)))
+    fields = {
+        "output_size": (rows, columns),
+        "num_rois": row["num_rois"],
+        "sampling_ratio": row["sampling_ratio"],
+        "spatial_scale": SCALES[str(row["spatial_scale"])],
+        "gamma": GAMMAS[str(row["gamma"])],
+        "modulated": row["modulated"],
+    }
+    return fields, (images, channels, height, width)
+
+
+def _roi_pool(row: Row, draw: Draw) -> tuple[Layer, Shape, Shape]:
+    fields, x = _regions(row, draw)
+    return DeformRoIPool(**fields, offset=bool(row["offset"])), (), x
+
+
+def _roi_pack(row: Row, draw: Draw) -> tuple[Layer, Shape, Shape]:
+    fields, x = _regions(row, draw)
+    return DeformRoIPoolPack(**fields, deform_fc_channels=int(str(row["hidden"]))), (), x
+
+
 MAKERS: Mapping[str, Callable[[Row, Draw], tuple[Layer, Shape, Shape]]] = MappingProxyType(
     {
         "conv": _conv,
@@ -130,5 +171,7 @@ MAKERS: Mapping[str, Callable[[Row, Draw], tuple[Layer, Shape, Shape]]] = Mappin
         "separable": _separable,
         "deform_conv": _deform,
         "deform_conv_pack": _pack,
+        "deform_roi_pool": _roi_pool,
+        "deform_roi_pool_pack": _roi_pack,
     }
 )

@@ -59,7 +59,8 @@ def fuzz(  # noqa: PLR0913 - each is one option of the command
 ) -> FuzzOutcome:
     """Random legal layers against another implementation: every legal pair of their factors' values, then at random.
 
-    kinds: "conv", "conv_transpose", "separable", "deform_conv", "deform_conv_pack"; all of them when there are none.
+    kinds: "conv", "conv_transpose", "separable", "deform_conv", "deform_conv_pack", "deform_roi_pool",
+    "deform_roi_pool_pack"; all of them when there are none.
     cases: of each kind, 200 when neither they nor a duration are given. duration: seconds. seed: case `index` of a kind
     is a function of the three alone. journal: a file that takes every result as a JSON line as soon as it is there.
     resume: such a file, of a run with the same options, to be continued. shard: "3/7", the third of seven equal

@@ -139,6 +139,36 @@ DEFORMABLE = Factors(
         ),
     ),
 )
+REGIONS = Factors(
+    {
+        "images": (1, 3),
+        "in": CHANNELS,
+        "num_rois": (0, 1, 3, 8),
+        "bins": (1, 2, 3, "uneven"),
+        "sampling_ratio": (0, 1, 2, 3),
+        "spatial_scale": (1, "half", "odd"),
+        "gamma": ("usual", 1, "negative", 0),
+        "size": ("different", "square", "one"),
+        "offset": YES_NO,
+        "modulated": YES_NO,
+    },
+    (),
+)
+REGION_PACKS = Factors(
+    {
+        "images": (1, 3),
+        "in": (1, 2, 5),
+        "num_rois": (0, 1, 3),
+        "bins": (1, 2, 3, "uneven"),
+        "sampling_ratio": (0, 1, 2, 3),
+        "spatial_scale": (1, "half", "odd"),
+        "gamma": ("usual", 1, "negative", 0),
+        "size": ("different", "square", "one"),
+        "hidden": (1, 5, 17),
+        "modulated": YES_NO,
+    },
+    (),
+)
 SPACES: Mapping[str, Factors] = MappingProxyType(
     {
         "conv": CONV,
@@ -146,6 +176,8 @@ SPACES: Mapping[str, Factors] = MappingProxyType(
         "separable": SEPARABLE,
         "deform_conv": DEFORMABLE,
         "deform_conv_pack": DEFORMABLE,
+        "deform_roi_pool": REGIONS,
+        "deform_roi_pool_pack": REGION_PACKS,
     }
 )
 

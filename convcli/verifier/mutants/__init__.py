@@ -16,13 +16,14 @@ from convcli.verifier.mutants import (
     memory,
     padding,
     precision,
+    regions,
     separable,
     transposed,
     window,
 )
 from convcli.verifier.mutants.mutant import Mutant, planned
 
-THEMES = (padding, window, channels, separable, transposed, deform, precision, memory, gradient)
+THEMES = (padding, window, channels, separable, transposed, deform, regions, precision, memory, gradient)
 MUTANTS: Mapping[str, Mutant] = MappingProxyType(
     {found.name: found for theme in THEMES for found in vars(theme).values() if isinstance(found, Mutant)}
 )

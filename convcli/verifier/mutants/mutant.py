@@ -64,10 +64,9 @@ class Mutant(msgspec.Struct, frozen=True, kw_only=True):
 
     def facts(self, layer: Layer, shape: Shape) -> Facts:
         """The true facts; like torch's counter it knows no deformable products, which are proved by execution."""
-        x = shape[-1 - len(layer.axes) :]
-        images = prod(shape[: -len(x)])
-        known = [(part, given) for _, part, given in primitives(layer, x) if part.kind not in UNCOUNTED]
-        macs = sum(part.counts(given, images).macs for part, given in known)
+        batch, x = layer.split(shape)
+        known = [part for part in primitives(layer, x) if part.layer.kind not in UNCOUNTED]
+        macs = sum(part.layer.counts(part.x, prod(part.of(batch))).macs for part in known)
         return Facts(layer.output_shape(shape), layer.tensors(x), macs)
 
     @property

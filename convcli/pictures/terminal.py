@@ -1,0 +1,144 @@
+"""A Scene as text: a letter or two for every cell, a line for every bar; readable without colours and without Unicode.
+
+Places are those of the marks' data (scene.py says which), not pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+
+from convcli.pictures.roles import ROLES
+from convcli.pictures.scene import Circle, Mark, Rect, Scene, Text
+
+GAP = "   "
+COLOURS = {  # ANSI, of the terminal's own palette
+    "tap": "33",
+    "tap-padding": "33",
+    "tap-zero": "33",
+    "written": "32",
+    "point": "31",
+    "padding": "2",
+    "zero": "2",
+    "group-1": "33",
+    "group-2": "36",
+    "group-3": "32",
+    "group-4": "93",
+    "group-5": "35",
+    "group-6": "31",
+}
+Cell = tuple[str, str]  # role, glyph
+
+
+def blocks(scene: Scene, *, width: int = 80, color: bool = False, plain: bool = False) -> str:
+    """The scene as lines of text. plain: ASCII alone."""
+    lines = [scene.title, *scene.captions, ""]
+    panels = [_panel(name, marks, width, color=color, plain=plain) for name, marks in _panels(scene.marks)]
+    lines += _beside(panels, width)
+    lines += [line for mark in scene.marks for line in _bar(mark, scene, width, plain=plain)]
+    if scene.legend:
+        entries = [
+            (_glyph(role, plain=plain), words, role) for role, words in scene.legend if _glyph(role, plain=plain) != " "
+        ]
+        lines += ["", *_packed(entries, width, color=color)]
+    return "\n".join([*lines, *scene.notes]).rstrip("\n") + "\n"
+
+
+def _packed(entries: Sequence[tuple[str, str, str]], width: int, *, color: bool) -> Iterator[str]:
+    """The legend in lines no wider than `width`, if its words allow it."""
+    line, taken = "", 0
+    for glyph, words, role in entries:
+        more = len(glyph) + 1 + len(words)
+        if line and taken + 2 + more > width:
+            yield line
+            line, taken = "", 0
+        line += ("  " if line else "") + f"{_painted(role, glyph, color=color)} {words}"
+        taken += more + (2 if taken else 0)
+    yield line
+
+
+def _panels(marks: Sequence[Mark]) -> list[tuple[str, list[Mark]]]:
+    """The marks of each panel, in the order in which the panels appear."""
+    found: dict[str, list[Mark]] = {}
+    for mark in marks:
+        if "panel" in mark.data:
+            found.setdefault(str(mark.data["panel"]), []).append(mark)
+    return list(found.items())
+
+
+class Block:
+    """Lines of a known width; colours take none."""
+
+    def __init__(self, lines: list[str], width: int) -> None:
+        self.lines, self.width = lines, width
+
+
+def _panel(name: str, marks: Sequence[Mark], width: int, *, color: bool, plain: bool) -> Block:
+    del name
+    headings = [mark.text for mark in marks if isinstance(mark, Text) and mark.role == "panel"]
+    cells: dict[tuple[int, int], Cell] = {}
+    for mark in marks:
+        if isinstance(mark, Rect | Circle) and "row" in mark.data and "column" in mark.data:
+            place = round(float(mark.data["row"])), round(float(mark.data["column"]))
+            cells[place] = mark.role, str(mark.data.get("glyph") or _glyph(mark.role, plain=plain))
+    if not cells:
+        return Block(headings, max(map(len, headings), default=0))
+    rows = range(min(row for row, _ in cells), max(row for row, _ in cells) + 1)
+    columns = range(min(column for _, column in cells), max(column for _, column in cells) + 1)
+    letters = 2 if 2 * len(columns) <= width else 1
+    lines = [
+        "".join(_cell(cells.get((row, column)), letters, color=color) for column in columns).rstrip() for row in rows
+    ]
+    return Block([*headings, *lines], max(letters * len(columns), *map(len, headings), 0))
+
+
+def _cell(cell: Cell | None, letters: int, *, color: bool) -> str:
+    if cell is None:
+        return " " * letters
+    role, glyph = cell
+    shaded = glyph in {"\N{LIGHT SHADE}", "\N{MEDIUM SHADE}", "\N{DARK SHADE}", "\N{FULL BLOCK}"}
+    return _painted(role, (glyph * letters if shaded else glyph[:letters].ljust(letters)), color=color)
+
+
+def _beside(panels: Sequence[Block], width: int) -> Iterator[str]:
+    """Panels next to one another as long as there is room, else below."""
+    row: list[Block] = []
+    for panel in panels:
+        if row and sum(one.width + len(GAP) for one in row) + panel.width > width:
+            yield from _joined(row)
+            yield ""
+            row = []
+        row.append(panel)
+    yield from _joined(row)
+
+
+def _joined(row: Sequence[Block]) -> Iterator[str]:
+    for lines in zip_longest(*(panel.lines for panel in row), fillvalue=""):
+        yield GAP.join(
+            line + " " * (panel.width - _seen(line)) for line, panel in zip(lines, row, strict=True)
+        ).rstrip()
+
+
+def _seen(line: str) -> int:
+    """The width of a line without its escapes."""
+    return sum(len(part.partition("m")[2]) if number else len(part) for number, part in enumerate(line.split("\x1b[")))
+
+
+def _bar(mark: Mark, scene: Scene, width: int, *, plain: bool) -> Iterator[str]:
+    """conv1   ########  118.0 MMACs"""
+    if not (isinstance(mark, Rect) and mark.role.startswith("bar") and "label" in mark.data):
+        return
+    bars = [one.data for one in scene.marks if isinstance(one, Rect) and "label" in one.data and "value" in one.data]
+    names, values = (max(len(str(data[key])) for data in bars) for key in ("label", "value"))
+    room = max(8, width - names - values - 4)
+    length = round(float(mark.data.get("share", 0)) * room)
+    drawn = _glyph(mark.role, plain=plain) * length
+    yield f"{mark.data['label']!s:{names}}  {drawn:{room}}  {mark.data['value']!s:>{values}}"
+
+
+def _glyph(role: str, *, plain: bool) -> str:
+    return ROLES[role].plain if plain else ROLES[role].glyph
+
+
+def _painted(role: str, text: str, *, color: bool) -> str:
+    return f"\x1b[{COLOURS[role]}m{text}\x1b[0m" if color and role in COLOURS else text
