@@ -15,6 +15,7 @@ from convcli.verifier.case import Case, Unfillable
 from convcli.verifier.fuzz.draws import drawn
 from convcli.verifier.fuzz.run import fuzz
 from convcli.verifier.region_boxes import HALF_WAY, OFF_KINKS, QUARTER, boxes, dyadic, offsets
+from convcli.verifier.verdict import Explanation
 
 KINDS = ("deform_roi_pool", "deform_roi_pool_pack")
 
@@ -79,7 +80,7 @@ def test_a_wrong_kernel_of_ones_own_is_named() -> None:
     outcome = convcli.verify_kernel("region_kernels:flipped", POOL, (2, 3, 6, 7))
     (layer,) = outcome.layers
     assert str(layer.status) == "failed"
-    assert layer.explanation is not None
+    assert isinstance(layer.explanation, Explanation)
     assert "offsets read as (y, x)" in layer.explanation.looks_like
 
 
