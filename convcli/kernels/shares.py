@@ -38,7 +38,8 @@ def shared(work: Callable[[Iterator[Piece]], object], pieces: Iterable[Piece]) -
         work(left)
         return
     with alone() as count:
-        others = [_pool(os.getpid(), count - 1).submit(_quietly, work, left) for _ in range(count - 1)]
+        held = [work]  # a task that is cancelled stays in the pool's queue until a thread wakes: its arrays must not
+        others = [_pool(os.getpid(), count - 1).submit(_quietly, held, left) for _ in range(count - 1)]
         try:
             work(left)
         finally:
@@ -46,6 +47,7 @@ def shared(work: Callable[[Iterator[Piece]], object], pieces: Iterable[Piece]) -
                 pass
             begun = [other for other in others if not other.cancel()]
             wait(begun)
+            held.clear()
         for other in begun:
             other.result()
 
@@ -104,6 +106,7 @@ def _pool(process: int, count: int) -> ThreadPoolExecutor:  # noqa: ARG001 - thr
     return ThreadPoolExecutor(count, "convcli")
 
 
-def _quietly(work: Callable[[Iterator[Piece]], object], left: Iterator[Piece]) -> None:
+def _quietly(held: list[Callable[[Iterator[Piece]], object]], left: Iterator[Piece]) -> None:
+    (work,) = held
     with quiet():  # a thread begins with numpy's own warnings
         work(left)
