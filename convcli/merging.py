@@ -129,6 +129,9 @@ def _report(path: str) -> Part[Any]:
         raise SpecError(f"{path} is no whole report of convcli {told.command}: {error}", field=FIELD) from error
     if record.interrupted:
         raise SpecError(f"{path} was interrupted", field=FIELD, allowed="runs that came to their end")
+    if isinstance(record, Outcome) and record.left_out:
+        left = f"{path} leaves out {record.left_out:,} layers"
+        raise SpecError(left, field=FIELD, allowed="the journals (--output FILE.jsonl) of runs of that size")
     every = range(len(record.layers))
     share = Share("1/1", tuple(every), len(every)) if record.share is UNSET else record.share
     if len(share.positions) != len(every):

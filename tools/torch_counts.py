@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
-from torchvision.ops import DeformConv2d
+from torchvision.ops import DeformConv2d, roi_align
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -167,6 +167,8 @@ def counted_macs(module: nn.Module, x: Tensor) -> int:
 
 def expected(layer: Fields, *, device: str = "cpu") -> Fields:
     """Everything an `expect` can hold for this layer; on the meta device only output, params and macs."""
+    if "RoIPool" in layer["type"]:
+        return _pooled_regions(layer)
     parts = list(_parts(layer, device))
     numbers: Fields = {"output": list(parts[-1].output)}
     numbers |= {key: sum(getattr(part, key) for part in parts) for key in ("params", "macs")}
@@ -183,6 +185,35 @@ def expected(layer: Fields, *, device: str = "cpu") -> Fields:
     numbers["bias_adds"] = sum(part.bias_adds for part in parts)
     numbers["flops"] = 2 * numbers["macs"]
     return numbers
+
+
+def _pooled_regions(layer: Fields) -> Fields:
+    """RoI pooling with a fixed number of samples: torchvision's output, torch's linear layers, arithmetic for the rest."""
+    x, regions = layer["input"], layer.get("num_rois", 1)
+    size, ratio = layer["output_size"], layer["sampling_ratio"]
+    rois = torch.zeros(regions, 5)
+    y = roi_align(torch.zeros(x), rois, size, layer.get("spatial_scale", 1.0), ratio, aligned=True)
+    bins, channels = prod(y.shape[2:]), y.shape[1]
+    linear: list[nn.Linear] = []
+    times = 1
+    if layer["type"].endswith("Pack"):
+        hidden, times = layer["deform_fc_channels"], 2  # pooled without offsets, then with them
+        widths = [(hidden, hidden, 2 * bins), *([(hidden, bins)] if "Modulated" in layer["type"] else [])]
+        for branch in widths:
+            linear += [nn.Linear(*pair) for pair in zip((channels * bins, *branch), branch, strict=False)]
+    modulated = layer.get("modulated", "Modulated" in layer["type"])
+    macs = sum(counted_macs(one, torch.zeros(regions, one.in_features)) for one in linear)
+    return {
+        "output": list(y.shape),
+        "params": sum(p.numel() for one in linear for p in one.parameters()),
+        "macs": macs,
+        "macs_nonpad": macs,
+        "interpolation_macs": 4 * times * y.numel() * ratio**2,
+        "modulation_macs": y.numel() if modulated else 0,
+        "coordinate_flops": 10 * times * regions * bins * ratio**2,
+        "bias_adds": regions * sum(one.out_features for one in linear),
+        "flops": 2 * macs,
+    }
 
 
 def deform_module(layer: Fields, device: str) -> nn.Module:

@@ -123,7 +123,7 @@ def draw(
     if where.format == "svg":
         sys.stdout.write(str(_rendered(made(moving=where.animate), ".svg", where.theme)))
         return
-    sys.stdout.write(_text(made(moving=False), color=draws(where.color)))
+    sys.stdout.write(_text(made(moving=False), color=_coloured(where.color)))
 
 
 def _checked(where: PictureFlags) -> list[tuple[str, str]]:
@@ -172,9 +172,14 @@ def _text(picture: "Scene | Film", *, color: bool, plain: bool | None = None) ->
     return blocks(
         scene,
         width=shutil.get_terminal_size().columns,
-        color=color and not os.environ.get("NO_COLOR"),
+        color=color,
         plain=ascii_alone,
     )
+
+
+def _coloured(color: str) -> bool:
+    """Whether cells have colours: where tables have; NO_COLOR gives way to --color always alone."""
+    return draws(color) and (color == "always" or not os.environ.get("NO_COLOR"))
 
 
 def _has_blocks() -> bool:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
 
 from convcli.cli.options import LayerFlags
 from convcli.errors import Problem, SpecError
 from convcli.plan import Network, Plan, plan
 from convcli.spec.build import flags_network, inputs_of
+
+if TYPE_CHECKING:
+    from convcli.spec.stream import Stream
 
 T = TypeVar("T")
 _NOT_FIELDS = {"specs", "input", "input_layout"}
@@ -37,8 +42,26 @@ def results_of(flags: LayerFlags, work: Callable[[Network], T]) -> list[T]:
     return results
 
 
+def layers_of(flags: LayerFlags, *, strict: bool = False) -> list[Plan | Stream]:
+    """The same; files of many layers that stand alone as streams. Raises SpecError."""
+    from convcli.spec.stream import stream_of
+
+    shape = None if flags.input is None else inputs_of(flags.input)
+    given = shape if isinstance(shape, tuple) else None
+    last = flags.input_layout is not None and _is_last(flags.input_layout)
+    files = flags.specs or []
+    streams = [found for name in files if (found := stream_of(name, given, channels_last=last))]
+    rest = msgspec.structs.replace(flags, specs=[name for name in files if name not in {one.source for one in streams}])
+    alone = streams and not rest.specs and all(getattr(flags, n) is None for n in _fields(flags))
+    return [*([] if alone else plans_of(rest, strict=strict)), *streams]
+
+
+def _fields(flags: LayerFlags) -> list[str]:
+    return [name for name in flags.__struct_fields__ if name not in _NOT_FIELDS]
+
+
 def _networks(flags: LayerFlags, problems: list[Problem]) -> list[Network]:
-    fields = {name: getattr(flags, name) for name in flags.__struct_fields__ if name not in _NOT_FIELDS}
+    fields = {name: getattr(flags, name) for name in _fields(flags)}
     given = {name: value for name, value in fields.items() if value is not None}
     if not given and not flags.specs:
         allowed = "a spec file, -, a layer like 'Conv2d(3, 64, 3)', or --type with its flags"

@@ -7,9 +7,10 @@ import typer
 from convcli.cli.guard import Ended
 from convcli.cli.options import LayerFlags, ReportFlags, StrictFlag, takes
 from convcli.cli.output import Sink
-from convcli.cli.sources import plans_of
+from convcli.cli.sources import layers_of
 from convcli.cli.trials import ExecutorOption, ShardOption, TrialFlags, progress_bar
 from convcli.errors import SpecError
+from convcli.plan import Plan
 
 DEFAULT = ("float64", "float32")
 
@@ -110,7 +111,7 @@ def verify(
         raise SpecError("--grad: nothing differentiates numpy arrays", allowed="--kernel-grad names the backward")
     if replay is not None:
         _replay(replay, sink, layer, trial, kernel_grad)
-    plans = plans_of(layer, strict=strict.strict)
+    plans = layers_of(layer, strict=strict.strict)
     from convcli.verifier.own import target
     from convcli.verifier.run import verify as verify_plans
 
@@ -135,7 +136,7 @@ def verify(
             kernel_grad=None if kernel_grad is None else target(kernel_grad, arrays, "backward"),
             progress=progress,
         )
-    sink.emit(outcome, plans)
+    sink.emit(outcome, [one for one in plans if isinstance(one, Plan)])
     raise Ended(outcome.exit_code)
 
 

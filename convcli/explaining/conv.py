@@ -5,8 +5,9 @@ from __future__ import annotations
 from math import gcd, prod
 from typing import TYPE_CHECKING
 
+from convcli.explaining.counts import channel_values
 from convcli.explaining.subject import Grid, Section
-from convcli.explaining.working import Working, alike, each, times, working
+from convcli.explaining.working import Working, alike, times, working
 from convcli.layers import Conv, ConvTranspose, DeformConv
 
 if TYPE_CHECKING:
@@ -77,10 +78,7 @@ def groups(subject: Subject) -> Iterator[Section]:
     title = "which channels feed which" + (f" (the first {MOST_GROUPS} of {count})" if count > MOST_GROUPS else "")
     grid = Grid(title, ("group", "input channels", "output channels", "rows of the weight"), tuple(rows))
     taps = times("kernel", subject.letters)
-    values = {"in_channels": channels, "out_channels": outs, "groups": count}
-    values |= {
-        name: int(size) for name, size in each("kernel", subject.letters, [a.kernel for a in layer.axes]).items()
-    }
+    values = channel_values(subject)
     whole = channels * outs * prod(axis.kernel for axis in layer.axes)
     steps = (
         working("weight at groups=1", f"{taps} * in_channels * out_channels", whole, **values),

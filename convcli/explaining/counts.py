@@ -10,6 +10,7 @@ from msgspec import UNSET
 from convcli.explaining.subject import Section
 from convcli.explaining.working import each, product, times, working
 from convcli.layers import Conv, ConvTranspose
+from convcli.records import BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from convcli.explaining.working import Number, Working
     from convcli.layers import Shape
     from convcli.records import Memory
-
-BYTES = 4  # of a float32, in which bytes are counted
 
 
 def parameters(subject: Subject) -> Section:
@@ -133,13 +132,15 @@ def memory(subject: Subject) -> Section:
     inputs: dict[str, Number] = {"x": prod(subject.x), **{name: prod(shape) for name, shape in sides.items()}}
     moved: dict[str, Number] = _bytes(record.memory)
     summed = f"({' + '.join(inputs)})" if sides else "x"
-    sizes: dict[str, Number] = {**inputs, "batch": subject.images, "bytes": BYTES, "y": prod(subject.y)}
+    sizes: dict[str, Number] = {**inputs, "batch": subject.images, "bytes": BYTES["float32"], "y": prod(subject.y)}
     steps = [
         working("input_bytes", f"batch * {summed} * bytes", moved["input_bytes"], **sizes),
         working("output_bytes", "batch * y * bytes", moved["output_bytes"], **sizes),
     ]
     params = _known(record.params)
-    steps.append(working("weight_bytes", "params * bytes", moved["weight_bytes"], params=params, bytes=BYTES))
+    steps.append(
+        working("weight_bytes", "params * bytes", moved["weight_bytes"], params=params, bytes=BYTES["float32"])
+    )
     if record.arithmetic_intensity is not UNSET and record.flops:
         formula = "flops / (input_bytes + output_bytes + weight_bytes)"
         values = {"flops": _known(record.flops), **moved}

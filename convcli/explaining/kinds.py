@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.explaining.subject import Section, Subject
+    from convcli.layers import Layer
 
 
 def equation(subject: Subject) -> str:
@@ -38,14 +39,17 @@ def equation(subject: Subject) -> str:
         return conv.equation(layer, subject.x[0])
     if isinstance(layer, DeformRoIPool):
         return roi_pool.equation(layer, subject)
+    return _composed(layer, [part.name for part in layer.parts(subject.x)])
+
+
+def _composed(layer: Layer, parts: list[str]) -> str:
+    """The parts, each on what the one before it makes, unless they are put together otherwise."""
+    if isinstance(layer, DeformConvPack):
+        return "y = deform_conv(x, offsets and masks of offset_conv(x))"
     if isinstance(layer, DeformRoIPoolPack):
-        return ROI_PACK.format(mask=" * sigmoid(mask_fc(roi_pool(x, rois)))" if layer.modulated else "")
-    names = [part.name for part in reversed(layer.parts(subject.x))]
-    return f"y = {'('.join(names)}(x{')' * len(names)}" if isinstance(layer, Separable) else PACK
-
-
-ROI_PACK = "y = deform_roi_pool(x, rois, offset_fc(roi_pool(x, rois))){mask}"
-PACK = "y = deform_conv(x, offsets and masks of offset_conv(x))"
+        mask = " * sigmoid(mask_fc(roi_pool(x, rois)))" if layer.modulated else ""
+        return f"y = deform_roi_pool(x, rois, offset_fc(roi_pool(x, rois))){mask}"
+    return f"y = {'('.join(reversed(parts))}(x{')' * len(parts)}"
 
 
 def sections(subject: Subject) -> Iterator[Section]:

@@ -155,6 +155,7 @@ def _part(subject: Subject, part: Part, record: LayerRecord) -> LayerExplanation
         images=prod(part.of((subject.images,))),
         record=record,
         cell=subject.cell,
+        shares=subject.shares,
     )
     return _told(told)
 

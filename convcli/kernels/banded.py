@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -56,7 +56,7 @@ def banded(call: Call) -> Array:
     most = max(1, min(-(-rows // b), (most - axis.span) // (b * axis.stride))) * b
     y = np.empty((n, g, len(call.weight) // g, *call.out), cells.dtype)
 
-    def part(pieces: Iterable[tuple[tuple[int, ...], slice, slice]]) -> None:
+    def part(pieces: Iterable[tuple[tuple[Any, ...], slice, slice]]) -> None:
         """Into y, with columns of this thread."""
         columns = np.empty((some, seen(axis, most), taps, width), cells.dtype)
         for (sample, *place), group, run in pieces:

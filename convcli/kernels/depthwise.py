@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from convcli.kernels.arguments import Array, Call
 
 INNER = 1536  # numbers in the innermost loop: those of three arrays are in the first-level cache
-PRODUCTS = 2**19  # of a piece for a thread
+PRODUCTS = 2**19  # of a thread, at least: some 80 us of them
 SUMS_BYTES = 2**17  # what is held of the output, channels last
 
 
@@ -32,14 +32,11 @@ def depthwise(call: Call) -> Array:
     out = [3 + i for i in taps]
     weight = np.ascontiguousarray(np.moveaxis(call.weight[:, 0], 0, -1))  # (*kernel, C)
     y = np.empty((n, channels, *call.out), call.x.dtype)
-    by_row = channels * prod(
-        call.out[1:]
-    )  # numbers in a row of the output, its products with the kernel `by_row * taps`
-    most = max(
-        1, min(SUMS_BYTES // max(1, y.itemsize * by_row), evenly(call.out[0], PRODUCTS // (by_row * prod(call.kernel))))
-    )
-    if len(out) == 1:
-        most = call.out[0]
+    row = channels * prod(call.out[1:])  # numbers in a row of the output
+    most = call.out[0]
+    if len(out) > 1:
+        least = PRODUCTS // max(1, row * prod(call.kernel))
+        most = max(1, min(SUMS_BYTES // max(1, y.itemsize * row), evenly(most, least)))
     pieces = [(cells, np.tile(weight, run), place) for cells, run, place in _runs(call)]
 
     def some(places: Iterable[tuple[int, slice]]) -> None:

@@ -33,11 +33,14 @@ def product(a: Array, b: Array, out: Array | None = None) -> Array:
         return np.matmul(a, b, out=out)
     if out is None:
         out = np.empty((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), rows, columns), a.dtype)
+    most = -(
+        -k // -(-k // (UNPACKED // (ROWS * columns)))
+    )  # as few runs as there can be, about equal: a short one is slow
     right, into = np.ascontiguousarray(b)[..., None, :, :], out.reshape(*out.shape[:-2], -1, ROWS, columns)
 
     def some(parts: Iterable[slice]) -> None:
         for part in parts:
-            for run in runs(k, UNPACKED // (ROWS * columns)):
+            for run in runs(k, most):
                 left = a[..., run].reshape(*a.shape[:-2], -1, ROWS, run.stop - run.start)[..., part, :, :]
                 if run.start:
                     into[..., part, :, :] += left @ right[..., run, :]

@@ -1,45 +1,45 @@
-"""Work in pieces on the threads that BLAS would use: as many as OPENBLAS_NUM_THREADS, or whoever else, has set.
+"""Pieces of a layer on the threads that BLAS would use: as many as OPENBLAS_NUM_THREADS, or whoever else, has set.
 
-numpy's BLAS shares out large products alone; copies, einsum and small products stay on one thread. Here each thread
-takes whole pieces of a layer instead, and works out its products by itself. No piece depends on who takes it.
+BLAS shares out large products alone; copies, einsum and small products stay on one thread. Here a thread takes whole
+pieces, and multiplies by itself. What a piece comes to does not depend on the thread that takes it.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache
 from threading import Lock
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-import numpy as np
+from numpy.linalg import lapack_lite
 
 from convcli.kernels.arguments import quiet
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
 Piece = TypeVar("Piece")
 LOCK = Lock()
-NAMES = ("scipy_openblas_{}64_", "openblas_{}64_", "scipy_openblas_{}", "openblas_{}")  # in wheels of numpy; elsewhere
+NAMES = ("scipy_openblas_{}64_", "openblas_{}64_", "scipy_openblas_{}", "openblas_{}")  # in numpy's wheels; elsewhere
 
 
 def shared(work: Callable[[Iterator[Piece]], object], pieces: Iterable[Piece]) -> None:
-    """work(some of the pieces) on every thread, the caller's among them; each piece goes to whoever is free for it.
+    """work(some of the pieces) on every thread, the caller's among them; a piece goes to the first that is free.
 
-    The pieces must not write to the same numbers. The threads of one call are taken: a call from within another, or
-    beside it, stays where it is.
+    No two pieces may write to the same numbers. One piece stays here, and BLAS may share out its products. So do all
+    while the threads are taken: in a call from within another, or beside it.
     """
     every = list(pieces)
     left = iter(every)
-    if len(every) == 1:
+    if threads() == 1 or len(every) == 1:
         work(left)
         return
     with alone() as count:
-        if count == 1:
-            work(left)
-            return
-        others = [_pool(os.getpid(), count - 1).submit(_quietly, work, left) for _ in range(count - 1)]
+        held = [work]  # a task that is cancelled stays in the pool's queue until a thread wakes: its arrays must not
+        others = [_pool(os.getpid(), count - 1).submit(_quietly, held, left) for _ in range(count - 1)]
         try:
             work(left)
         finally:
@@ -47,56 +47,66 @@ def shared(work: Callable[[Iterator[Piece]], object], pieces: Iterable[Piece]) -
                 pass
             begun = [other for other in others if not other.cancel()]
             wait(begun)
+            held.clear()
         for other in begun:
             other.result()
 
 
-def _quietly(work: Callable[[Iterator[Piece]], object], left: Iterator[Piece]) -> None:
-    with quiet():  # a thread begins with numpy's own warnings
-        work(left)
-
-
 def evenly(count: int, least: int) -> int:
-    """At most so many of `count` things make a piece, for every thread to have as many: all of them on one thread.
+    """How many of `count` things make a piece, for all threads to get one or two; all of them where that is too little.
 
-    At least `least`, unless there are fewer: what is over sooner than another thread begins is not shared.
+    least: so many take longer than a thread takes to wake, some 50 us.
     """
-    parts = max(1, min(2 * threads(), count // max(1, least))) if threads() > 1 else 1
-    parts -= parts % threads() if parts > threads() else 0
+    several = threads()
+    parts = next((parts for parts in (2 * several, several) if several > 1 and count >= parts * least), 1)
     return max(1, -(-count // parts))
 
 
 def threads() -> int:
     """As many as BLAS had when this was first asked, whatever goes on now."""
-    return _blas()[2]
+    return _blas().threads
 
 
 @contextmanager
 def alone() -> Iterator[int]:
-    """The number of threads that BLAS has; until the end of it, BLAS works on the one that calls it."""
-    get, put, _ = _blas()
+    """The number of threads that BLAS has; until the end BLAS works on the one that calls it."""
+    blas = _blas()
     with LOCK:
-        count = get()
+        count = blas.get()
         if count > 1:
-            put(1)
+            blas.put(1)
     try:
         yield count
     finally:
         if count > 1:
-            put(count)
+            blas.put(count)
+
+
+class Blas(NamedTuple):
+    """How many threads it may use: what it says now, a way to tell it, and what it said first."""
+
+    get: Callable[[], int]
+    put: Callable[[int], object]
+    threads: int
 
 
 @cache
-def _blas() -> tuple[Callable[[], int], Callable[[int], Any], int]:
-    """How many threads numpy's OpenBLAS may use, and how to tell it; another BLAS is left alone, with one."""
-    library = ctypes.CDLL(np.linalg._umath_linalg.__file__)  # finds what the module is linked to, too
+def _blas() -> Blas:
+    """numpy's OpenBLAS; another one is left alone, and so are its threads."""
+    library = ctypes.CDLL(lapack_lite.__file__)  # finds what the module is linked to, too
     for name in NAMES:
         if hasattr(library, name.format("set_num_threads")):
             get, put = library[name.format("get_num_threads")], library[name.format("set_num_threads")]
-            return get, put, get()
-    return (lambda: 1), (lambda _: None), 1
+            return Blas(get, put, get())
+    return Blas(lambda: 1, lambda _: None, 1)
 
 
 @cache
-def _pool(process: int, threads: int) -> ThreadPoolExecutor:  # noqa: ARG001 - a fork has count of its own
-    return ThreadPoolExecutor(threads, "convcli")
+def _pool(process: int, count: int) -> ThreadPoolExecutor:  # noqa: ARG001 - threads do not survive a fork
+    return ThreadPoolExecutor(count, "convcli")
+
+
+def _quietly(held: list[Callable[[Iterator[Piece]], object]], left: Iterator[Piece]) -> None:
+    (work,) = held
+    with quiet():  # a thread begins with numpy's own warnings
+        work(left)

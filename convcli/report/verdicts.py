@@ -112,8 +112,10 @@ def last_line(outcome: Outcome) -> str:
     counts = {name: getattr(summary, name) for name in summary.__struct_fields__ if name != "seconds"}
     told = [f"{count:,} {name}" for name, count in counts.items() if count or name == "passed"]
     line = f"{', '.join(told)} in {summary.seconds:.1f} s"
-    if not any(layer.status.good or layer.status.bad for layer in outcome.layers):
+    if not (summary.passed + summary.failed + summary.inexact + summary.mistrusted + summary.crashed):
         line = f"nothing was checked: {line}"
+    if outcome.left_out:
+        line += f"; {outcome.left_out:,} layers are counted and not listed: the journal has all"
     return f"interrupted: {line}" if outcome.interrupted else line
 
 

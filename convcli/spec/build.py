@@ -105,7 +105,7 @@ def spelled_network(texts: Sequence[str]) -> Network:
     entries: list[Entry] = []
     for text in texts:
         try:
-            one = _described_entry(text) if benchdnn.is_descriptor(text) else spelled_entry(text, len(entries) + 1)
+            one = described_entry(text) if benchdnn.is_descriptor(text) else spelled_entry(text, len(entries) + 1)
         except SpecError as error:
             problems.extend(error.problems)
             continue
@@ -201,12 +201,31 @@ def _layer_of(make: Callable[[Any, int], Layer], fields: Any, rank: int | None) 
     return make(fields, rank)
 
 
-def _described_entry(text: str) -> Entry:
+def described_entry(text: str, images: int = 0) -> Entry:
+    """The layer of a benchdnn descriptor. images: the batch size in place of its own."""
     from convcli.spec import benchdnn
 
     described = benchdnn.described(text)
-    rank = len(described.layer.axes)
-    return Entry(described.name or text, f"Conv{rank}d", described.layer, described.input)
+    rank, shape = len(described.layer.axes), described.input
+    shape = (images, *shape[1:]) if images else shape
+    return Entry(described.name or text, f"Conv{rank}d", described.layer, shape)
+
+
+def batch_network(lines: Iterable[bytes], source: str) -> Network:
+    """The network of a batch file of benchdnn; problems of one name are told apart by their lines."""
+    from convcli.spec.stream import batch_entries
+
+    problems: list[Problem] = []
+    entries = list(batch_entries(lines, source, problems))
+    seen: set[str] = set()
+    for one in entries:
+        one.name = f"{one.name}:{one.line}" if one.name in seen else one.name
+        one.path = (one.name,)
+        seen.add(one.name)
+    problems.extend(_repeated(entries))
+    if problems:
+        raise SpecError(problems=tuple(problems))
+    return Network(entries, source=source, located=_by_name(entries, source))
 
 
 def _entries(layers: Sequence[object], prefix: tuple[str, ...], problems: list[Problem]) -> list[Entry]:

@@ -16,7 +16,7 @@ from convcli.errors import Problem, SpecError
 from convcli.layers import Layer, Shape
 from convcli.plan import Network
 from convcli.spec import text
-from convcli.spec.build import lines_network, network, printed_network, spelled_entry, spelled_network
+from convcli.spec.build import batch_network, lines_network, network, printed_network, spelled_entry, spelled_network
 
 STDIN = "-"
 ONNX = b"\x08"  # how an ONNX file begins: its version's number. No text does
@@ -24,7 +24,9 @@ Given = Shape | Mapping[str, Shape] | None  # the input's shape in place of the 
 
 
 def load(source: str | PathLike[str], *, input: Given = None) -> Network:  # noqa: A002 - as in a spec
-    """The network of a spec file: YAML, JSON, JSON lines (.jsonl), a printed model, ONNX; "-" is standard input.
+    """The network of a spec file; "-" is standard input.
+
+    YAML, JSON, JSON lines (.jsonl), a benchdnn batch file, a printed model, ONNX.
 
     input: in place of the spec's own; an ONNX file needs it for axes that it leaves open, and takes several by name.
     Raises SpecError with everything that is wrong, each problem with its file, line and column.
@@ -55,7 +57,10 @@ def _loaded(data: bytes, source: str, ending: str) -> Network:
     if ending == ".jsonl" or (ending not in {".json", ".yaml", ".yml"} and _is_lines(data)):
         return lines_network(text.decode_lines(data.splitlines(keepends=True), source), source)
     if ending not in {".json", ".yaml", ".yml"}:
-        from convcli.spec import printed
+        from convcli.spec import printed, stream
+
+        if stream.is_batch(data[: stream.START]):
+            return batch_network(data.splitlines(), source)
 
         if printed.is_printed(start := data.decode("utf-8", "replace")):
             return printed_network(start, source)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -32,7 +33,7 @@ SHORTEST = 1_000_000  # ns: what is over sooner is run several times for one rea
 BLOCK = 2**23  # numbers in a block of columns of the limit
 FEWEST, MOST = 3, 50  # readings of each side
 SLOW = 2.0  # seconds; and times those for all readings
-CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []  # before `apart` has cut them down
 AWAKE = 0.04  # seconds for which threads of BLAS and OpenMP keep their cores after a product, in case there is more
 
 
@@ -102,12 +103,11 @@ def apart() -> None:
     takes: readings of 0.5 ms were 2, or 50.
     """
     tasks = Path("/proc/self/task")
-    if not tasks.exists():  # not Linux
+    if len(CORES) < 2 or not tasks.exists():  # not Linux
         return
-    if len(CORES) > 1:
-        here = get_native_id()
-        for task in map(int, os.listdir(tasks)):
-            os.sched_setaffinity(task, CORES[:1] if task == here else CORES[1:])
+    for task in [int(one.name) for one in tasks.iterdir()]:
+        with suppress(ProcessLookupError):  # it has ended since
+            os.sched_setaffinity(task, CORES[:1] if task == get_native_id() else CORES[1:])
 
 
 def why(error: Exception) -> str:

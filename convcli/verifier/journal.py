@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator, Iterator, Sequence
+from functools import cached_property
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Self, TypeVar
@@ -28,7 +29,7 @@ NUMBERS = ("max_abs_error", "bound_ratio", "statistical_ratio")
 T = TypeVar("T", bound=msgspec.Struct)
 
 
-class Header(msgspec.Struct, frozen=True, tag_field="schema", tag=SCHEMA):
+class Header(msgspec.Struct, frozen=True, dict=True, tag_field="schema", tag=SCHEMA):
     """What a run is: enough to make every case again, and to know that the answers would be the same."""
 
     convcli: str
@@ -37,7 +38,7 @@ class Header(msgspec.Struct, frozen=True, tag_field="schema", tag=SCHEMA):
     options: dict[str, Any]
     environment: dict[str, Any]
 
-    @property
+    @cached_property
     def salt(self) -> bytes:
         """What every case's key has in common: the checks, the other side, the versions."""
         checks = {name: self.options.get(name) for name in ("dtypes", "grad", "prove", "against", "kernel", "arrays")}
@@ -115,12 +116,18 @@ class Recording(Generic[T]):
         self._path = resume if resume is not None else journal
         self._earlier = Earlier(resume, command, result) if resume is not None else None
         self._file: Journal | None = None
+        self._started = False
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    @property
+    def started(self) -> bool:
+        """Results are written, if there is a journal: the earlier ones have all been read."""
+        return self._started
 
     def earlier(self, own: Header) -> Iterator[T]:
         """What an earlier part of this run has done; SpecError when it is another one. Then `start`."""
@@ -130,6 +137,7 @@ class Recording(Generic[T]):
 
     def start(self, own: Header) -> None:
         """Go on behind what is there, or begin."""
+        self._started = True
         if self._path is not None:
             self._file = Journal(self._path, keep=self._earlier.length if self._earlier else 0)
             if not self._earlier:

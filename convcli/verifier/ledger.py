@@ -53,6 +53,11 @@ def chosen(plans: Sequence[Plan], only: Sequence[str], *, convolutions: bool = F
         for step in plan.steps
         if not convolutions or is_convolution(step.layer)
     ]
+    return named(subjects, only) if only else subjects
+
+
+def named(subjects: Sequence[Subject], only: Sequence[str]) -> list[Subject]:
+    """Those whose names match. SpecError for a name that matches none."""
     names = [subject.step.name for subject in subjects]
     for pattern in only:
         if not any(_matches(name, pattern) for name in names):
@@ -61,9 +66,7 @@ def chosen(plans: Sequence[Plan], only: Sequence[str], *, convolutions: bool = F
                 field="only",
                 allowed=", ".join(names[:20]) + (", ..." if len(names) > 20 else ""),
             )
-    return [
-        subject for subject in subjects if not only or any(_matches(subject.step.name, pattern) for pattern in only)
-    ]
+    return [one for one in subjects if any(_matches(one.step.name, pattern) for pattern in only)]
 
 
 def _matches(name: str, pattern: str) -> bool:
@@ -76,7 +79,8 @@ class Ledger:
     Layers of one configuration have the same data and so the same checks: they are made once.
     """
 
-    def __init__(self, subjects: list[Subject], wanted: Wanted, *, fail_fast: bool = False):
+    def __init__(self, subjects: list[Subject], wanted: Wanted, *, fail_fast: bool = False, alike: bool = True):
+        """alike: layers of one configuration are looked for."""
         self.subjects, self.wanted, self.fail_fast = subjects, wanted, fail_fast
         self.progress: Progress | None = None
         self.on_verdict: Callable[[LayerVerdict], None] | None = None
@@ -84,9 +88,7 @@ class Ledger:
         self.environment: dict[str, Any] = {}
         self.failed = False
         self.verdicts: list[LayerVerdict] = []
-        first: dict[bytes, int] = {}
-        keys = [Case(subject.step.layer, subject.step.x, subject.step.batch, wanted.seed).key for subject in subjects]
-        self._twin = [first.setdefault(key, index) for index, key in enumerate(keys)]
+        self._twin = twins(subjects, wanted.seed) if alike else list(range(len(subjects)))
         self._checks: dict[int, dict[int, tuple[Check, ...]]] = {}
         self._jobs: dict[int, int] = {}
 
@@ -226,6 +228,14 @@ class Ledger:
             reason=reason,
             seconds=sum(check.seconds for check in checks),
         )
+
+
+def twins(subjects: Sequence[Subject], seed: int) -> list[int]:
+    """For every layer the first one that is of its configuration."""
+    first: dict[bytes, int] = {}
+    steps = (subject.step for subject in subjects)
+    keys = (Case(step.layer, step.x, step.batch, seed).key for step in steps)
+    return [first.setdefault(key, index) for index, key in enumerate(keys)]
 
 
 def excused(check: Check, reason: str) -> Check:

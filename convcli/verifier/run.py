@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import compress
+from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 from time import perf_counter
@@ -12,14 +11,13 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET
 
 from convcli.axis import whole
-from convcli.errors import SpecError
-from convcli.plan import Network, Plan, plan
-from convcli.verifier.case import Case
+from convcli.verifier.course import Course, Placed
 from convcli.verifier.jobs import Wanted
-from convcli.verifier.journal import End, Header, Line, Recording, header, infinite, key_of, restored
-from convcli.verifier.ledger import Ledger, Progress, Subject, chosen
+from convcli.verifier.journal import End, Line, Recording, header
+from convcli.verifier.ledger import Ledger, Progress
 from convcli.verifier.session import TIMEOUT, Session
 from convcli.verifier.shard import Shard, Share, shard_of
+from convcli.verifier.subjects import Given, Subjects
 from convcli.verifier.verdict import LayerVerdict, Outcome, outcome
 
 if TYPE_CHECKING:
@@ -29,7 +27,7 @@ DTYPES = ("float64", "float32")
 
 
 def verify(  # noqa: PLR0913 - each is one option of the command
-    networks: Network | Plan | Sequence[Network | Plan],
+    networks: Given | Sequence[Given],
     *,
     seed: int = 0,
     dtypes: Sequence[str] = DTYPES,
@@ -72,87 +70,60 @@ def verify(  # noqa: PLR0913 - each is one option of the command
     Ctrl-C ends it: the outcome then holds what was finished and is `interrupted`.
     """
     start = perf_counter()
-    given = (networks,) if isinstance(networks, Network | Plan) else tuple(networks)
-    plans = [plan(one) if isinstance(one, Network) else one for one in given]
-    different = tuple(dict.fromkeys(dtypes))
     wanted = Wanted(
         against,
-        different,
+        tuple(dict.fromkeys(dtypes)),
         whole("seed", seed, least=0),
         grad=grad,
         prove=prove,
         kernel=kernel,
         kernel_grad=kernel_grad,
     )
-    every = chosen(plans, only, convolutions=bool(wanted.own))
     part = shard_of(shard)
-    positions = shared_out(every, part, wanted.seed)
-    ledger = Ledger([every[position] for position in positions], wanted, fail_fast=fail_fast)
-    ledger.progress = progress
+    subjects = Subjects(networks, only, convolutions=bool(wanted.own))
+    placed: Iterable[Placed] = subjects.of(part, wanted.seed)
+    placed = list(placed) if subjects.listed else placed
+    ours = len(placed) if isinstance(placed, list) else len(subjects) // part.count
+    course = Course(placed, ours, wanted, listed=subjects.listed, fail_fast=fail_fast)
+    course.progress, course.on_verdict = progress, on_verdict
     record = Recording(journal, resume, "verify", Line)
-    options = {**wanted.told, "layers": len(every), "shard": str(part)}
-    session = Session(
-        wanted, layers=len(ledger.subjects), jobs=jobs, max_memory=max_memory, timeout=timeout, executor=executor
-    )
+    options = {**wanted.told, "layers": len(subjects), "shard": str(part)}
+    session = Session(wanted, layers=ours, jobs=jobs, max_memory=max_memory, timeout=timeout, executor=executor)
     interrupted = False
     try:
         with session, record:
             own = header("verify", seed, options, session.environment)
-
-            def tell(verdict: LayerVerdict) -> None:
-                record.write(_line(ledger, positions, own))
-                if on_verdict:
-                    on_verdict(verdict)
-
-            ledger.on_verdict = tell
-            for line in record.earlier(own):
-                _take_over(ledger, positions, own, line)
-            record.start(own)
-            session.work_through([ledger])
-            ledger.close()
-            record.write(End(len(every)))
+            session.work_through(course.ledgers(record, own))
+            course.close()
+            if not course.stopped or subjects.listed:
+                record.write(End(len(subjects)))
             record.close()
-            if ledger.faults():
-                _take_apart(session, ledger, save_failures, explain=explain)
+            for ledger in course.failing():
+                if ledger.faults():
+                    _take_apart(session, ledger, save_failures, progress, explain=explain)
     except KeyboardInterrupt:
         interrupted = True
-    ledger.close()
+    course.close()
+    course.refresh()
     return outcome(
-        tuple(ledger.verdicts),
+        tuple(course.kept.values()),
         seed=seed,
         environment=session.environment,
         seconds=perf_counter() - start,
         interrupted=interrupted,
-        share=UNSET if part.whole else Share(str(part), tuple(positions), len(every), wanted.told),
+        counts=course.counts,
+        share=UNSET if part.whole else Share(str(part), tuple(course.kept), len(subjects), wanted.told),
     )
 
 
-def shared_out(subjects: Sequence[Subject], shard: Shard, seed: int) -> list[int]:
-    """The places of a shard's layers; those of one configuration are together, as they are checked once."""
-    steps = [subject.step for subject in subjects]
-    cases = ((Case(s.layer, s.x, s.batch, seed).key, s.layer.counts(s.x, s.images).macs) for s in steps)
-    every = range(len(steps))
-    return list(every if shard.whole else compress(every, shard.of(cases)))
-
-
-def _line(ledger: Ledger, positions: Sequence[int], own: Header) -> Line:
-    """The journal's line for the verdict that was told last."""
-    number, verdict = len(ledger.verdicts) - 1, ledger.verdicts[-1]
-    key = key_of(ledger.subjects[number].step, own.seed, own.salt)
-    return Line(positions[number], key, verdict, ledger.sizes(number), infinite(verdict))
-
-
-def _take_over(ledger: Ledger, positions: Sequence[int], own: Header, line: Line) -> None:
-    """A verdict of the run that is continued. Raises SpecError when it is of another layer."""
-    number = len(ledger.verdicts)
-    subject = ledger.subjects[number] if number < len(positions) else None
-    same = subject and (positions[number], key_of(subject.step, own.seed, own.salt)) == (line.index, line.key)
-    if subject is None or not same or line.verdict.name != subject.step.name:
-        raise SpecError(f"its layer {line.verdict.name} is another one here", field="--resume")
-    ledger.take_over(restored(line.verdict, line.infinite), line.checks)
-
-
-def _take_apart(session: Session, ledger: Ledger, directory: str | PathLike[str] | None, *, explain: bool) -> None:
+def _take_apart(
+    session: Session,
+    ledger: Ledger,
+    directory: str | PathLike[str] | None,
+    progress: Progress | None,
+    *,
+    explain: bool,
+) -> None:
     """What failed is kept and explained, while the workers are there; loaded for failures alone."""
     from convcli.verifier.explain import explanation, keeping
 
@@ -160,4 +131,4 @@ def _take_apart(session: Session, ledger: Ledger, directory: str | PathLike[str]
         if directory is not None:
             keeping.keep(workbench, ledger, Path(directory), session.environment)
         if explain:
-            explanation.explain(workbench, ledger, progress=ledger.progress)
+            explanation.explain(workbench, ledger, progress=progress)

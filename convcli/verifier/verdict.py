@@ -130,7 +130,7 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """The answer of `verify`."""
+    """The answer of `verify`. left_out: layers that are counted and not told, where there are more than 10,000."""
 
     schema: int
     convcli: str
@@ -141,18 +141,17 @@ class Outcome(msgspec.Struct, frozen=True):
     summary: Summary
     interrupted: bool = False
     share: Share | UnsetType = UNSET
+    left_out: int | UnsetType = UNSET
 
     @property
     def exit_code(self) -> int:
         """130 interrupted; 1 when something failed; 3 when a backend lacked a layer or nothing was checked; else 0."""
         if self.interrupted:
             return 130
-        statuses = [layer.status for layer in self.layers]
-        if any(status.bad for status in statuses):
+        found = self.summary
+        if found.failed or found.mistrusted or found.crashed:
             return 1
-        if Status.UNSUPPORTED in statuses or not any(status.good for status in statuses):
-            return 3
-        return 0
+        return 3 if found.unsupported or not found.passed + found.inexact else 0
 
 
 _SEVERITY = list(Status)
@@ -182,10 +181,12 @@ def outcome(
     seconds: float,
     interrupted: bool = False,
     share: Share | UnsetType = UNSET,
+    counts: Counter[Status] | None = None,
 ) -> Outcome:
-    """The layers' verdicts with their summary."""
-    summary = summary_of(Counter(layer.status for layer in layers), seconds)
-    return Outcome(1, __version__, "verify", seed, environment, layers, summary, interrupted, share)
+    """The layers' verdicts with their summary. counts: of all, when there are more than these."""
+    summary = summary_of(counts or Counter(layer.status for layer in layers), seconds)
+    left_out = counts.total() - len(layers) if counts else 0
+    return Outcome(1, __version__, "verify", seed, environment, layers, summary, interrupted, share, left_out or UNSET)
 
 
 def summary_of(counts: Counter[Status], seconds: float) -> Summary:

@@ -24,6 +24,21 @@ def test_a_layer_on_standard_output() -> None:
     assert ran.out.count("\N{FULL BLOCK}") == 9 * 2 + 2 + 2
 
 
+@pytest.mark.parametrize(
+    ("flag", "env", "coloured"),
+    [
+        ("auto", {}, False),
+        ("always", {}, True),
+        ("always", {"NO_COLOR": "1"}, True),
+        ("auto", {"FORCE_COLOR": "1"}, True),
+        ("auto", {"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+        ("never", {"FORCE_COLOR": "1"}, False),
+    ],
+)
+def test_colours(flag: str, env: dict[str, str], coloured: bool) -> None:
+    assert ("\x1b[" in run(*LAYER, "--color", flag, env=env).out) == coloured
+
+
 def test_svg_on_standard_output() -> None:
     ran = run(*LAYER, "--format", "svg", "--animate", "--theme", "dark")
     assert ET.fromstring(ran.out).get("role") == "img"  # noqa: S314 - our own

@@ -183,6 +183,19 @@ def test_colours_stay_out_of_files_and_of_other_formats(tmp_path: Path) -> None:
         assert "\x1b" not in run("summary", STEM, *INPUT, "--color", "always", "--format", form).out
 
 
+@pytest.mark.parametrize(
+    "argv",
+    [("summary",), ("shape",), ("explain",), ("bench", "--against", "none", "--seconds", "0.01")],
+    ids=lambda a: a[0],
+)
+def test_html_has_the_layers_pictures(tmp_path: Path, argv: tuple[str, ...]) -> None:
+    there = tmp_path / "r.html"
+    layer = "Conv2d(3, 8, 3, stride=2)"
+    assert run(*argv, layer, "-i", "1,3,9,9", "--output", str(there), "--quiet").code == 0
+    assert there.read_text().count("<svg ") == 1
+    assert "conv2d_1 (Conv2d)" in there.read_text()
+
+
 @pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals")
 @pytest.mark.parametrize("env", [{}, {"NO_COLOR": "1"}], ids=["plain", "NO_COLOR"])
 def test_on_a_terminal(env: dict[str, str]) -> None:

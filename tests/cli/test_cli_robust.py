@@ -120,7 +120,9 @@ def mutated(draw: DrawFn, texts: list[bytes]) -> bytes:
     return data
 
 
-FORMATS = st.sampled_from([(), ("--format", "json"), ("--format", "github"), ("--quiet",), ("--verbose",), INPUT])
+FORMATS = st.sampled_from(
+    [(), ("--format", "json"), ("--format", "github"), ("--format", "html"), ("--quiet",), ("--verbose",), INPUT]
+)
 COMMAND = st.sampled_from(REPORTING)
 
 

@@ -9,6 +9,7 @@ from base64 import b64encode
 from hashlib import sha256
 from html.parser import HTMLParser
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -38,14 +39,15 @@ from report_samples import (
 from convcli.explaining.record import explain
 from convcli.layers.rearrange import Flatten
 from convcli.plan import Network, plan
+from convcli.records import summarize
 from convcli.report import form_of, render, text, units, verdicts
 from convcli.report.html import album, tables
-from convcli.report.html.document import MOST_LINKS
+from convcli.report.html.document import MOST_FOLDS, MOST_LINKS
 from convcli.report.html.element import VOID, Markup, element
-from convcli.report.html.report import MOST_FOLDS
 from convcli.report.table import Column, Row, Table
 from convcli.report.table import page as table_page
 from convcli.report.text import cell_text
+from convcli.spec.load import networks
 from convcli.verifier.verdict import Status, outcome
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from convcli.report import Record
     from convcli.verifier.verdict import Outcome
 
+SAMPLES = Path(__file__).parent.parent.parent / "sample_configs"
 Attributes = dict[str, str | None]
 
 
@@ -300,6 +303,15 @@ def test_a_name_that_two_layers_have_has_no_picture() -> None:
     assert len(list(Tree(render(named(["a"]), "html", twins[:1])).found("svg"))) == 1
     flat = Network([entry("a", "Flatten", Flatten())], source="net.yaml", input=(1, 8, 6, 5))
     assert not list(Tree(render(named(["a"]), "html", [plan(flat)])).found("svg"))
+
+
+def test_layers_of_every_kind_are_drawn() -> None:
+    (spec,) = networks([str(SAMPLES / "single-layers.yaml")], [], None)
+    steps = plan(spec).steps
+    tree = Tree(render(summarize(spec), "html", [plan(spec)]))
+    assert len(list(tree.found("svg"))) == len({(step.layer, step.x) for step in steps}) > 25
+    ids = [attrs["id"] for _, attrs in tree.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
 
 
 def test_pictures_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

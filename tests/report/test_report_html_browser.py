@@ -276,7 +276,9 @@ def test_axe_finds_nothing(shown: Shown, name: str) -> None:
 
 
 def test_without_scripts_the_page_says_the_same(shown: Shown) -> None:
-    with_scripts = shown("verify").run("document.querySelector('main').textContent")
+    browser = shown("verify")
+    browser.run("document.querySelectorAll('button.all').forEach(button => button.remove())")
+    with_scripts = browser.run("document.querySelector('main').textContent")
     browser = shown("verify", scripts=False)
     root = browser.ask("DOM.getDocument", depth=0)["root"]["nodeId"]
     main = browser.ask("DOM.querySelector", nodeId=root, selector="main")["nodeId"]
@@ -316,8 +318,8 @@ def test_ten_thousand_layers_open_and_sort(browser: Browser, tmp_path: Path) -> 
     browser.window(1280)
     browser.open(file.as_uri())
     assert browser.run("document.querySelectorAll('tbody tr').length") == 10_000
-    started = browser.run("performance.now()")
+    started = browser.script_seconds()
     for _ in range(2):  # the second time every row moves
         browser.run("document.querySelector('thead button').click()")
     assert first_column(browser)[:2] == ["conv9999", "conv9998"]
-    assert browser.run("performance.now()") - started < 10_000
+    assert browser.script_seconds() - started < 3  # it takes 0.3; rows that move one by one took 11

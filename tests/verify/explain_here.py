@@ -11,11 +11,12 @@ from convcli.plan import Step
 from convcli.verifier.explain.experiment import Workbench
 from convcli.verifier.explain.explanation import explanation
 from convcli.verifier.fault import Fault
-from convcli.verifier.here import Here, job_checks
+from convcli.verifier.here import Here
 from convcli.verifier.job import Bench
 from convcli.verifier.jobs import Wanted
 from convcli.verifier.ledger import Ledger, Subject
 from convcli.verifier.mutants import MUTANTS, Mutant, planned
+from convcli.verifier.self_test import job_checks
 from convcli.verifier.verdict import Explanation
 from convcli.verifier.workers import Workers
 

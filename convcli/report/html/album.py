@@ -22,15 +22,13 @@ class Album:
     """Pictures by a layer's source and name; `plans` say what the layers are."""
 
     def __init__(self, plans: Iterable[Plan] = ()) -> None:
-        self._steps: dict[tuple[str, str], Step] = {}
-        self._plans: dict[tuple[str, str], Plan] = {}
-        self._drawn: dict[object, tuple[str, str] | None] = {}
+        self._steps: dict[tuple[str, str], tuple[Plan, Step]] = {}
+        self._drawn: dict[object, tuple[str, str] | None] = {}  # the place and name of the layer that shows it
         unclear = set()
         for plan in plans:
             for step in plan.steps:
                 key = plan.network.source, step.name
-                same = self._steps.setdefault(key, step)
-                self._plans.setdefault(key, plan)
+                _, same = self._steps.setdefault(key, (plan, step))
                 if (same.layer, same.x) != (step.layer, step.x):
                     unclear.add(key)
         for key in unclear:  # two layers have the name, and nobody knows which one is meant
@@ -43,9 +41,9 @@ class Album:
 
     def picture(self, source: str, name: str, key: str) -> Markup | None:
         """The layer's picture, or a link to the one that shows the same; None for none. key: the id of its place."""
-        step = self._steps.get((source, name))
-        if step is None:
+        if (source, name) not in self._steps:
             return None
+        plan, step = self._steps[source, name]
         what = step.layer, step.x
         if what in self._drawn:
             there = self._drawn[what]
@@ -54,7 +52,7 @@ class Album:
             return element("p", "The picture is that of ", element("a", there[1], href=f"#{there[0]}"), ".")
         if sum(map(bool, self._drawn.values())) >= MOST_PICTURES:
             return element("p", f"No picture: a page has {MOST_PICTURES}. convcli draw --layer draws every one.")
-        scene = _scene(self._plans[source, name], name)
+        scene = _scene(plan, name)
         self._drawn[what] = (key, name) if scene else None
         return None if scene is None else _figure(scene)
 

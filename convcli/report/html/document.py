@@ -15,6 +15,7 @@ from convcli.report.html.element import Markup, element, joined, lines
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+MOST_FOLDS = 200  # layers of a page that have a fold of their own
 MOST_LINKS = 40  # to sections: of a thousand networks nobody reads a list
 
 

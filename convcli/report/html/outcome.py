@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from convcli.report import verdicts
-from convcli.report.html.document import Page, Section, badge, figures
+from convcli.report.html.document import MOST_FOLDS, Page, Section, badge, figures
 from convcli.report.html.element import Markup, element, lines
 from convcli.report.html.sheet import finding
 from convcli.report.html.tables import kind_of, table
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from convcli.verifier.verdict import Check, LayerVerdict, Outcome
 
 MOST_BLOCKS = 500
-MOST_FOLDS = 200
 _CHECKS = (
     Column("check", right=False),
     Column("method", right=False),

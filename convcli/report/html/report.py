@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET
 
 from convcli.report.flat import flat, written
-from convcli.report.html.document import Page, Section, figures
+from convcli.report.html.document import MOST_FOLDS, Page, Section, figures
 from convcli.report.html.element import Markup, element, lines
 from convcli.report.html.tables import table
 from convcli.report.table import convention_lines, heading, in_all, sentence
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from convcli.report.html.album import Album
     from convcli.report.table import Table
 
-MOST_FOLDS = 200  # layers that have a fold of their own, in a whole report
 HIDDEN = {"name", "type"}  # they are the fold's title
 
 

@@ -1,0 +1,252 @@
+"""Many cases: what an executor costs, what a second worker brings, what is lost when workers die, what memory it takes.
+
+    python benchmarks/many.py overhead [--cases N]          dask's workers against the local ones, per case
+    python benchmarks/many.py workers [--cases N]           one local worker and two, cases of about 5 ms
+    python benchmarks/many.py kills [--cases N] [--every S] a dask cluster of four workers, one killed every S seconds
+    python benchmarks/many.py memory [--cases N ...]        verify on streams of N layers, results simulated
+    python benchmarks/many.py hosts                         two hosts in network namespaces (needs root and ip)
+
+Ratios of interleaved runs; the other side is `small`, convcli's own kernels, so that no library need be installed but
+distributed. `pip install "convcli[dask]"`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+MODULE = "many:small"  # this file, as a backend
+LAYER = {"type": "Conv2d", "out_channels": 4, "kernel_size": 3, "padding": 1}
+
+
+def spec(path: Path, count: int) -> Path:
+    """Layers of few products, no two alike: their channels and sizes differ."""
+    with path.open("w") as file:
+        for n in range(count):
+            shape = [1, 1 + n % 5, 6 + n // 5 % 40, 6 + n // 200 % 40, 6 + n // 8000][: 4 + (n >= 8000)]
+            layer = {
+                **LAYER,
+                "type": f"Conv{len(shape) - 2}d",
+                "name": f"l{n}",
+                "input": shape,
+                "out_channels": 1 + n % 3,
+            }
+            file.write(json.dumps(layer) + "\n")
+    return path
+
+
+class Small:
+    """A backend: our own kernels."""
+
+    def versions(self) -> dict[str, str]:
+        return {}
+
+    def forward(self, layer: Any, arrays: Any) -> Any:
+        from convcli.backends import numpy as ours
+
+        return ours.forward(layer, arrays)
+
+    def accepts(self, *asked: Any) -> Any:
+        from convcli.backends import numpy as ours
+
+        return ours.accepts(*asked)
+
+    def facts(self, layer: Any, shape: tuple[int, ...]) -> Any:
+        from convcli.backends import Facts
+
+        x = shape[1:]
+        return Facts(layer.output_shape(shape), layer.tensors(x), layer.counts(x, shape[0]).macs)
+
+
+small = Small()
+
+
+class Instant(Executor):
+    """Workers that need no time: every check passes."""
+
+    _max_workers = 2
+
+    def submit(self, function: Any, /, chunk: Any, **_: Any) -> Future[Any]:
+        from convcli.verifier.many.chunk import Answer
+        from convcli.verifier.verdict import Check, Status
+
+        told: Future[Any] = Future()
+        checks = ((Check("forward", "exact", Status.PASSED, "float32", detail="simulated"),),)
+        environment = {"numpy": "0", "rounds": False}
+        told.set_result(Answer((checks,) * len(chunk.steps), 0.005 * len(chunk.steps), environment))
+        return told
+
+
+@contextmanager
+def cluster(workers: int) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """(the address for --executor, the process whose children are the workers), as docs/many.md starts them."""
+    with tempfile.TemporaryDirectory() as home:
+        file = Path(home) / "scheduler.json"
+        common: dict[str, Any] = {"env": environment(), "cwd": home, "stdout": subprocess.DEVNULL}
+        common["stderr"] = subprocess.DEVNULL
+        shared = ["--no-dashboard", "--scheduler-file", str(file)]
+        dask = [sys.executable, "-m", "dask"]
+        scheduler = subprocess.Popen([*dask, "scheduler", "--host", "127.0.0.1", "--port", "0", *shared], **common)
+        sizes = ["--nworkers", str(workers), "--nthreads", "1"]
+        nanny = subprocess.Popen([*dask, "worker", *sizes, *shared], **common)
+        try:
+            while not file.exists():
+                time.sleep(0.1)
+            yield json.loads(file.read_text())["address"].replace("tcp://", "dask://"), nanny
+        finally:
+            for process in (nanny, scheduler):
+                process.terminate()
+                process.wait(60)
+
+
+def environment() -> dict[str, str]:
+    """Workers find this file, and start without the threads of a library."""
+    path = os.pathsep.join([str(HERE), str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+def checked(count: int, executor: str, jobs: int, journal: str | None = None) -> tuple[Any, float]:
+    """(the outcome, seconds from the first to the last verdict)"""
+    import convcli
+
+    told: list[float] = []
+    with tempfile.TemporaryDirectory() as home:
+        network = convcli.load(spec(Path(home) / "many.jsonl", count))
+        outcome = convcli.verify(
+            network,
+            against=MODULE,
+            dtypes=("float32",),
+            executor=executor,
+            jobs=jobs,
+            journal=journal,
+            explain=False,
+            on_verdict=lambda _: told.append(time.perf_counter()),
+        )
+    return outcome, told[-1] - told[count // 10]
+
+
+def whole(outcome: Any, count: int) -> None:
+    """A figure of a run that failed is none."""
+    if outcome.summary.passed != count:
+        raise SystemExit(f"{outcome.summary.passed} of {count} passed")
+
+
+def overhead(count: int) -> None:
+    times: dict[str, list[float]] = {"local": [], "dask": []}
+    with cluster(2) as (address, _):
+        for executor in (*["local", address] * 3,):
+            _, seconds = checked(count, executor, 2)
+            times["local" if executor == "local" else "dask"].append(seconds / (0.9 * count) * 1e3)
+    local, dask = (median(times[name]) for name in times)
+    print(f"{count} cases: {local:.2f} ms a case by 2 local workers, {dask:.2f} by 2 of dask: {dask - local:+.2f} ms")
+    print({name: [f"{t:.2f}" for t in found] for name, found in times.items()})
+
+
+def workers(count: int) -> None:
+    times: dict[int, list[float]] = {1: [], 2: []}
+    for jobs in (1, 2) * 3:
+        outcome, seconds = checked(count, "local", jobs)
+        whole(outcome, count)
+        times[jobs].append(seconds / (0.9 * count) * 1e3)
+    one, two = median(times[1]), median(times[2])
+    print(f"{count} cases: {one:.2f} ms a case by one local worker, {two:.2f} by two: {one / two:.2f} times as many")
+    print({jobs: [f"{t:.2f}" for t in found] for jobs, found in times.items()})
+
+
+def kills(count: int, every: float) -> None:
+    """`fuzz`, whose journal shows what is there, and how often."""
+    stop, killed = threading.Event(), []
+
+    def kill(parent: int) -> None:
+        while not stop.wait(every):
+            children = [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+            alive = [pid for pid in children if b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
+            if alive:
+                killed.append(alive[len(killed) % len(alive)])
+                os.kill(killed[-1], signal.SIGKILL)
+
+    with tempfile.TemporaryDirectory() as home, cluster(4) as (address, nanny):
+        journal = Path(home) / "run.jsonl"
+        thread = threading.Thread(target=kill, args=(nanny.pid,))
+        thread.start()
+        start = time.perf_counter()
+        try:
+            outcome, _ = checked(count, address, 4, str(journal))
+        finally:
+            stop.set()
+            thread.join()
+        seconds = time.perf_counter() - start
+        with journal.open("rb") as file:
+            told = Counter(json.loads(line)["index"] for line in file if line.startswith(b'{"index"'))
+    lost, twice = count - len(told), sum(number > 1 for number in told.values())
+    print(
+        f"{count} cases in {seconds:.0f} s, {len(killed)} workers killed: {lost} lost, {twice} twice, {outcome.summary}"
+    )
+    if lost or twice:
+        raise SystemExit(1)
+    whole(outcome, count)
+
+
+def memory(counts: list[int]) -> None:
+    """Each in a process of its own: the most that it ever held."""
+    for count in counts:
+        words = [sys.executable, str(Path(__file__)), "one-memory", "--cases", str(count)]
+        subprocess.run(words, env=environment(), check=True)
+
+
+def one_memory(count: int) -> None:
+    import convcli
+    from convcli.spec.stream import Stream
+
+    with tempfile.TemporaryDirectory() as home:
+        path, start = spec(Path(home) / "many.jsonl", count), time.perf_counter()
+        stream = Stream(path, str(path))
+        outcome = convcli.verify(stream, against=MODULE, executor="many:Instant", journal=Path(home) / "run.jsonl")
+        seconds = time.perf_counter() - start
+    whole(outcome, count)
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{count:>9,} cases: {most:.0f} MB at most, {seconds / count * 1e3:.2f} ms a case", flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["overhead", "workers", "kills", "memory", "one-memory", "hosts"])
+    parser.add_argument("--cases", type=int, nargs="*")
+    parser.add_argument("--every", type=float, default=20.0)
+    asked = parser.parse_args()
+    os.environ.update(environment())
+    sys.path[:0] = [str(HERE), str(HERE.parent)]
+    number = asked.cases[0] if asked.cases else 2000
+    if asked.what == "overhead":
+        overhead(number)
+    elif asked.what == "workers":
+        workers(number)
+    elif asked.what == "kills":
+        kills(asked.cases[0] if asked.cases else 100_000, asked.every)
+    elif asked.what == "memory":
+        memory(asked.cases or [10_000, 100_000, 1_000_000])
+    elif asked.what == "one-memory":
+        one_memory(number)
+    else:
+        return subprocess.run([str(HERE / "two_hosts.sh")], check=False).returncode
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
