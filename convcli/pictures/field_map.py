@@ -21,7 +21,7 @@ from convcli.pictures.board import Board, Map
 from convcli.pictures.compose import composed
 from convcli.pictures.grid import told_part
 from convcli.pictures.holes import told_holes
-from convcli.pictures.scene import Data, Mark, Rect, Scene
+from convcli.pictures.scene import Data, Line, Mark, Rect, Scene
 from convcli.pictures.views import NAMES
 from convcli.plan import Plan, place_of
 from convcli.receptive.footprint import Graph
@@ -31,6 +31,7 @@ from convcli.receptive.record import AxisField, CellRecord, cell_record, told
 WHOLE, MOST, BESIDE = 20, 48, 1  # cells of an axis that are all drawn; boxes at the most; cells around the field
 UNITS = ((20, 30.0), (32, 22.0), (48, 14.0))  # up to so many boxes on a side: pixels for each
 SMALLEST = 8.0  # letters in a cell
+LONGEST = 10**1000  # Python writes no numbers of more than 4,300 digits unless it is told to
 
 
 def drawn(planned: Plan, layer: str | None, asked: Asked) -> Scene:
@@ -104,7 +105,7 @@ def _views(axes: Sequence[AxisField], sizes: Sequence[int]) -> tuple[list[View],
 
 def _wanted(axis: AxisField, size: int) -> range:
     """The cells to draw; of a field that is much larger than the input, not much more than the input."""
-    beyond, seen = size // 4, _seen(axis)
+    beyond, seen = size // 8, _seen(axis)
     first, last = axis.field or ((seen.start, seen.stop - 1) if seen else (0, size - 1))
     first, last = max(first - BESIDE, -beyond - 1), min(last + BESIDE, size + beyond)
     if seen:
@@ -149,7 +150,7 @@ class _Field:
 
     def legend(self) -> list[tuple[str, str]]:
         """What is seen in the picture."""
-        used = {self._role(box) for box in product(*self.map.ranges)} | ({"box"} if self.outlined else set())
+        used = {self._role(box) for box in product(*self.map.ranges)} | {mark.role for mark in self._outline()}
         others = [("hole", "hole: no path"), ("input", "not seen"), ("padding", "outside the input"), ("box", CLOSED)]
         return [(role, said) for role, said in [*self.scale.legend(), *others] if role in used]
 
@@ -192,23 +193,37 @@ class _Field:
         told = f"{where}: {heat.counted(most)}"
         if self.each > 1:
             told = f"{where}: up to {heat.counted(most)}, {len(held)} of {prod(map(len, cells))} cells seen"
-        return {"paths": most, "cells": len(held), "title": told}
+        return {"paths": most if most < LONGEST else heat.number(most), "cells": len(held), "title": told}
 
     def _numbers(self) -> Iterator[Mark]:
         """The number of paths in each box, if all of them fit."""
-        widest = max((letters.width(str(most), 1) for most in self.most.values()), default=1.0)
+        widest = max((letters.width(heat.number(most), 1) for most in self.most.values()), default=1.0)
         size = min(12.0, (self.board.unit - 4) / widest)
         for box, most in self.most.items() if size >= SMALLEST else ():
-            yield from self.board.word(self.map.name, box, str(most), self.scale.ink(most), size)
+            yield from self.board.word(self.map.name, box, heat.number(most), self.scale.ink(most), size)
 
-    def _outline(self) -> Iterator[Rect]:
-        """The closed form, as far as it lies in what is drawn."""
-        if self.outlined:
-            edges = [self._edges(view) for view in self.views]
-            rows, columns = edges if len(edges) == 2 else [range(self.each), *edges]
-            ends = (rows.start, columns.start, rows.stop, columns.stop)  # cell c begins at box c / each
-            top, left, bottom, right = (end / self.each - 0.5 for end in ends)
+    def _outline(self) -> Iterator[Rect | Line]:
+        """The closed form's box; where it reaches further out than what is drawn, the sides that can be seen."""
+        if not self.outlined:
+            return
+        shown = [self._edges(view) for view in self.views]
+        whole = [view.closed or range(0) for view in self.views]
+        if len(shown) == 1:
+            shown, whole = [range(self.each), *shown], [range(self.each), *whole]
+        # cell c begins at box c / each; boxes are placed by their middles
+        top, left, bottom, right = (
+            end / self.each - 0.5 for end in (shown[0].start, shown[1].start, shown[0].stop, shown[1].stop)
+        )
+        if shown == whole:
             yield self.board.area(self.map.name, (top, left, bottom, right), "box", of=CLOSED)
+            return
+        sides = [((top, left), (top, right)), ((bottom, left), (bottom, right))]
+        sides += [((top, left), (bottom, left)), ((top, right), (bottom, right))]
+        ends = [(one.start, two.start, one.stop, two.stop) for one, two in zip(shown, whole, strict=True)]
+        seen = [same for a, b, c, d in ends for same in (a == b, c == d)]
+        yield from (
+            self.board.line(self.map.name, *side, "box") for side, is_end in zip(sides, seen, strict=True) if is_end
+        )
 
     def _edges(self, view: View) -> range:
         closed = view.closed or range(0)

@@ -84,7 +84,9 @@ def _back(here: Paths, feed: Feed) -> Paths | None:
     ranges = tuple([_hull(list(chain.from_iterable(cells))) for cells in reads])
     sizes = [max(len(old), len(new)) for old, new in zip(here.ranges, ranges, strict=True)]
     if prod(sizes) > MOST_COUNTED:
-        raise SpecError(f"the paths to {prod(sizes):,} cells are too many to count", allowed=f"{MOST_COUNTED:,}")
+        raise SpecError(
+            f"the paths to {prod(sizes):,} cells are too many to count", allowed=f"at most {MOST_COUNTED:,}"
+        )
     counts = here.counts
     for cells, there in zip(reads, ranges, strict=True):
         counts = _turned(counts, cells, there)

@@ -158,4 +158,4 @@ def test_the_library_draws_it_and_layers_and_cells_are_no_part_of_it() -> None:
     assert all(layer.memory is not UNSET for layer in network_record(net, Scope()).layers)
     for asked in ({"layer": "conv2d_1"}, {"cell": (0, 0)}):
         with pytest.raises(convcli.SpecError, match="costs are those of all layers"):
-            convcli.draw(net, picture="costs", **asked)  # type: ignore[arg-type]
+            convcli.draw(net, picture="costs", **asked)

@@ -145,6 +145,13 @@ def test_a_field_far_larger_than_its_input_is_cut_and_says_so() -> None:
     assert any("further out than what is drawn" in note for note in scene.notes)
     assert sum(heated(root).values()) == 1  # every other tap lies outside
     assert "rows -76 to 84" in scene.captions[1]
+    assert not any("closed form" in words for _, words in scene.legend)
+    half = field_scene(stack(9, 9, size=12, padding=9), cell=(11, 11))  # rows -7 to 29
+    sides = [one for one in elements(half).iter(f"{SVG}line") if one.get("class") == "box"]
+    assert not sides
+    flat_ = field_scene(stack(2, 2, size=12, padding=2), cell=(0, 6))  # rows -4 to 4, columns 2 to 10
+    sides = [one for one in elements(flat_).iter(f"{SVG}line") if one.get("class") == "box"]
+    assert len(sides) == 3  # the one above is too far away
 
 
 def test_large_fields_are_drawn_in_boxes_of_several_cells() -> None:
@@ -200,6 +207,13 @@ def test_a_map_of_32_x_32_takes_less_than_a_second() -> None:
     text = svg(field_scene(planned))
     assert time.process_time() - began < 1
     assert text.count('class="heat-') > 32 * 32
+
+
+def test_numbers_that_are_too_long_to_be_written_are_rounded() -> None:
+    scene = field_scene(stack(*[1] * 3_000, size=3, rank=1, padding=1))
+    written = {one.get("data-paths") for one in rects(elements(scene), "heat-6")}
+    assert written == {"1.06e+1148"}  # (1 + sqrt(2))^3000 / 2: the middle one of three cells
+    check(scene)
 
 
 def test_a_terminal_has_a_letter_for_each_class_and_the_holes() -> None:
