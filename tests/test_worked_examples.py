@@ -144,10 +144,11 @@ def record(file: str, layer: str) -> dict[str, Any]:
     reports = summarize(load(ROOT / "sample_configs" / "worked" / f"{file}.yaml")).reports
     layers = msgspec.json.decode(msgspec.json.encode(reports[0].layers))
     (found,) = (one for one in layers if one["name"] == layer)
-    return found | {
+    told: dict[str, Any] = found | {
         "parts": [part["params"] for part in found["parts"]],
         "receptive_field": found["receptive_field"]["size"],
     }
+    return told
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.words)
@@ -160,8 +161,12 @@ def test_the_sample_comes_to_the_examples_numbers(example: Example) -> None:
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.words)
 def test_the_guides_chapter_has_the_example(example: Example) -> None:
     (chapter,) = re.findall(rf"^## {re.escape(example.chapter)}\n(.*?)(?=^## )", GUIDE, re.MULTILINE | re.DOTALL)
-    for file in {held.file for held in example.held}:
+    for file, layer, numbers in example.held:
         assert f"sample_configs/worked/{file}.yaml" in chapter
+        shapes = ["x".join(map(str, numbers["output"]))] if "output" in numbers else []
+        counts = [str(numbers[key]) for key in ("params", "macs") if key in numbers]
+        for number in shapes + counts:
+            assert re.search(rf"\b{number}\b", chapter), f"{file}.yaml: {layer}: {number}"
 
 
 def test_the_chapters_come_in_order() -> None:
