@@ -32,22 +32,28 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 MODULE = "many:small"  # this file, as a backend
-LAYER = {"type": "Conv2d", "out_channels": 4, "kernel_size": 3, "padding": 1}
+FIELDS = {  # the least value of each, and how many
+    "channels": (1, 5),
+    "kernel_size": (1, 3),
+    "stride": (1, 4),
+    "padding": (0, 4),
+    "dilation": (1, 3),
+    "out_channels": (1, 2),
+    "bias": (0, 2),
+    "size": (8, 38),
+}
 
 
 def spec(path: Path, count: int) -> Path:
-    """Layers of few products, no two alike: their channels and sizes differ."""
+    """Up to 109,440 layers of few products, no two alike; then the same again."""
     with path.open("w") as file:
         for n in range(count):
-            shape = [1, 1 + n % 5, 6 + n // 5 % 40, 6 + n // 200 % 40, 6 + n // 8000][: 4 + (n >= 8000)]
-            layer = {
-                **LAYER,
-                "type": f"Conv{len(shape) - 2}d",
-                "name": f"l{n}",
-                "input": shape,
-                "out_channels": 1 + n % 3,
-            }
-            file.write(json.dumps(layer) + "\n")
+            digits, rest = {}, n
+            for field, (least, values) in FIELDS.items():
+                rest, digit = divmod(rest, values)
+                digits[field] = least + digit
+            layer = {"name": f"l{n}", "type": "Conv1d", "input": [1, digits.pop("channels"), digits.pop("size")]}
+            file.write(json.dumps({**layer, **digits, "bias": bool(digits["bias"])}) + "\n")
     return path
 
 
@@ -55,19 +61,23 @@ class Small:
     """A backend: our own kernels."""
 
     def versions(self) -> dict[str, str]:
+        """None of its own."""
         return {}
 
     def forward(self, layer: Any, arrays: Any) -> Any:
+        """Ours."""
         from convcli.backends import numpy as ours
 
         return ours.forward(layer, arrays)
 
     def accepts(self, *asked: Any) -> Any:
+        """What we take."""
         from convcli.backends import numpy as ours
 
         return ours.accepts(*asked)
 
     def facts(self, layer: Any, shape: tuple[int, ...]) -> Any:
+        """What we say."""
         from convcli.backends import Facts
 
         x = shape[1:]
@@ -82,7 +92,8 @@ class Instant(Executor):
 
     _max_workers = 2
 
-    def submit(self, function: Any, /, chunk: Any, **_: Any) -> Future[Any]:
+    def submit(self, function: Any, /, chunk: Any, **_: Any) -> Future[Any]:  # noqa: ARG002
+        """The answer at once."""
         from convcli.verifier.many.chunk import Answer
         from convcli.verifier.verdict import Check, Status
 
