@@ -111,7 +111,8 @@ def contents() -> dict[Path, str]:
 
 def wrong_by_hand() -> Iterator[str]:
     """Numbers written by hand that are not torch's."""
-    for path in sorted([*ROOT.glob("*.yaml"), *(ROOT / "worked").glob("*.yaml")]):
+    alone = [path for path in ROOT.glob("*.yaml") if path.stem != "residual"]  # blocks and shared layers: verify's
+    for path in sorted([*alone, *(ROOT / "worked").glob("*.yaml")]):
         for layer, numbers in expectations(path.read_text("utf-8")):
             for key, value in layer.get("expect", {}).items():
                 if (found := numbers.get(key)) != value:

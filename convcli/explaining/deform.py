@@ -79,7 +79,8 @@ def sampling(subject: Subject) -> Section:
         f"output cell {list(cell)}, tap {list(tap)}, an offset of dy = {DY}, dx = {DX}: it reads between four cells",
         "outside of -1 < y < H, -1 < x < W a sample is 0; between, cells that are missing count as 0",
     )
-    grid = Grid("the four cells and their shares", ("cell", "share", "note"), tuple(rows))
+    heads = ("cell", "share", "which is") if any(row[2] for row in rows) else ("cell", "share")
+    grid = Grid("the four cells and their shares", heads, tuple(row[: len(heads)] for row in rows))
     return Section("sampling", words, (*steps, *steps_of), (grid,))
 
 

@@ -100,5 +100,5 @@ def _axis(letters: str, axis: AxisField) -> Iterator[str]:
     if axis.causes:
         yield f"{letters}: holes made by {', '.join(f'{cause.layer} ({cause.reason})' for cause in axis.causes)}"
     if axis.cure:
-        rates = ", ".join(f"{name} {rate}" for name, rate in axis.cure.dilation.items())
-        yield f"{letters}: no holes with dilation {rates} (a field of {axis.cure.size}; padding to match)"
+        rates = ", ".join(f"{name} (dilation {rate})" for name, rate in axis.cure.dilation.items())
+        yield f"{letters}: no holes with {rates}: a field of {axis.cure.size}, padding to match"

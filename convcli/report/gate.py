@@ -61,7 +61,8 @@ def _tables(record: Gate) -> Iterator[Table]:
             yield layers
     if len(record.networks) > 1 and quiet:
         names = tuple(Row((_called(one.source, one.name),)) for one in quiet)
-        yield Table("", (Column("holds, and is the same", right=False),), names)
+        against = any(one.change is not UNSET for one in quiet)
+        yield Table("", (Column("holds, and is the same" if against else "all checks hold", right=False),), names)
 
 
 def _is_quiet(one: Gated, findings: list[Finding]) -> bool:
