@@ -15,7 +15,7 @@ import msgspec
 from convcli.axis import Axis
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from fractions import Fraction
 
 MOST_TURNS = 4096  # different fields of neighbouring cells; a network that has more keeps its field to itself
@@ -45,6 +45,10 @@ class Link(msgspec.Struct, frozen=True, cache_hash=True):
         """The index of the weight with which `cell` reads what stands at `place`; None where there are no weights."""
         del cell, place
         return None
+
+    def reads(self, cell: int, size: int) -> Sequence[int]:
+        """The input cells, of `size`, that `cell` reads, each as often as it does."""
+        return inside(self.run(cell), size)
 
     def back(self, cells: Cells, size: int) -> Cells:
         """The input cells, of `size`, that some of `cells` read."""
@@ -79,6 +83,16 @@ class Window(Link, frozen=True):
         if 0 <= place < size:
             return place
         return None if self.mode == "zeros" else _mirrored(place, size, self.mode)
+
+    def reads(self, cell: int, size: int) -> Sequence[int]:
+        """Where padding repeats cells, several taps can lie on one."""
+        if self.mode == "zeros":
+            return inside(self.run(cell), size)
+        first, distance, count = self.run(cell)
+        return [
+            _mirrored(place, size, self.mode) if not 0 <= place < size else place
+            for place in range(first, first + distance * count, distance)
+        ]
 
     def back(self, cells: Cells, size: int) -> Cells:
         """Spread by the stride, once for each tap."""
@@ -173,13 +187,17 @@ class Resized(Link, frozen=True):
         first, rest = divmod(twice, 2 * self.outputs)
         return (first, 1, 1) if self.taps == 1 or not rest else (first - self.taps // 2 + 1, 1, self.taps)
 
-    def back(self, cells: Cells, size: int) -> Cells:
+    def reads(self, cell: int, size: int) -> Sequence[int]:
         """What lies beyond an end is the end's cell."""
+        first, _, count = self.run(cell)
+        return range(min(max(first, 0), size - 1), min(max(first + count - 1, 0), size - 1) + 1)
+
+    def back(self, cells: Cells, size: int) -> Cells:
+        """The ends' cells in place of what lies beyond them."""
         found = 0
         for cell in members(cells):
-            first, _, count = self.run(cell)
-            first, last = min(max(first, 0), size - 1), min(max(first + count - 1, 0), size - 1)
-            found |= progression((first, 1, last - first + 1), size)
+            there = self.reads(cell, size)
+            found |= progression((there[0], 1, len(there)), size)
         return found
 
 
@@ -327,15 +345,19 @@ def members(cells: Cells) -> Iterator[int]:
         yield place
 
 
+def inside(run: Run, size: int) -> range:
+    """The cells of `run` that lie in 0 to size - 1."""
+    first, distance, count = run
+    start = first % distance if first < 0 else first
+    return range(start, min(first + distance * count, size), distance)
+
+
 def progression(run: Run, size: int) -> Cells:
     """The cells of `run` that lie in 0 to size - 1, as a set."""
-    first, distance, count = run
-    skipped = max(0, -(first // distance)) if first < 0 else 0
-    first += skipped * distance
-    count = min(count - skipped, -(-(size - first) // distance))
-    if count <= 0:
+    there = inside(run, size)
+    if not there:
         return 0
-    return ((1 << distance * count) - 1) // ((1 << distance) - 1) << first
+    return ((1 << there.step * len(there)) - 1) // ((1 << there.step) - 1) << there.start
 
 
 def _mirrored(place: int, size: int, mode: str) -> int:

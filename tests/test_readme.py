@@ -16,7 +16,10 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [
     README,
-    *((ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("explain.md", "solve.md", "networks.md")),
+    *(
+        (ROOT / "docs" / page).read_text(encoding="utf-8")
+        for page in ("explain.md", "solve.md", "networks.md", "roi-pooling.md")
+    ),
 ]
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 FAIL = {"convcli check sample_configs/resnet-stem.yaml"}  # on purpose

@@ -188,7 +188,7 @@ def expected(layer: Fields, *, device: str = "cpu") -> Fields:
 
 
 def _pooled_regions(layer: Fields) -> Fields:
-    """RoI pooling with a fixed number of samples: torchvision's output, torch's linear layers, arithmetic for the rest."""
+    """RoI pooling with a fixed number of samples: torchvision's output, torch's linear layers, else arithmetic."""
     x, regions = layer["input"], layer.get("num_rois", 1)
     size, ratio = layer["output_size"], layer["sampling_ratio"]
     rois = torch.zeros(regions, 5)

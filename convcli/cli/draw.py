@@ -1,4 +1,4 @@
-"""`draw`: a picture of a layer, on the terminal or in files."""
+"""`draw`: a picture of a layer or of a network, on the terminal or in files."""
 
 import os
 import shutil
@@ -69,7 +69,8 @@ def draw(
         typer.Option(
             "--picture",
             metavar="NAME",
-            help="taps, zero-insertion, groups, samples or regions; the kind's own when left out.",
+            help="Of a layer: taps, zero-insertion, groups, samples, regions; its kind's own when left out. "
+            "Of the network: field (what a cell of --layer sees) or costs.",
             show_default=False,
         ),
     ] = None,
@@ -86,11 +87,13 @@ def draw(
     ] = "random",
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Of random offsets.")] = 0,
 ) -> None:
-    """A picture of a layer: which cells it reads, what it pads, how its channels are grouped.
+    """A picture of a layer: which cells it reads, what it pads, how its channels are grouped. Or of a network.
 
     \b
-    Example:
+    Examples:
       convcli draw "Conv2d(3, 8, 3, stride=2, padding=1)" -i 1,3,8,8 --cell 1,2 -o taps.svg -o taps.png
+      convcli draw sample_configs/worked/gridding.yaml --picture field
+      convcli draw sample_configs/whole/resnet50.yaml --picture costs -o costs.svg
     """
     files = _checked(where)
     if where.animate and cell is not None:
@@ -100,16 +103,15 @@ def draw(
     if len(plans) > 1:
         raise SpecError(f"{len(plans)} networks are too many for a picture", allowed="one")
     from convcli.pictures.asked import MOST_FRAMES, Asked
-    from convcli.pictures.choice import picture_of, step_of
-
-    step = step_of(plans[0], layer)
+    from convcli.pictures.choice import OF_NETWORKS, picture_in
 
     def made(*, moving: bool, most: int = MOST_FRAMES) -> "Scene | Film":
-        return picture_of(step, picture, Asked(cell=at, animate=moving, most=most, offsets=offsets, seed=seed))
+        asked = Asked(cell=at, animate=moving, most=most, offsets=offsets, seed=seed)
+        return picture_in(plans[0], picture, layer, asked)
 
     rendered: list[tuple[str, str | bytes]] = []
     for path, ending in files:
-        moving = where.animate or (ending == ".gif" and at is None)
+        moving = where.animate or (ending == ".gif" and at is None and picture not in OF_NETWORKS)
         scene = made(moving=moving, most=GIF_FRAMES if ending == ".gif" else MOST_FRAMES)
         rendered.append((path, _rendered(scene, ending, where.theme)))
     if rendered:

@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import itertools
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from convcli.axis import Axis
-from convcli.kernels.shares import shared
 from convcli.kernels.windows import copied, padded, runs, windows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from convcli.kernels.arguments import Array, Call
 
 BAND_ROWS = 6  # rows of the output in one product: as many as OpenBLAS' kernels take at a time
@@ -54,20 +51,16 @@ def banded(call: Call) -> Array:
     most = COLUMN_BYTES // (taps * width * cells.itemsize)  # rows of columns
     some = max(1, min(g, most // seen(axis, rows)))
     most = max(1, min(-(-rows // b), (most - axis.span) // (b * axis.stride))) * b
+    columns = np.empty((some, seen(axis, most), taps, width), cells.dtype)
     y = np.empty((n, g, len(call.weight) // g, *call.out), cells.dtype)
-
-    def part(pieces: Iterable[tuple[tuple[Any, ...], slice, slice]]) -> None:
-        """Into y, with columns of this thread."""
-        columns = np.empty((some, seen(axis, most), taps, width), cells.dtype)
-        for (sample, *place), group, run in pieces:
+    for sample, *place in np.ndindex(n, *others):
+        for group, run in itertools.product(runs(g, some), runs(rows, most)):
             out = y[(sample, group, slice(None), *place, run)]
             first, count = run.start * axis.stride, seen(axis, out.shape[2])
             source = by_row[(sample, group, slice(first, first + count), ..., *place, slice(None))]
             here = columns[: len(source), :count]
             copied(source, here.reshape(source.shape))
             multiplied(band[group], here, axis.stride, out)
-
-    shared(part, itertools.product(np.ndindex(n, *others), runs(g, some), runs(rows, most)))
     return y.reshape(n, len(call.weight), *call.out)
 
 

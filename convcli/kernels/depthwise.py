@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from convcli.kernels.shares import evenly, shared
-from convcli.kernels.windows import padded, runs, windows
+from convcli.kernels.windows import padded, windows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from convcli.kernels.arguments import Array, Call
 
 INNER = 1536  # numbers in the innermost loop: those of three arrays are in the first-level cache
-PRODUCTS = 2**19  # of a thread, at least: some 80 us of them
 SUMS_BYTES = 2**17  # what is held of the output, channels last
 
 
@@ -32,25 +30,15 @@ def depthwise(call: Call) -> Array:
     out = [3 + i for i in taps]
     weight = np.ascontiguousarray(np.moveaxis(call.weight[:, 0], 0, -1))  # (*kernel, C)
     y = np.empty((n, channels, *call.out), call.x.dtype)
-    row = channels * prod(call.out[1:])  # numbers in a row of the output
-    most = call.out[0]
-    if len(out) > 1:
-        least = PRODUCTS // max(1, row * prod(call.kernel))
-        most = max(1, min(SUMS_BYTES // max(1, y.itemsize * row), evenly(most, least)))
-    pieces = [(cells, np.tile(weight, run), place) for cells, run, place in _runs(call)]
-
-    def some(places: Iterable[tuple[int, slice]]) -> None:
-        """Into y, with sums of this thread, which are still in the cache when they are turned."""
-        sums = np.empty((min(most, call.out[0]), *call.out[1:], channels), y.dtype)
-        for sample, rows in places:
-            count = rows.stop - rows.start
-            for cells, tiled, place in pieces:
-                part = sums[..., place, :]
-                there = part.reshape(*sums.shape[:-2], cells.shape[len(out)], tiled.shape[-1])[:count]
-                np.einsum(cells[sample, rows], [*out, *taps, 6], tiled, [*taps, 6], [*out, 6], out=there)
-            y[sample, :, rows] = np.moveaxis(sums[:count], -1, 0)
-
-    shared(some, itertools.product(range(n), runs(call.out[0], most)))
+    some = max(1, SUMS_BYTES // max(1, y.itemsize * channels * prod(call.out[1:]))) if len(out) > 1 else call.out[0]
+    sums = np.empty((min(some, call.out[0]), *call.out[1:], channels), y.dtype)  # still in the cache when it is turned
+    pieces = [(cells, np.tile(weight, run), sums[..., place, :]) for cells, run, place in _runs(call)]
+    for sample, first in itertools.product(range(n), range(0, call.out[0], some)):
+        rows = slice(first, min(first + some, call.out[0]))
+        for cells, tiled, part in pieces:
+            there = part.reshape(*sums.shape[:-2], cells.shape[len(out)], tiled.shape[-1])[: rows.stop - first]
+            np.einsum(cells[sample, rows], [*out, *taps, 6], tiled, [*taps, 6], [*out, 6], out=there)
+        y[sample, :, rows] = np.moveaxis(sums[: rows.stop - first], -1, 0)
     return y
 
 

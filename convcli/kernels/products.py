@@ -7,22 +7,20 @@ multiplications its kernels for AVX-512 pack nothing.
 
 from __future__ import annotations
 
+import itertools
 from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.kernels.shares import evenly, shared
 from convcli.kernels.windows import runs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from convcli.kernels.arguments import Array
 
 UNPACKED = 10**6  # multiplications in a product that OpenBLAS does not pack
-SHARE = 8 * UNPACKED  # of a thread, at least
 ROWS = 32  # of a piece: with half or twice as many it takes longer
+SUM_BYTES = 2**17  # what is added to a sum at a time may take
 NARROW = 100  # up to so many columns, or numbers to sum up, pieces win
 
 
@@ -33,22 +31,17 @@ def product(a: Array, b: Array, out: Array | None = None) -> Array:
         return np.matmul(a, b, out=out)
     if out is None:
         out = np.empty((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), rows, columns), a.dtype)
-    most = -(
-        -k // -(-k // (UNPACKED // (ROWS * columns)))
-    )  # as few runs as there can be, about equal: a short one is slow
+    fewest = -(-k // (UNPACKED // (ROWS * columns)))
+    most = -(-k // fewest)  # about equal: a short run is slow
     right, into = np.ascontiguousarray(b)[..., None, :, :], out.reshape(*out.shape[:-2], -1, ROWS, columns)
 
-    def some(parts: Iterable[slice]) -> None:
-        for part in parts:
-            for run in runs(k, most):
-                left = a[..., run].reshape(*a.shape[:-2], -1, ROWS, run.stop - run.start)[..., part, :, :]
-                if run.start:
-                    into[..., part, :, :] += left @ right[..., run, :]
-                else:
-                    np.matmul(left, right[..., run, :], out=into[..., part, :, :])
-
-    pieces = rows // ROWS
-    shared(some, runs(pieces, evenly(pieces, SHARE // (ROWS * k * columns))))
+    some = max(1, SUM_BYTES // (ROWS * columns * out.itemsize))
+    for part, run in itertools.product(runs(rows // ROWS, some), runs(k, most)):
+        left = a[..., run].reshape(*a.shape[:-2], -1, ROWS, run.stop - run.start)[..., part, :, :]
+        if run.start:
+            into[..., part, :, :] += left @ right[..., run, :]
+        else:
+            np.matmul(left, right[..., run, :], out=into[..., part, :, :])
     return out
 
 

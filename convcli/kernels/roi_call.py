@@ -192,7 +192,8 @@ def _grid(size: Array, bins: tuple[int, int], ratio: int) -> Whole:
             field="rois",
             allowed="smaller boxes, or a sampling_ratio",
         )
-    return found.astype(np.intp)
+    grid: Whole = found.astype(np.intp)
+    return grid
 
 
 def _number(field: str, value: object) -> float:

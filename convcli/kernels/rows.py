@@ -15,13 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from convcli.axis import Axis
-from convcli.kernels.depthwise import PRODUCTS
-from convcli.kernels.shares import evenly, shared
 from convcli.kernels.windows import copied, last, padded, runs, windows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from convcli.kernels.arguments import Array, Call
 
 COLUMN_BYTES = 2**20  # what the columns at work may take
@@ -36,53 +32,36 @@ def sharing(call: Call) -> bool:
 
 def by_rows(call: Call) -> Array:
     """y = sum over the kernel's rows of weight (groups, O/groups, C/groups * other taps) @ their columns."""
-    rows, g, outs, (channels, first) = (
-        Rows.of(call),
-        call.groups,
-        len(call.weight) // call.groups,
-        call.weight.shape[1:3],
-    )
+    rows, g, (channels, first) = Rows.of(call), call.groups, call.weight.shape[1:3]
+    outs = len(call.weight) // g
     weight = np.moveaxis(call.weight.reshape(g, outs, channels, first, prod(call.kernel[1:])), 3, 0)
     weight = weight.reshape(first, g, outs, rows.inner)
     y = np.empty((len(call.x), g, outs, prod(call.out)), call.x.dtype)
 
-    def some(pieces: Iterable[Piece]) -> None:
-        """Into y, with buffers of this thread."""
-        buffer, room = rows.buffer(), np.empty(rows.groups * outs * rows.most * rows.width, y.dtype)
-        for sample, group, run in pieces:
-            into = y[sample, group, :, run.start * rows.width : run.stop * rows.width]
-            for row, columns in enumerate(rows.columns((sample, group, run), buffer)):
-                if row:
-                    into += np.matmul(weight[row, group], columns, out=room[: into.size].reshape(into.shape))
-                else:
-                    np.matmul(weight[row, group], columns, out=into)
-
-    shared(some, itertools.product(range(len(y)), runs(g, rows.groups), runs(call.out[0], rows.most)))
+    buffer, room = rows.buffer(), np.empty(rows.groups * outs * rows.most * rows.width, y.dtype)
+    for sample, group, run in itertools.product(range(len(y)), runs(g, rows.groups), runs(call.out[0], rows.most)):
+        into = y[sample, group, :, run.start * rows.width : run.stop * rows.width]
+        for row, columns in enumerate(rows.columns((sample, group, run), buffer)):
+            if row:
+                into += np.matmul(weight[row, group], columns, out=room[: into.size].reshape(into.shape))
+            else:
+                np.matmul(weight[row, group], columns, out=into)
     return y.reshape(len(y), g * outs, *call.out)
 
 
 def weight_by_rows(call: Call, dy: Array) -> Array:
     """dw (O, C/groups, *kernel): that of a row of the kernel is its columns @ dy^T, or dy @ columns^T."""
-    rows, g, outs, (channels, first) = (
-        Rows.of(call),
-        call.groups,
-        len(call.weight) // call.groups,
-        call.weight.shape[1:3],
-    )
+    rows, g, (channels, first) = Rows.of(call), call.groups, call.weight.shape[1:3]
+    outs = len(call.weight) // g
     by_group = dy.reshape(len(dy), g, outs, prod(call.out))
     turned = outs <= rows.inner  # the matrix with more rows first
     dw = np.zeros((first, g, rows.inner, outs) if turned else (first, g, outs, rows.inner), dy.dtype)
 
-    def some(parts: Iterable[slice]) -> None:
-        """All of some groups: no other thread adds to them."""
-        buffer = rows.buffer()
-        for group in parts:
-            for sample, run in itertools.product(range(len(dy)), runs(call.out[0], rows.most)):
-                there = by_group[sample, group, :, run.start * rows.width : run.stop * rows.width]
-                for row, columns in enumerate(rows.columns((sample, group, run), buffer)):
-                    dw[row, group] += columns @ there.swapaxes(1, 2) if turned else there @ columns.swapaxes(1, 2)
-
-    shared(some, runs(g, rows.groups))
+    buffer = rows.buffer()
+    for group, sample, run in itertools.product(runs(g, rows.groups), range(len(dy)), runs(call.out[0], rows.most)):
+        there = by_group[sample, group, :, run.start * rows.width : run.stop * rows.width]
+        for row, columns in enumerate(rows.columns((sample, group, run), buffer)):
+            dw[row, group] += columns @ there.swapaxes(1, 2) if turned else there @ columns.swapaxes(1, 2)
     dw = dw.swapaxes(2, 3) if turned else dw
     return np.moveaxis(dw.reshape(first, g * outs, channels, *call.kernel[1:]), 0, 2)
 
@@ -107,8 +86,7 @@ class Rows(NamedTuple):
         inner, width = cells.shape[1] // g * prod(call.kernel[1:]), prod(others)
         taps = [divmod(tap * axis.dilation, axis.stride) for tap in range(axis.kernel)]
         rows = COLUMN_BYTES // max(1, len({phase for _, phase in taps}) * inner * width * cells.itemsize)  # of a group
-        most = evenly(g, PRODUCTS // max(1, call.weight.size // g * out * width))
-        groups = max(1, min(most, rows // (out + taps[-1][0])))
+        groups = max(1, min(g, rows // (out + taps[-1][0])))
         blocks = -(-out // max(1, rows // groups - taps[-1][0]))
         return cls(every, taps, axis.stride, inner, width, groups, max(1, -(-out // max(1, blocks))))
 

@@ -1,7 +1,7 @@
 """Pieces of a layer on the threads that BLAS would use: as many as OPENBLAS_NUM_THREADS, or whoever else, has set.
 
-BLAS shares out large products alone; copies, einsum and small products stay on one thread. Here a thread takes whole
-pieces, and multiplies by itself. What a piece comes to does not depend on the thread that takes it.
+BLAS shares out large products alone; the copies between them stay on one thread. Here a thread takes whole pieces, its
+copies and its products, and multiplies by itself. What a piece comes to does not depend on the thread that takes it.
 """
 
 from __future__ import annotations
@@ -50,16 +50,6 @@ def shared(work: Callable[[Iterator[Piece]], object], pieces: Iterable[Piece]) -
             held.clear()
         for other in begun:
             other.result()
-
-
-def evenly(count: int, least: int) -> int:
-    """How many of `count` things make a piece, for all threads to get one or two; all of them where that is too little.
-
-    least: so many take longer than a thread takes to wake, some 50 us.
-    """
-    several = threads()
-    parts = next((parts for parts in (2 * several, several) if several > 1 and count >= parts * least), 1)
-    return max(1, -(-count // parts))
 
 
 def threads() -> int:

@@ -20,14 +20,12 @@ from convcli.kernels.columns import SMALL
 from convcli.kernels.conv import auto as auto_conv
 from convcli.kernels.conv import conv, conv_matrix, wrapped
 from convcli.kernels.products import product
-from convcli.kernels.shares import evenly, shared
-from convcli.kernels.windows import blocks, last, runs, tap_boxes
+from convcli.kernels.windows import blocks, last, tap_boxes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 PRODUCT_BYTES = 2**20  # what a block of products may take before it is added up
-PRODUCTS = 2**23  # of a thread's share of a layer, at least
 
 
 def conv_transpose(  # noqa: PLR0913 - PyTorch's arguments
@@ -83,27 +81,19 @@ def origin(axis: Axis, cell: int, tap: int, size: int) -> int | None:
 def scatter(call: Call) -> Array:
     """One product per block of positions, weight^T (O*T, C) @ x (C, positions); then every tap's share is added."""
     n, channels = call.x.shape[:2]
-    g, per_group, taps = call.groups, call.weight.shape[1], prod(call.kernel)
-    weight = call.weight.reshape(g, channels // g, per_group * taps).swapaxes(1, 2)
+    g, per_group = call.groups, call.weight.shape[1]
+    weight = call.weight.reshape(g, channels // g, per_group * prod(call.kernel)).swapaxes(1, 2)
     x = np.moveaxis(call.x.reshape(n, g, channels // g, *call.space), 0, 2)
     cells_out = [(size - 1) * axis.stride + axis.span for axis, size in zip(call.axes, call.space, strict=True)]
     full = np.zeros((g, per_group, n, *cells_out), x.dtype)
-
-    def some(parts: Iterable[slice]) -> None:
-        """All that is added to some of the outputs."""
-        for outs in parts:
-            rows = weight[:, outs.start * taps : outs.stop * taps]
-            most = max(128, PRODUCT_BYTES // max(1, x.itemsize * g * rows.shape[1]))
-            for box in blocks((n, *call.space), most):
-                cells = x[last(*box)]
-                products = product(rows, cells.reshape(g, channels // g, prod(cells.shape[2:])))
-                shares: Any = products.reshape(g, -1, *call.kernel, *cells.shape[2:])
-                first = tuple(run.start for run in box[1:])
-                for tap, there in tap_boxes(call.axes, cells.shape[3:], first):
-                    full[:, outs][last(box[0], *there)] += shares[:, :, *tap]
-
-    least = PRODUCTS // max(1, call.x.size * taps)
-    shared(some, runs(per_group, evenly(per_group, least)))
+    most = max(128, PRODUCT_BYTES // max(1, x.itemsize * g * weight.shape[1]))
+    for box in blocks((n, *call.space), most):
+        cells = x[last(*box)]
+        products = product(weight, cells.reshape(g, channels // g, prod(cells.shape[2:])))
+        shares: Any = products.reshape(g, per_group, *call.kernel, *cells.shape[2:])
+        first = tuple(run.start for run in box[1:])
+        for tap, there in tap_boxes(call.axes, cells.shape[3:], first):
+            full[last(box[0], *there)] += shares[(slice(None), slice(None), *tap)]
     return cropped(np.moveaxis(full, 2, 0).reshape(n, g * per_group, *cells_out), call)
 
 
@@ -147,18 +137,10 @@ def phases(call: Call) -> Array:
     weight = rotated(call)
     y = np.zeros((len(call.x), len(weight), *call.out), call.x.dtype)
     per_axis = [list(_phases(*there)) for there in zip(call.axes, call.space, call.out, strict=True)]
-
-    def some(phases: Iterable[tuple[tuple[slice, slice, Axis, int], ...]]) -> None:
-        for phase in phases:
-            places, taps, axes, out = zip(*phase, strict=True)
-            part = Call(call.x, weight[last(*taps)], None, axes, out, call.groups, call.dtype, batched=True)
-            y[last(*places)] = auto_conv(part)
-
-    every = itertools.product(*per_axis)
-    if max(y.size, call.x.size, call.weight.size) > SMALL:
-        shared(some, every)
-    else:
-        some(every)
+    for chosen in itertools.product(*per_axis):
+        places, taps, axes, out = zip(*chosen, strict=True)
+        part = Call(call.x, weight[last(*taps)], None, axes, out, call.groups, call.dtype, batched=True)
+        y[last(*places)] = auto_conv(part)
     return y
 
 

@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from convcli.kernels.shares import evenly, shared
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from convcli.axis import Axis
     from convcli.kernels.arguments import Array, Call
 
 Box = tuple[slice, ...]
-COPIED_BYTES = 2**18  # what one thread copies at a time
 NUMPY_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
@@ -48,15 +45,7 @@ def _zero_padded(x: Array, axes: tuple[Axis, ...], *, channels_last: bool) -> Ar
         for a, size in zip(axes, space, strict=True)
     ]
     there = [slice(first + shift, stop + shift) for first, stop, shift in ends]
-    inner, outer = x[last(*[slice(first, stop) for first, stop, _ in ends])], whole[last(*there)]
-    if channels_last:  # rows, each of them with all channels
-        inner, outer = np.moveaxis(inner, 2, 1), np.moveaxis(outer, 2, 1)
-
-    def some(parts: Iterable[slice]) -> None:
-        for part in parts:
-            copied(inner[:, part], outer[:, part])
-
-    shared(some, runs(inner.shape[1], evenly(inner.shape[1], COPIED_BYTES * inner.shape[1] // max(1, inner.nbytes))))
+    copied(x[last(*[slice(first, stop) for first, stop, _ in ends])], whole[last(*there)])
     return whole
 
 

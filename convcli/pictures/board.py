@@ -16,19 +16,27 @@ GAP, BELOW, STRIPS = 56.0, 66.0, 50.0  # between panels next to one another, abo
 
 
 class Map(msgspec.Struct, frozen=True):
-    """What a panel shows: the cells drawn along each axis, and the role of each of them."""
+    """What a panel shows: the cells drawn along each axis, the role of each of them, and what it says beside its place.
+
+    each: as in `Grid`.
+    """
 
     name: str
     ranges: tuple[range, ...]
     role: Callable[[tuple[int, ...]], str]
+    data: Callable[[tuple[int, ...]], Data] = lambda _: {}
+    each: int = 1
 
 
 class Board:
-    """Where the cells of some maps lie. columns: the maps below one another, column by column, of maps of 2 axes."""
+    """Where the cells of some maps lie. columns: the maps below one another, column by column, of maps of 2 axes.
 
-    def __init__(self, columns: Sequence[Sequence[Map]]) -> None:
+    unit: pixels of a cell, as many as there is room for when left out.
+    """
+
+    def __init__(self, columns: Sequence[Sequence[Map]], *, unit: float | None = None) -> None:
         self.maps = [one for column in columns for one in column]
-        self.unit = unit_for(max(len(indices) for one in self.maps for indices in one.ranges[-2:]))
+        self.unit = unit or unit_for(max(len(indices) for one in self.maps for indices in one.ranges[-2:]))
         self.grids: dict[str, list[Grid]] = {}
         self.bottom = 0.0
         rank = len(self.maps[0].ranges)
@@ -45,17 +53,20 @@ class Board:
             for grid in self.grids[one.name]:
                 yield from grid.frame(grid.panel)
                 for row, column in product(grid.rows, grid.columns):
-                    yield grid.cell(row, column, one.role(_place(grid, row, column, len(one.ranges))))
+                    place = _place(grid, row, column, len(one.ranges))
+                    yield grid.cell(row, column, one.role(place), **one.data(place))
 
     def cell(self, name: str, place: Sequence[int], role: str, **data: str | int) -> Rect:
         """One more mark on a cell of a map."""
         grid, row, column = self._found(name, place)
         return grid.cell(row, column, role, **data)
 
-    def word(self, name: str, place: Sequence[int], text: str, role: str = "text") -> Iterator[Text]:
+    def word(
+        self, name: str, place: Sequence[int], text: str, role: str = "text", size: float | None = None
+    ) -> Iterator[Text]:
         """`text` on a cell of a map, where it has room."""
         grid, row, column = self._found(name, place)
-        return grid.word(row, column, text, role)
+        return grid.word(row, column, text, role, size)
 
     def inset(self, name: str, place: Sequence[int], role: str) -> Rect:
         """A smaller box in the middle of a cell."""
@@ -65,7 +76,7 @@ class Board:
         )
 
     def area(self, name: str, ends: tuple[float, float, float, float], role: str, **data: str) -> Rect:
-        """A box of a map of 2 axes, by its (top, left, bottom, right); whole numbers are cells' centres."""
+        """A box of a map of 1 or 2 axes, by its (top, left, bottom, right); whole numbers are cells' centres."""
         (grid,) = self.grids[name]
         (x, y), (to_x, to_y) = grid.centre(*ends[:2]), grid.centre(*ends[2:])
         return Rect(x, y, to_x - x, to_y - y, role, {"panel": name, **data})
@@ -98,13 +109,18 @@ class Board:
             top = right = 0.0
             for one in column:
                 rows, across = one.ranges
-                self._put(one, [Grid(panel=one.name, rows=rows, columns=across, unit=self.unit, left=left, top=top)])
+                grid = Grid(
+                    panel=one.name, rows=rows, columns=across, unit=self.unit, left=left, top=top, each=one.each
+                )
+                self._put(one, [grid])
                 right = max(right, len(across) * self.unit, letters.width(one.name, HEADING, bold=True))
                 top += len(rows) * self.unit + BELOW
             left += right + GAP
 
     def _strip(self, one: Map, top: float) -> Grid:
-        return Grid(panel=one.name, rows=range(1), columns=one.ranges[0], unit=self.unit, top=top, strip=True)
+        return Grid(
+            panel=one.name, rows=range(1), columns=one.ranges[0], unit=self.unit, top=top, strip=True, each=one.each
+        )
 
     def _slices(self, one: Map, top: float) -> Iterator[Grid]:
         depths, rows, columns = one.ranges

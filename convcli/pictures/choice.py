@@ -1,4 +1,4 @@
-"""Which picture: by its name, or the usual one of a layer's kind. Only the picture that is asked for is loaded."""
+"""Which picture: of a network by its name, of a layer by that or by its kind. Only the one asked for is loaded."""
 
 from __future__ import annotations
 
@@ -15,12 +15,17 @@ from convcli.pictures.scene import Film, Scene
 from convcli.plan import Network, Plan, Step, plan
 
 Drawn = Callable[[Step, Asked], Scene | Film]
+DrawnOfNetwork = Callable[[Plan, str | None, Asked], Scene]
 PICTURES = {  # of a layer; each has drawn(step, asked)
     "taps": "convcli.pictures.taps",
     "zero-insertion": "convcli.pictures.zero_insertion",
     "groups": "convcli.pictures.groups",
     "samples": "convcli.pictures.samples",
     "regions": "convcli.pictures.regions",
+}
+OF_NETWORKS = {  # each has drawn(plan, layer, asked)
+    "field": "convcli.pictures.field_map",
+    "costs": "convcli.pictures.costs",
 }
 
 
@@ -34,21 +39,31 @@ def draw(
     offsets: str = "random",
     seed: int = 0,
 ) -> Scene | Film:
-    """A picture of a layer: of the one named `layer`, or of the first that has spatial axes.
+    """A picture of a layer: of the one named `layer`, or of the first that has spatial axes; or of the whole network.
 
-    picture: one of PICTURES, the usual one of its kind when left out. cell, animate, offsets, seed: as in `Asked`.
+    picture: one of PICTURES or of OF_NETWORKS, the usual one of the layer's kind when left out. cell, animate, offsets,
+    seed: as in `Asked`.
     Raises SpecError where it cannot be drawn. `pictures.svg.svg`, `raster.png`, `terminal.blocks` draw what it returns.
     """
     planned = network if isinstance(network, Plan) else plan(network)
     at = None if cell is None else tuple(cell)
-    return picture_of(step_of(planned, layer), picture, Asked(cell=at, animate=animate, offsets=offsets, seed=seed))
+    return picture_in(planned, picture, layer, Asked(cell=at, animate=animate, offsets=offsets, seed=seed))
+
+
+def picture_in(planned: Plan, name: str | None, layer: str | None, asked: Asked) -> Scene | Film:
+    """The picture `name` of a network, or of one of its layers."""
+    if name not in OF_NETWORKS:
+        return picture_of(step_of(planned, layer), name, asked)
+    if asked.animate:
+        raise SpecError(f"--picture {name} has no steps", field="--animate", allowed="a picture of a layer")
+    return cast("DrawnOfNetwork", import_module(OF_NETWORKS[name]).drawn)(planned, layer, asked)
 
 
 def picture_of(step: Step, name: str | None = None, asked: Asked | None = None) -> Scene | Film:
     """The picture `name` of a step, the usual one of its kind when left out."""
     name = name or usual(step.layer)
     if name not in PICTURES:
-        raise SpecError(f"--picture {name} is not known", allowed=", ".join(PICTURES))
+        raise SpecError(f"--picture {name} is not known", allowed=", ".join([*PICTURES, *OF_NETWORKS]))
     return cast("Drawn", import_module(PICTURES[name]).drawn)(step, asked or Asked())
 
 

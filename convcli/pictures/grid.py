@@ -23,6 +23,7 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
     """Cells `rows` x `columns` of a panel, whose first cell has its corner at (left, top).
 
     strip: its single row is the only one there is. data: what every mark of it says, beside its panel.
+    each: a box stands for so many cells along every axis; box 2 for those from 2 * each on.
     """
 
     panel: str
@@ -33,6 +34,7 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
     top: float = 0.0
     strip: bool = False
     data: Data = {}
+    each: int = 1
 
     def corner(self, row: float, column: float) -> tuple[float, float]:
         """(x, y) of a cell's top left."""
@@ -47,14 +49,14 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
         """What a mark at a place says of it."""
         return {"panel": self.panel, "row": round(row, 4), "column": round(column, 4), **self.data}
 
-    def cell(self, row: int, column: int, role: str, **data: str | int) -> Rect:
+    def cell(self, row: int, column: int, role: str, **data: str | float) -> Rect:
         """A cell's box."""
         x, y = self.corner(row, column)
         return Rect(x, y, self.unit, self.unit, role, {**self.told(row, column), **data})
 
-    def word(self, row: int, column: int, text: str, role: str = "text") -> Iterator[Text]:
+    def word(self, row: int, column: int, text: str, role: str = "text", size: float | None = None) -> Iterator[Text]:
         """`text` in the middle of a cell, where it has room."""
-        size = min(12.0, self.unit * 0.36)
+        size = size or min(12.0, self.unit * 0.36)
         if size >= 8 and letters.width(text, size) <= self.unit - 4:
             x, y = self.centre(row, column)
             yield Text(x, y + size * 0.36, text, role, size, "middle")
@@ -70,23 +72,23 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
         yield from self._ticks()
 
     def _ticks(self) -> Iterator[Text]:
-        every = _every(self.columns, self.unit)
+        every = _every(self.columns, self.unit, self.each)
         for column in self.columns:
             if column % every == 0:
                 x, y = self.centre(self.rows.start, column)
-                yield Text(x, y - self.unit / 2 - 5, str(column), "label", TICK, "middle")
+                yield Text(x, y - self.unit / 2 - 5, str(column * self.each), "label", TICK, "middle")
         if self.strip:
             return
-        every = _every(self.rows, self.unit, across=False)
+        every = _every(self.rows, self.unit, self.each, across=False)
         for row in self.rows:
             if row % every == 0:
                 x, y = self.centre(row, self.columns.start)
-                yield Text(x - self.unit / 2 - 5, y + TICK * 0.35, str(row), "label", TICK, "end")
+                yield Text(x - self.unit / 2 - 5, y + TICK * 0.35, str(row * self.each), "label", TICK, "end")
 
 
-def _every(indices: range, unit: float, *, across: bool = True) -> int:
+def _every(indices: range, unit: float, each: int, *, across: bool = True) -> int:
     """Each how manieth index is written."""
-    words = [str(indices.start), str(indices[-1])]
+    words = [str(indices.start * each), str(indices[-1] * each)]
     needed = max(letters.width(word, TICK) for word in words) + 3 if across else TICK * letters.LEADING
     return next(every for every in (1, 2, 5, 10, 20, 50, 100, 1000, 10**9) if every * unit >= needed)
 

@@ -43,6 +43,8 @@ def _both(fill: str, stroke: str = "none") -> tuple[Paint, Paint]:
 
 GROUND = Paint("#ffffff"), Paint("#15191e")
 INK = "#111111"  # on anything that is coloured
+HEAT = ("#fff0c8", "#fdd28a", "#fba94f", "#e8852e", "#a34606", "#6b2500")  # of one hue, each darker than the last
+HEAT_ON_DARK = ("#43300f", "#6b430c", "#8f5a12", "#d98a2b", "#f5bd6b", "#ffebc0")
 ROLES: dict[str, Role] = {
     "ground": Role(*GROUND),
     "input": Role(Paint("#d6e8f5", "#7f9fb5"), Paint("#22394b", "#577188"), glyph="\N{LIGHT SHADE}", plain="."),
@@ -72,7 +74,17 @@ ROLES: dict[str, Role] = {
     "bar": Role(Paint(BLUE, "#004b76"), Paint(SKY, "#9fd4f2"), glyph="\N{FULL BLOCK}", plain="#"),
     "bar-2": Role(*_both(ORANGE, "#8a5f00"), glyph="\N{FULL BLOCK}", plain="#"),
     "bar-3": Role(*_both(GREEN, "#00513b"), glyph="\N{FULL BLOCK}", plain="#"),
-    "heat": Role(Paint(VERMILLION), Paint("#ff9d4d"), glyph="\N{FULL BLOCK}", plain="#"),
+    "hole": Role(Paint("#ffffff", "#8a8a8a"), Paint("#15191e", "#8f8f8f"), glyph="o", plain="o"),
+    **{
+        f"heat-{i + 1}": Role(
+            Paint(light, GROUND[0].fill), Paint(dark, GROUND[1].fill), glyph="abcdef"[i], plain="abcdef"[i]
+        )
+        for i, (light, dark) in enumerate(zip(HEAT, HEAT_ON_DARK, strict=True))
+    },
+    **{
+        f"ink-{i}": Role(Paint(INK if i <= 4 else "#ffffff"), Paint("#ffffff" if i <= 3 else INK))
+        for i in range(1, len(HEAT) + 1)
+    },
     "axis": Role(Paint("none", "#767676"), Paint("none", "#8f8f8f")),
     "text": Role(Paint("#1b1b1b"), Paint("#ececec")),
     "heading": Role(Paint("#1b1b1b"), Paint("#ececec")),

@@ -7,6 +7,7 @@ A mark (`Rect`, `Circle`, `Line`, `Text`) has a place in pixels, from the top le
     panel            the part of the picture that a mark belongs to; a Text of the role "panel" is its heading
     row, column      a Rect with both is a cell of its panel (a Circle too: its point lies there, rounded)
     glyph            the letter that stands for the cell, instead of its role's
+    title            a Rect says it where the pointer is (an SVG's <title>, not an attribute)
     label, value     a Rect of a role that begins with "bar" is a bar: a line with its label and its value as text,
     share            as long as `share`, from 0 to 1, of the room that there is
 

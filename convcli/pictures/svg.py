@@ -92,7 +92,7 @@ def _element(mark: Mark) -> str:
         place = (
             f'x="{_number(mark.x)}" y="{_number(mark.y)}" width="{_number(mark.width)}" height="{_number(mark.height)}"'
         )
-        return f'<rect class="{mark.role}" {place}{_opacity(mark.opacity)}{told}/>'
+        return f'<rect class="{mark.role}" {place}{_opacity(mark.opacity)}{told}{_closed(mark.data)}'
     if isinstance(mark, Circle):
         place = f'cx="{_number(mark.x)}" cy="{_number(mark.y)}" r="{_number(mark.radius)}"'
         return f'<circle class="{mark.role}" {place}{_opacity(mark.opacity)}{told}/>'
@@ -113,7 +113,12 @@ def _opacity(opacity: float) -> str:
 
 
 def _attributes(data: Data) -> str:
-    return "".join([f' data-{name}="{_escaped(str(value))}"' for name, value in data.items()])
+    return "".join([f' data-{name}="{_escaped(str(value))}"' for name, value in data.items() if name != "title"])
+
+
+def _closed(data: Data) -> str:
+    """The end of a box: with its title inside, which readers show where the pointer is."""
+    return f"><title>{_escaped(str(data['title']))}</title></rect>" if "title" in data else "/>"
 
 
 def _number(value: float) -> str:

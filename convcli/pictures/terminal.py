@@ -12,6 +12,7 @@ from convcli.pictures.roles import ROLES
 from convcli.pictures.scene import Circle, Mark, Rect, Scene, Text
 
 GAP = "   "
+LEAST_BAR = 8  # letters of the longest bar
 COLOURS = {  # ANSI, of the terminal's own palette
     "tap": "33",
     "tap-padding": "33",
@@ -19,6 +20,9 @@ COLOURS = {  # ANSI, of the terminal's own palette
     "written": "32",
     "point": "31",
     "padding": "2",
+    "bar": "34",
+    "bar-2": "33",
+    "bar-3": "32",
     "zero": "2",
     "group-1": "33",
     "group-2": "36",
@@ -33,9 +37,9 @@ Cell = tuple[str, str]  # role, glyph
 def blocks(scene: Scene, *, width: int = 80, color: bool = False, plain: bool = False) -> str:
     """The scene as lines of text. plain: ASCII alone."""
     lines = [scene.title, *scene.captions, ""]
-    panels = [_panel(name, marks, width, color=color, plain=plain) for name, marks in _panels(scene.marks)]
-    lines += _beside(panels, width)
-    lines += [line for mark in scene.marks for line in _bar(mark, scene, width, plain=plain)]
+    found = [marks for marks in _panels(scene.marks).values() if not any(map(_is_bar, marks))]
+    lines += _beside([_panel(marks, width, color=color, plain=plain) for marks in found], width)
+    lines += _bars(scene.marks, width, color=color, plain=plain)
     if scene.legend:
         entries = [
             (_glyph(role, plain=plain), words, role) for role, words in scene.legend if _glyph(role, plain=plain) != " "
@@ -57,13 +61,13 @@ def _packed(entries: Sequence[tuple[str, str, str]], width: int, *, color: bool)
     yield line
 
 
-def _panels(marks: Sequence[Mark]) -> list[tuple[str, list[Mark]]]:
+def _panels(marks: Sequence[Mark]) -> dict[str, list[Mark]]:
     """The marks of each panel, in the order in which the panels appear."""
     found: dict[str, list[Mark]] = {}
     for mark in marks:
         if "panel" in mark.data:
             found.setdefault(str(mark.data["panel"]), []).append(mark)
-    return list(found.items())
+    return found
 
 
 class Block:
@@ -73,9 +77,12 @@ class Block:
         self.lines, self.width = lines, width
 
 
-def _panel(name: str, marks: Sequence[Mark], width: int, *, color: bool, plain: bool) -> Block:
-    del name
-    headings = [mark.text for mark in marks if isinstance(mark, Text) and mark.role == "panel"]
+def _headings(marks: Sequence[Mark]) -> list[str]:
+    return [mark.text for mark in marks if isinstance(mark, Text) and mark.role == "panel"]
+
+
+def _panel(marks: Sequence[Mark], width: int, *, color: bool, plain: bool) -> Block:
+    headings = _headings(marks)
     cells: dict[tuple[int, int], Cell] = {}
     for mark in marks:
         if isinstance(mark, Rect | Circle) and "row" in mark.data and "column" in mark.data:
@@ -124,16 +131,29 @@ def _seen(line: str) -> int:
     return sum(len(part.partition("m")[2]) if number else len(part) for number, part in enumerate(line.split("\x1b[")))
 
 
-def _bar(mark: Mark, scene: Scene, width: int, *, plain: bool) -> Iterator[str]:
-    """conv1   ########  118.0 MMACs"""
-    if not (isinstance(mark, Rect) and mark.role.startswith("bar") and "label" in mark.data):
-        return
-    bars = [one.data for one in scene.marks if isinstance(one, Rect) and "label" in one.data and "value" in one.data]
-    names, values = (max(len(str(data[key])) for data in bars) for key in ("label", "value"))
-    room = max(8, width - names - values - 4)
-    length = round(float(mark.data.get("share", 0)) * room)
-    drawn = _glyph(mark.role, plain=plain) * length
-    yield f"{mark.data['label']!s:{names}}  {drawn:{room}}  {mark.data['value']!s:>{values}}"
+def _is_bar(mark: Mark) -> bool:
+    return isinstance(mark, Rect) and mark.role.startswith("bar") and "label" in mark.data
+
+
+def _bars(marks: Sequence[Mark], width: int, *, color: bool, plain: bool) -> Iterator[str]:
+    """conv1   ########  118.0 MMACs; panels below their headings. Names that leave no room have lines of their own."""
+    groups = {name: some for name, some in _panels(marks).items() if any(map(_is_bar, some))}
+    bars = [mark.data for some in groups.values() for mark in some if _is_bar(mark)]
+    names, values = (max((len(str(data[key])) for data in bars), default=0) for key in ("label", "value"))
+    above = names + values + 4 + LEAST_BAR > width
+    names = 0 if above else names
+    room = max(LEAST_BAR, width - names - values - 4)
+    for number, some in enumerate(groups.values()):
+        heading = _headings(some)
+        yield from ([""] if number and heading else [])
+        yield from heading
+        for mark in filter(_is_bar, some):
+            label = str(mark.data["label"])
+            if above:
+                yield label
+            drawn = f"{_glyph(mark.role, plain=plain) * round(float(mark.data.get('share', 0)) * room):{room}}"
+            bar = f"{_painted(mark.role, drawn, color=color)}  {mark.data['value']!s:>{values}}"
+            yield f"  {bar}" if above else f"{label:{names}}  {bar}"
 
 
 def _glyph(role: str, *, plain: bool) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import product
 from math import prod
+from typing import cast
 
 import msgspec
 
 from convcli.layers import Shape
 from convcli.pictures.grid import part, told_part
-from convcli.reach import Link, Resized, Window
+from convcli.reach import Link, Window
 
 MOST = {1: 40, 2: 40, 3: 14}  # cells of an axis that are drawn, by the number of axes
 SLICES = 5  # of a map of 3 axes
@@ -57,14 +58,10 @@ def padded(link: Link, size: int) -> range:
 
 def reads(link: Link, cell: int, size: int) -> range:
     """The input cells that `cell` reads; those outside the input are the padding of a window."""
-    first, distance, count = link.run(cell)
-    found = range(first, first + distance * count, distance)
     if isinstance(link, Window):
-        return found
-    if isinstance(link, Resized):  # what lies beyond an end is the end's cell
-        return range(min(max(first, 0), size - 1), min(max(first + count - 1, 0), size - 1) + 1)
-    start = first if first >= 0 else first + -(first // distance) * distance
-    return range(start, min(found.stop, size), distance)
+        first, distance, count = link.run(cell)
+        return range(first, first + distance * count, distance)
+    return cast("range", link.reads(cell, size))
 
 
 def views(links: Sequence[Link], sizes: Shape, outs: Shape, cell: Shape, *, whole: bool) -> list[View]:

@@ -109,12 +109,15 @@ def receptive_field(
     )
 
 
-def cell_record(graph: Graph, target: int, at: Sequence[int] | None = None) -> CellRecord:
-    """What a cell of step `target` sees, the middle one unless it is said. SpecError where that cannot be told."""
+def cell_record(graph: Graph, target: int, at: Sequence[int] | None = None, *, flag: str = "--at") -> CellRecord:
+    """What a cell of step `target` sees, the middle one unless it is said. SpecError where that cannot be told.
+
+    flag: the one that `at` was typed with.
+    """
     planned, step = graph.plan, graph.steps[target]
     field = _known(graph, target)
     there = [None if reach.place is None else step.shown(step.y)[reach.place] for reach in field]
-    cell = cell_in(step, [size for size in there if size is not None], at, "--at")
+    cell = cell_in(step, [size for size in there if size is not None], at, flag)
     places = iter(cell)
     indices = [None if size is None else next(places) for size in there]
     for size in there:
@@ -164,10 +167,10 @@ def _known(graph: Graph, target: int) -> Field:
         raise SpecError(f"no input reaches {step.name!r}", field="--layer", allowed="a layer that sees the input")
     if step.field == ():
         raise SpecError(f"the input of {step.name!r} has no spatial axis", field="--layer")
-    if step.field is not None and _told(step):
+    if step.field is not None and told(step):
         return step.field
     number = _lost(graph, target)
-    seeing = [one for one in graph.steps[:number] if one.field is not NOTHING and _told(one)]
+    seeing = [one for one in graph.steps[:number] if one.field is not NOTHING and told(one)]
     lost, known = graph.steps[number], [one.name for one in seeing if one.field]
     raise SpecError(
         f"which cells {step.name!r} sees cannot be told: {lost.name!r} ({lost.type}) puts them where no axis follows",
@@ -177,7 +180,7 @@ def _known(graph: Graph, target: int) -> Field:
     )
 
 
-def _told(step: Step) -> bool:
+def told(step: Step) -> bool:
     """Whether the field of each of its cells is known by itself; None and merged ones are not."""
     return step.field is not None and not any(reach.merged for reach in step.field)
 
@@ -188,7 +191,7 @@ def _lost(graph: Graph, target: int) -> int:
     number = target
     while True:
         sources = [source for source in graph.sources(number) if source != INPUT]
-        worse = [s for s in sources if graph.steps[s].field is None or not (lost or _told(graph.steps[s]))]
+        worse = [s for s in sources if graph.steps[s].field is None or not (lost or told(graph.steps[s]))]
         if not worse:
             return number
         number = worse[0]

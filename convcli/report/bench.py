@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from convcli.report.sheet import Case, Sheet
 from convcli.report.table import Column, Row, Table
-from convcli.report.units import counted, printable
 from convcli.timing.record import MEASURED
+from convcli.units import counted, printable
 from convcli.verifier.verdict import Status
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from msgspec import UNSET
 from convcli.records import NetworkRecord, Report
 from convcli.report.flat import Order, flat, layer_and_parts, written
 from convcli.report.sheet import Sheet, drawn
-from convcli.report.units import printable
 from convcli.report.verdicts import checks
+from convcli.units import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -11,7 +11,7 @@ from msgspec import UNSET
 from convcli.gate.changes import LayerChange
 from convcli.report.sheet import Case, Sheet
 from convcli.report.table import Cell, Column, Pair, Row, Signed, Table, macs_words
-from convcli.report.units import counted, printable, shape
+from convcli.units import counted, printable, shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ from msgspec import UNSET
 
 from convcli.report.sheet import Case, Sheet
 from convcli.report.table import Cell, Column, Row, Signed, Table
-from convcli.report.units import counted, printable
+from convcli.units import counted, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ from msgspec import UNSET
 from convcli.explaining.working import written
 from convcli.report.sheet import Case, Sheet
 from convcli.report.table import Column, Row, Table
-from convcli.report.units import counted, printable, shape, width
+from convcli.units import counted, printable, shape, width
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ import msgspec
 
 from convcli.report.sheet import Case, Sheet
 from convcli.report.table import Column, Row, Table
-from convcli.report.units import counted, printable, shape
+from convcli.units import counted, printable, shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

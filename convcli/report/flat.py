@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import UNSET
 
-from convcli.report.units import shape
+from convcli.units import shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,8 +9,8 @@ from msgspec import UNSET
 
 from convcli.report.sheet import Case, Sheet
 from convcli.report.table import Cell, Column, Row, Table
-from convcli.report.units import printable, shape
 from convcli.report.verdicts import findings, words
+from convcli.units import printable, shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

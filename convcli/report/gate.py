@@ -12,7 +12,7 @@ from convcli.gate.numbers import KEYS
 from convcli.report.diff import MOST, layer_table, signed
 from convcli.report.sheet import Case, Sheet
 from convcli.report.table import Cell, Column, Row, Signed, Table
-from convcli.report.units import counted, printable, shape
+from convcli.units import counted, printable, shape
 from convcli.verifier.verdict import Status
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from msgspec import UNSET, UnsetType
 from convcli.records import LayerRecord, NetworkRecord, Report
 from convcli.report.sheet import Sheet, drawn
 from convcli.report.table import convention_lines, heading, in_all, sentence
-from convcli.report.units import digits, printable, shape
 from convcli.report.verdicts import checks, explained, findings, last_line, words
+from convcli.units import digits, printable, shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ from convcli.report import verdicts
 from convcli.report.sheet import Sheet, drawn
 from convcli.report.table import Column, Row, Table, convention_lines, heading, in_all, page, sentence
 from convcli.report.text import cell_text
-from convcli.report.units import printable
+from convcli.units import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from convcli.report.sheet import Case, Sheet
 from convcli.report.table import Column, Row, Table
-from convcli.report.units import counted, printable, shape
+from convcli.units import counted, printable, shape
 from convcli.verifier.verdict import Status
 
 if TYPE_CHECKING:

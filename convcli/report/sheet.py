@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from convcli.report.table import Table
-from convcli.report.units import printable
+from convcli.units import printable
 from convcli.verifier.verdict import Status
 
 if TYPE_CHECKING:

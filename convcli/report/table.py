@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from convcli.records import Backward, Convention, LayerRecord, Memory, NetworkRecord, Report, Totals
-from convcli.report.units import counted, printable, scaled, shape
+from convcli.units import counted, printable, scaled, shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,7 +16,7 @@ from convcli.records import Report
 from convcli.report import text, verdicts
 from convcli.report.sheet import Sheet, case_lines, drawn
 from convcli.report.table import EXTRAS, Column, Row, Table, page
-from convcli.report.units import width
+from convcli.units import width
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from convcli.records import Report
 from convcli.report.table import Cell, Page, Pair, Row, Signed, Table, page
-from convcli.report.units import digits, shape, width
+from convcli.units import digits, shape, width
 
 if TYPE_CHECKING:
     from convcli.report import Record

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET
 
 from convcli.report.table import Column, Row, Table
-from convcli.report.units import printable
+from convcli.units import printable
 from convcli.verifier.verdict import Check, LayerVerdict, Outcome
 
 _BITS = re.compile(r"([\d.]+) of (\d+) bits")

@@ -24,6 +24,7 @@ from convcli.verifier.bounds import BITS
 from convcli.verifier.case import Case
 from convcli.verifier.estimate import backward_bytes, forward_bytes, gigabytes, memory_limit
 from convcli.verifier.interrupt import Interrupt
+from convcli.verifier.job import effort
 from convcli.verifier.ledger import chosen
 from convcli.verifier.shard import Shard, Share, shard_of
 from convcli.verifier.verdict import Status
@@ -146,7 +147,7 @@ def _measured(workers: Workers, interrupt: Interrupt, step: Step, layer: Timing,
     if needed > limit:
         needs = f"needs about {gigabytes(needed)}, --max-memory is {gigabytes(limit)}"
         return msgspec.structs.replace(layer, status=Status.SKIPPED, reason=needs)
-    if not layer.macs:
+    if not effort(step.layer, step.x, step.images):
         return msgspec.structs.replace(layer, status=Status.SKIPPED, reason="there is nothing to compute")
     reply = _answer(workers.call("measure", step.layer, step.batch, step.x, how), interrupt)
     if reply.status:

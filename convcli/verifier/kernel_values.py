@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from convcli.layers import Layer, Shape
-from convcli.verifier.bound import BoundJob
+from convcli.verifier.bound import BoundJob, Part
 from convcli.verifier.bounds import SQUARES, coarse, roundings
 from convcli.verifier.case import Case, Fill
 from convcli.verifier.compare import difference
@@ -16,7 +16,7 @@ from convcli.verifier.exact import ExactJob, common_bits
 from convcli.verifier.exchange import Sample, load
 from convcli.verifier.fills import ordinary, structural
 from convcli.verifier.job import Bench, seconds_of
-from convcli.verifier.kernel_job import Answer, KernelJob, Question
+from convcli.verifier.kernel_job import Answer, KernelJob, Question, asked
 from convcli.verifier.verdict import Check, Status
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class ValuesJob(KernelJob):
 
     def _bound(self, answers: list[Answer]) -> Check:
         """The part that comes nearest to its bound, or crosses it, speaks for all."""
-        job = BoundJob(self.step, self.seed, self.against, self.dtype)
+        job = _Bound(self.step, self.seed, self.against, self.dtype)
         if self.no_bound:
             return job.check(Status.SKIPPED, self.no_bound)
         theirs, ours = [answer.theirs for answer in answers], [answer.ours[0] for answer in answers]
@@ -98,6 +98,16 @@ class ValuesJob(KernelJob):
         ]
         (check,) = job.checks(pairs)
         return msgspec.structs.replace(check, seconds=seconds_of(theirs))
+
+
+class _Bound(BoundJob):
+    """The parts that the kernel is asked for."""
+
+    @property
+    def parts(self) -> list[Part]:
+        """Those that are no pack's linear layers."""
+        names = {part.name for part in asked(self.step.layer, self.step.x)}
+        return [part for part in super().parts if part.label in names]
 
 
 class _Exact(ExactJob):

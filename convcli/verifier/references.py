@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from convcli.backends import numpy as ours
-from convcli.layers import Layer
+from convcli.layers import NO_GRADIENT, Layer
 from convcli.verifier.bounds import SQUARES, TILES
 from convcli.verifier.exchange import Sample, Stored, save
 
@@ -37,7 +37,7 @@ def other_scales(
     arrays = {name: array.astype(coarse) for name, array in sample.load(dtype).items()}
     rank = len(layer.axes)
     for name, array in arrays.items():
-        if what == SQUARES and name != "offset":
+        if what == SQUARES and name not in {"offset", *NO_GRADIENT}:
             np.square(array, out=array)
         elif what == TILES and name in {"x", "dy"}:
             array[...] = _largest_cell(array, rank)

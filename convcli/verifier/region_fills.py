@@ -21,7 +21,7 @@ from convcli.verifier.region_boxes import CELLS, GRIDS, QUARTER, Boxes, boxes, n
 if TYPE_CHECKING:
     from convcli.backends import Array
 
-TRIES, CLEAR = 6, 200  # fills, and places for a box or an offset, that are drawn before one is given up
+TRIES, CLEAR = 32, 200  # fills, and places for a box or an offset, that are drawn before one is given up
 APART = 1_000_003  # between their seeds
 FEW = 3  # a pack's x is 1 to FEW times the samples of a bin
 FINEST = 2.0**-9  # ordinary samples stay so far from whole coordinates: further than their rounding moves them

@@ -12,7 +12,7 @@ import numpy as np
 
 from convcli.backends import numpy as ours
 from convcli.verifier.case import Case, Fill, Unfillable
-from convcli.verifier.draws import QUARTERS
+from convcli.verifier.draws import QUARTERS, integers
 from convcli.verifier.region_boxes import CELLS, HALF_WAY, OFF_KINKS, Boxes, Lattice, boxes, note, some_masks, whole
 from convcli.verifier.region_fills import (
     FEW,
@@ -64,7 +64,7 @@ def _pool(case: Case, bits: int) -> Fill:
 def long_pool(case: Case, bits: int, role: str, odd: Array, scale: int) -> Fill:
     """`role`, x or dy, is `odd` over `scale`, the other one ones; samples half past a cell, masks 0 or 1."""
     found = boxes(case, HALF_WAY, bits)
-    arrays: dict[str, Array] = {"x": x_of(case, 1, found.odd)}
+    arrays: dict[str, Array] = {"x": integers(case, "x", case.shape("x"), 1).astype(np.int64) * found.odd}
     scales = {role: scale}
     with_sides(case, found, arrays, scales)
     if "mask" in case.layer.side_inputs(case.x):

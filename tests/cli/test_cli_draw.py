@@ -14,6 +14,7 @@ import convcli
 from convcli.pictures.scene import Film, Scene
 
 LAYER = ("draw", "Conv2d(3, 8, 3, stride=2, padding=1)", "-i", "1,3,8,8")
+GRIDDING = str(SAMPLES / "worked" / "gridding.yaml")
 RESNET = str(SAMPLES / "networks" / "resnet50.yaml")
 
 
@@ -100,6 +101,35 @@ def test_a_layer_without_space_has_no_picture() -> None:
     ran = run("draw", "Linear(3, 4)", "-i", "1,3")
     assert (ran.code, ran.out) == (2, "")
     assert "has no spatial axes" in ran.err
+
+
+def test_pictures_of_networks(tmp_path: Path) -> None:
+    paths = [tmp_path / f"field.{ending}" for ending in ("svg", "png", "gif", "txt")]
+    files = [word for path in paths for word in ("-o", str(path))]
+    ran = run("draw", GRIDDING, "--picture", "field", "--layer", "second", "--cell", "0,0", *files)
+    assert (ran.code, ran.out, ran.err) == (0, "", "")
+    assert "receptive field of second[0, 0] (Conv2d)" in paths[0].read_text()
+    assert [path.read_bytes()[:4] for path in paths[:3]] == [b"<svg", b"\x89PNG", b"GIF8"]
+    ran = run("draw", GRIDDING, "--picture", "costs")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith("costs of gridding\n3 layers, 1x1x31x31 -> 1x1x19x19\n\nMACs: 14.57 k\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--picture", "field", "--cell", "99,0"), "--cell: 99 is no cell of 'third'; allowed: 0 to 18"),
+        (("--picture", "field", "--layer", "secnd"), "is named 'secnd'; try: second"),
+        (("--picture", "field", "--animate", "--format", "svg"), "--picture field has no steps"),
+        (("--picture", "costs", "--layer", "second"), "costs are those of all layers"),
+        (("--picture", "costs", "--cell", "0,0"), "costs are those of all layers"),
+        (("--picture", "cost"), "samples, regions, field, costs"),
+    ],
+)
+def test_what_cannot_be_drawn_of_a_network_is_refused(arguments: tuple[str, ...], told: str) -> None:
+    ran = run("draw", GRIDDING, *arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert told in ran.err
 
 
 def test_the_library_has_the_same_pictures(tmp_path: Path) -> None:

@@ -90,6 +90,8 @@ def loaded(*argv: str) -> set[str]:
         ("draw", STEM, *INPUT),
         ("draw", STEM, *INPUT, "--format", "svg", "--animate"),
         ("draw", "DeformConv2d(4, 4, 3)", "-i", "1,4,9,9"),
+        ("draw", YAML, "--picture", "field"),
+        ("draw", YAML, "--picture", "costs", "--format", "svg"),
         ("solve", "224", "112"),
         ("solve", "224", "112", "--layers", "2", "--format", "json"),
         ("solve", "Conv2d(6, 8, 3, groups=4)", "-i", "1,6,32,32"),

@@ -14,7 +14,7 @@ from kernel_cases import integers
 
 from convcli import kernels
 from convcli.kernels import shares
-from convcli.kernels.shares import Blas, evenly, shared
+from convcli.kernels.shares import Blas, shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -160,13 +160,6 @@ def test_calls_beside_one_another_get_what_they_get_alone() -> None:
         beside = [users.submit(f, *arrays, **keywords) for _ in range(3) for f, arrays, keywords in calls]
         for y, future in zip(alone * 3, beside, strict=True):
             np.testing.assert_array_equal(y, future.result(timeout=60))
-
-
-@pytest.mark.parametrize(("count", "least", "piece"), [(96, 1, 16), (96, 30, 32), (96, 40, 96), (2, 1, 2), (7, 2, 3)])
-@pytest.mark.usefixtures("three")
-def test_evenly(count: int, least: int, piece: int) -> None:
-    """Two pieces for each of three threads, or one, or one for all."""
-    assert evenly(count, least) == piece
 
 
 FORKED = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from convcli.report.units import printable
+from convcli.units import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

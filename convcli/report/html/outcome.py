@@ -10,7 +10,7 @@ from convcli.report.html.element import Markup, element, lines
 from convcli.report.html.sheet import finding
 from convcli.report.html.tables import kind_of, table
 from convcli.report.table import Column, Row, Table
-from convcli.report.units import counted
+from convcli.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

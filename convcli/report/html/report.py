@@ -12,7 +12,7 @@ from convcli.report.html.element import Markup, element, lines
 from convcli.report.html.tables import table
 from convcli.report.table import convention_lines, heading, in_all, sentence
 from convcli.report.table import page as tables
-from convcli.report.units import counted, digits, scaled, shape
+from convcli.units import counted, digits, scaled, shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from convcli.report.html.document import badge
 from convcli.report.html.element import Markup, element, lines
 from convcli.report.table import Pair
 from convcli.report.text import cell_text
-from convcli.report.units import counted
+from convcli.units import counted
 from convcli.verifier.verdict import Status
 
 if TYPE_CHECKING:

@@ -70,13 +70,13 @@ def region_offsets_as_y_x(layer: DeformRoIPool, arrays: Arrays) -> Array:
 
 @mutant(POOL, PLAIN, (1, 1, 2, 3))
 def region_offsets_negated(layer: DeformRoIPool, arrays: Arrays) -> Array:
-    """offsets subtracted instead of added"""
+    """the bins' offsets subtracted instead of added"""
     return _offsets(layer, arrays, np.negative)
 
 
 @mutant(POOL, PLAIN, (1, 1, 2, 3))
 def region_offsets_ignored(layer: DeformRoIPool, arrays: Arrays) -> Array:
-    """offsets left out"""
+    """the bins' offsets left out"""
     return _offsets(layer, arrays, np.zeros_like)
 
 
