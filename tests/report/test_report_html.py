@@ -36,11 +36,12 @@ from report_samples import (
     verdict,
 )
 
+from convcli import units
 from convcli.explaining.record import explain
 from convcli.layers.rearrange import Flatten
 from convcli.plan import Network, plan
 from convcli.records import summarize
-from convcli.report import form_of, render, text, units, verdicts
+from convcli.report import form_of, render, text, verdicts
 from convcli.report.html import album, tables
 from convcli.report.html.document import MOST_FOLDS, MOST_LINKS
 from convcli.report.html.element import VOID, Markup, element

@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt  # rich brings it
 from report_samples import COMMANDS, NASTY, check, conv, entry, good, huge, many, named, outcomes, report, verdict
 
+from convcli import units
 from convcli.errors import Problem, SpecError
 from convcli.gate.check import check as checked
 from convcli.gate.sides import diff
 from convcli.plan import Network
-from convcli.report import FORMATS, form_of, github, markdown, render, text, units
+from convcli.report import FORMATS, form_of, github, markdown, render, text
 from convcli.report.csv import guarded
 from convcli.verifier.verdict import Outcome, Status, outcome
 
