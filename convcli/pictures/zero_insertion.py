@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import product
+from string import ascii_letters
 
 from convcli.errors import SpecError
 from convcli.layers import Shape
@@ -12,12 +13,12 @@ from convcli.pictures import words
 from convcli.pictures.asked import Asked
 from convcli.pictures.board import Board, Map
 from convcli.pictures.compose import filmed
-from convcli.pictures.scene import Film, Mark, Scene
+from convcli.pictures.scene import Data, Film, Mark, Scene
 from convcli.pictures.views import View, steps, told_parts, told_reads, views
 from convcli.plan import Step
 from convcli.reach import Window
 
-LARGEST_KERNEL = 7  # that is drawn by itself
+LARGEST_KERNEL = 7  # that is drawn by itself: there are letters for 49 weights
 STUFFED = "zeros inserted"
 
 
@@ -61,7 +62,9 @@ class _Drawing:
         flat = len(seen) < 3 and all(map(len, inputs))
         small = flat and max(self.kernel) <= LARGEST_KERNEL
         ranges = tuple(map(range, self.kernel))
-        self.weights = [Map(name, ranges, lambda _: "weight") for name in ("kernel", "rotated")] if small else []
+        kernel = Map("kernel", ranges, lambda _: "weight", self._letter)
+        rotated = Map("rotated", ranges, lambda _: "weight", lambda place: self._letter(self._turned(place)))
+        self.weights = [kernel, rotated] if small else []
         self.inputs = [Map("input", inputs, lambda _: "input")] if flat else []
         stuffed = Map(STUFFED, tuple(view.cells for view in seen), self._role)
         output = Map("output", tuple(view.outputs for view in seen), lambda _: "output")
@@ -98,6 +101,11 @@ class _Drawing:
     def said(self, cell: Shape) -> str:
         """What an output cell reads."""
         return f"output{words.place(cell)} reads {told_reads(self.seen, cell)} of the input with its zeros"
+
+    def _letter(self, index: Shape) -> Data:
+        """A letter for each weight, where text is drawn."""
+        row, column = (0, *index)[-2:]
+        return {"glyph": ascii_letters[row * self.kernel[-1] + column]}
 
     def _turned(self, index: Shape) -> Shape:
         return tuple(kernel - 1 - one for kernel, one in zip(self.kernel, index, strict=True))

@@ -88,3 +88,13 @@ def test_the_rotated_kernel_is_the_kernel_turned() -> None:
 def test_other_layers_insert_no_zeros() -> None:
     with pytest.raises(SpecError, match="inserts no zeros"):
         drawn(step_of("Conv2d(1, 1, 3)", (1, 1, 5, 5)), Asked())
+
+
+@pytest.mark.parametrize("kernel", ["2", "(2, 3)", "7", "(1, 4)"])
+def test_letters_name_the_weights_and_the_rotated_kernel_has_them_backwards(kernel: str) -> None:
+    root = elements(drawn(step_of(f"ConvTranspose2d(1, 1, {kernel}, stride=2)", (1, 1, 3, 3)), Asked()))
+    letters, backwards = (
+        [rect.attrib["data-glyph"] for rect in rects(root, "weight", panel)] for panel in ("kernel", "rotated")
+    )
+    assert len(set(letters)) == len(letters) > 1
+    assert backwards == letters[::-1]
