@@ -186,7 +186,8 @@ def kills(count: int, every: float) -> None:
 
     def kill(parent: int) -> None:
         while not stop.wait(every):
-            children = [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+            lists = [file.read_text().split() for file in Path(f"/proc/{parent}/task").glob("*/children")]
+            children = [int(pid) for found in lists for pid in found]
             alive = [pid for pid in children if b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
             if alive:
                 killed.append(alive[len(killed) % len(alive)])

@@ -90,10 +90,8 @@ def draw(
     """A picture of a layer: which cells it reads, what it pads, how its channels are grouped. Or of a network.
 
     \b
-    Examples:
+    Example:
       convcli draw "Conv2d(3, 8, 3, stride=2, padding=1)" -i 1,3,8,8 --cell 1,2 -o taps.svg -o taps.png
-      convcli draw sample_configs/worked/gridding.yaml --picture field
-      convcli draw sample_configs/whole/resnet50.yaml --picture costs -o costs.svg
     """
     files = _checked(where)
     if where.animate and cell is not None:

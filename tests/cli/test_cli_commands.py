@@ -100,7 +100,7 @@ def test_the_examples_work(tmp_path: Path) -> None:
 
     for example in examples():
         _, *argv = shlex.split(example)
-        if argv[0] in {"verify", "fuzz", "bench", "import"}:
+        if argv[0] in {"verify", "fuzz", "bench", "import", "merge"}:
             continue  # they have tests of their own
         argv = [str(ROOT / word) if word.startswith("sample_configs/") else word for word in argv]
         ran = run_alone(*argv, cwd=tmp_path)

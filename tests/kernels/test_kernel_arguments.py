@@ -103,15 +103,18 @@ def test_messages_name_the_argument_its_shape_and_what_was_expected(
 
 @pytest.mark.parametrize("function", kernels.METHODS)
 def test_an_unknown_method_lists_the_known_ones(function: str) -> None:
-    arrays: tuple[Any, ...] = (X, np.zeros((1, 18, 2, 2)), W) if function.startswith("deform") else (X, W)
+    others: dict[str, tuple[Any, ...]] = {"deform_conv2d": (np.zeros((1, 18, 2, 2)), W)}
+    others["deform_roi_pool"] = (np.array([[0.0, 0, 0, 3, 3]]),)
+    arrays = (X, *others.get(function.removesuffix("_backward"), (W,)))
     if function.endswith("backward"):
-        arrays = (X, *arrays)
-    message = str(refusal(function, *arrays, method="magic"))
+        arrays = (np.ones((1, 2, 1, 1)), *arrays, *([None] if "roi" in function else []))
+    keywords = {"output_size": 1} if "roi" in function else {}
+    message = str(refusal(function, *arrays, method="magic", **keywords))
     assert all(name in message for name in kernels.METHODS[function])
 
 
 def test_methods_is_a_mapping_of_the_public_functions() -> None:
-    forward = ["conv", "conv_transpose", "deform_conv2d"]
+    forward = ["conv", "conv_transpose", "deform_conv2d", "deform_roi_pool"]
     assert list(kernels.METHODS) == forward + [f"{name}_backward" for name in forward]
     assert all(callable(getattr(kernels, name)) for name in kernels.METHODS)
     assert {"auto", "loops"} < set(kernels.METHODS["conv"])

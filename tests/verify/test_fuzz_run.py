@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import re
 import signal
 import subprocess
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from journal_runs import HERE, command, killed_until_done, without_times
+from journal_runs import said as printed
 
 import convcli
 from convcli.errors import SpecError
@@ -22,15 +23,7 @@ from convcli.report.text import plain
 from convcli.verifier.fuzz.results import FuzzOutcome
 
 FAITHFUL, HURRIED = "verify_fakes:faithful", "verify_fakes:hurried"
-HERE = Path(__file__).parent
 CASES = 50
-
-
-def fuzz(*options: str, **more: Any) -> subprocess.Popen[str]:
-    """The command in a process of its own, where the fakes can be found."""
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])}
-    words = [sys.executable, "-m", "convcli", "fuzz", *options]
-    return subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
 
 
 def options(path: Path, against: str = HURRIED) -> list[str]:
@@ -38,17 +31,11 @@ def options(path: Path, against: str = HURRIED) -> list[str]:
     return [*kinds, "--cases", str(CASES), "--against", against, "--output", str(path), "--format", "json"]
 
 
-def without_times(text: str) -> str:
-    return re.sub(r'"seconds": ?[\d.]+', '"seconds":0', text)
-
-
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """(the journal, the report) of a run that nobody disturbs."""
     path = tmp_path_factory.mktemp("fuzz") / "run.jsonl"
-    process = fuzz(*options(path))
-    report, errors = process.communicate(timeout=120)
-    assert (process.returncode, errors) == (1, "")
+    report = printed("fuzz", *options(path), code=1)
     return path.read_text(), report
 
 
@@ -63,9 +50,9 @@ def test_all_that_can_be_said_of_a_right_backend() -> None:
     assert (kind.cases, kind.statuses) == (52, {"passed": 52})
     assert kind.pairs == kind.legal_pairs
     assert told[-1] == (52, 52, 0)
-    said = plain(outcome)
-    assert f"{kind.pairs:,} of {kind.pairs:,} in {kind.pair_cases} cases" in said
-    assert re.search(r"; [\d.]+ cases a second\n52 cases: 52 passed in [\d.]+ s", said)
+    told_in_text = plain(outcome)
+    assert f"{kind.pairs:,} of {kind.pairs:,} in {kind.pair_cases} cases" in told_in_text
+    assert re.search(r"; [\d.]+ cases a second\n52 cases: 52 passed in [\d.]+ s", told_in_text)
 
 
 def test_failures_are_grouped_shrunk_and_explained(undisturbed: tuple[str, str]) -> None:
@@ -98,30 +85,16 @@ def test_a_failures_repro_repeats_it(undisturbed: tuple[str, str]) -> None:
 
 def test_killed_and_resumed_is_as_if_nothing_had_happened(tmp_path: Path, undisturbed: tuple[str, str]) -> None:
     """kill -9 at random moments, of which the last line may be torn; other jobs each time."""
-    path, rng, kills, report = tmp_path / "run.jsonl", random.Random(5), 0, ""  # noqa: S311
-    while kills < 6:
-        again = ["--resume", str(path), "--format", "json"] if path.exists() and path.stat().st_size else options(path)
-        process = fuzz(*again, "--jobs", str(1 + kills % 2), start_new_session=True)
-        before = path.stat().st_size if path.exists() else 0
-        until, more = time.monotonic() + 60, rng.randrange(200, 20000)
-        while process.poll() is None and time.monotonic() < until:
-            if path.exists() and path.stat().st_size > before + more:
-                os.killpg(process.pid, signal.SIGKILL)
-                kills += 1
-                break
-            time.sleep(0.01)
-        report = process.communicate(timeout=60)[0]
-        if process.returncode == 1:
-            break
-        if path.exists() and rng.random() < 0.5:
-            data = path.read_bytes()
-            path.write_bytes(data + data[-40:-7].replace(b"\n", b" "))  # torn
+    path = tmp_path / "run.jsonl"
+
+    def words(again: bool, turn: int) -> list[str]:
+        own = ["--resume", str(path), "--format", "json"] if again else options(path)
+        return ["fuzz", *own, "--jobs", str(1 + turn % 2)]
+
+    report, kills = killed_until_done(path, words, kills=6, seed=5)
     assert kills >= 2
     assert without_times(path.read_text()) == without_times(undisturbed[0])
-    mine, theirs = (json.loads(without_times(text)) for text in (report, undisturbed[1]))
-    for outcome in (mine, theirs):
-        del outcome["environment"]["jobs"], outcome["environment"]["threads"]
-    assert mine == theirs
+    assert without_times(report) == without_times(undisturbed[1])
 
 
 def test_a_run_that_is_another_one_is_refused_by_name(tmp_path: Path, undisturbed: tuple[str, str]) -> None:
@@ -171,14 +144,14 @@ def test_every_format_tells_a_failing_run(undisturbed: tuple[str, str], tmp_path
 
 def test_ctrl_c_reports_what_is_done(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
-    process = fuzz("--kind", "conv", "--duration", "10m", "--against", FAITHFUL, "--output", str(path))
+    process = command("fuzz", "--kind", "conv", "--duration", "10m", "--against", FAITHFUL, "--output", str(path))
     until = time.monotonic() + 60
     while time.monotonic() < until and not (path.exists() and path.read_text().count("\n") > 5):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    said, errors = process.communicate(timeout=60)
+    told, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (130, "")
-    assert re.search(r"^interrupted: \d+ cases: \d+ passed in", said, re.MULTILINE)
+    assert re.search(r"^interrupted: \d+ cases: \d+ passed in", told, re.MULTILINE)
 
 
 def test_a_duration_ends_a_run() -> None:

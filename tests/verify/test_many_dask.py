@@ -21,7 +21,7 @@ import convcli
 from convcli.errors import Unchecked
 
 pytestmark = pytest.mark.dask
-OPTIONS: dict[str, Any] = {"against": "verify_fakes:hurried", "dtypes": ("float32",), "cases": 60}
+OPTIONS: dict[str, Any] = {"against": "verify_fakes:hurried", "dtypes": ("float32",), "cases": 120}
 
 
 @pytest.fixture(scope="module")
@@ -46,29 +46,34 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, sub
             process.wait(30)
 
 
-def killing(parent: int, stop: threading.Event) -> None:
-    """kill -9 for a worker every second or so, as long as there are two."""
-    while not stop.wait(1.5):
-        children = [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+def killing(parent: int, journal: Path, stop: threading.Event, killed: list[int]) -> None:
+    """kill -9 for a worker whenever there are some more results, three times."""
+    while not stop.wait(0.05) and len(killed) < 3:
+        if not journal.exists() or journal.read_bytes().count(b"\n") <= 1 + 25 * len(killed):
+            continue
+        lists = [file.read_text().split() for file in Path(f"/proc/{parent}/task").glob("*/children")]
+        children = [int(pid) for found in lists for pid in found]
         workers = [pid for pid in children if "resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_text()]
-        if len(workers) > 1:
+        if workers:
+            killed.append(workers[0])
             os.kill(workers[0], signal.SIGKILL)
 
 
 def test_a_cluster_whose_workers_die_reports_what_one_machine_does(
     cluster: tuple[str, subprocess.Popen[str]], tmp_path: Path
 ) -> None:
-    address, workers = cluster
-    stop = threading.Event()
-    thread = threading.Thread(target=killing, args=(workers.pid, stop))
+    (address, workers), journal = cluster, tmp_path / "run.jsonl"
+    stop, killed = threading.Event(), list[int]()
+    thread = threading.Thread(target=killing, args=(workers.pid, journal, stop, killed))
     thread.start()
     try:
-        there = convcli.fuzz(["conv"], **OPTIONS, executor=address, journal=tmp_path / "run.jsonl")
+        there = convcli.fuzz(["conv"], **OPTIONS, executor=address, journal=journal)
     finally:
         stop.set()
         thread.join()
+    assert killed
     assert plain(there) == plain(convcli.fuzz(["conv"], **OPTIONS))
-    assert len((tmp_path / "run.jsonl").read_text().splitlines()) == 60 + 2
+    assert len(journal.read_text().splitlines()) == OPTIONS["cases"] + 2
 
 
 def test_the_command_says_no_more_than_without(cluster: tuple[str, subprocess.Popen[str]]) -> None:
