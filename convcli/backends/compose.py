@@ -90,10 +90,10 @@ def told(
 
 
 def fully_connected(arrays: Arrays) -> Array:
-    """x @ weight^T + bias, halves summed in single precision."""
-    x, weight, bias = (arrays[name] for name in ("x", "weight", "bias"))
+    """x @ weight^T, and the bias if there is one; halves summed in single precision."""
+    x, weight = arrays["x"], arrays["weight"]
     work = np.float32 if x.dtype == np.float16 else x.dtype
-    y: Array = x.astype(work, copy=False) @ weight.T.astype(work, copy=False) + bias
+    y: Array = x.astype(work, copy=False) @ weight.T.astype(work, copy=False) + arrays.get("bias", 0)
     return y.astype(x.dtype, copy=False)
 
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from convcli.backends import Facts, part_arrays
+from convcli.backends import Facts
 from convcli.backends import numpy as ours
-from convcli.backends.compose import composed, sigmoid
+from convcli.backends.compose import composed
 from convcli.kernels.windows import last
-from convcli.layers import Conv, DeformConvPack, Layer, OnRoIs, Separable, Shape
+from convcli.layers import Conv, DeformRoIPool, Layer, Shape
 from convcli.verifier.mutants.mutant import biased, products
 
 if TYPE_CHECKING:
@@ -46,22 +46,7 @@ class Correct(msgspec.Struct, frozen=True):
 
     def forward(self, layer: Layer, arrays: Arrays) -> Array:
         """y, right but for rounding."""
-        x = arrays["x"]
-        if isinstance(layer, OnRoIs):
-            return composed(layer, arrays, in_double if self.primitive is in_double else ours.forward)
-        parts = layer.parts(x.shape[-1 - len(layer.axes) :])
-        if isinstance(layer, Separable):
-            for part in parts:
-                x = self.primitive(part.layer, {"x": x, **part_arrays(part.name, arrays)})
-            return x
-        if isinstance(layer, DeformConvPack):
-            predictor, deform = parts
-            predicted = self.primitive(predictor.layer, {"x": x, **part_arrays(predictor.name, arrays)})
-            count = deform.layer.side_inputs(deform.x)["offset"][0]
-            offset, logits = np.split(predicted, [count], axis=-3)
-            side = {"offset": offset, "mask": sigmoid(logits)} if layer.modulated else {"offset": offset}
-            return self.primitive(deform.layer, {"x": x, **side, **part_arrays(deform.name, arrays)})
-        return self.primitive(layer, arrays)
+        return composed(layer, arrays, self.primitive)
 
     def facts(self, layer: Layer, shape: Shape) -> Facts:
         """The true facts."""
@@ -69,11 +54,22 @@ class Correct(msgspec.Struct, frozen=True):
         return Facts(layer.output_shape(shape), layer.tensors(x), layer.counts(x, prod(batch)).macs)
 
 
+def terms_of(layer: Layer, arrays: Arrays) -> list[Array]:
+    """Arrays of y's shape that add up to y without its bias: the layer's products; of a pool, each row of x alone.
+
+    A pool is linear in x: its other rows are 0.
+    """
+    if not isinstance(layer, DeformRoIPool):
+        return products(layer, arrays)
+    x = arrays["x"]
+    return [ours.forward(layer, {**arrays, "x": x * row[:, None]}) for row in np.eye(x.shape[-2], dtype=x.dtype)]
+
+
 def summed(order: Sum) -> Primitive:
-    """The layer's products, each rounded, added up by `order`; then the bias."""
+    """The layer's terms, each rounded, added up by `order`; then the bias."""
 
     def primitive(layer: Layer, arrays: Arrays) -> Array:
-        y = order(products(layer, arrays))
+        y = order(terms_of(layer, arrays))
         return biased(layer, y, arrays).astype(arrays["x"].dtype, copy=False)
 
     return primitive
@@ -119,7 +115,7 @@ def fused_chain(layer: Layer, arrays: Arrays) -> Array:
     """Products kept exact (in double precision) until they are added, the bias first: a chain of FMAs."""
     dtype = arrays["x"].dtype
     exact = {name: array.astype(np.float64) for name, array in arrays.items()}
-    terms = products(layer, exact)
+    terms = terms_of(layer, exact)
     y = biased(layer, np.zeros_like(terms[0]), exact).astype(dtype)
     for term in terms:
         y = (y.astype(np.float64) + term).astype(dtype)
@@ -128,7 +124,7 @@ def fused_chain(layer: Layer, arrays: Arrays) -> Array:
 
 def from_the_bias(layer: Layer, arrays: Arrays) -> Array:
     """The bias, then the products one after the other."""
-    terms = products(layer, arrays)
+    terms = terms_of(layer, arrays)
     return in_sequence([biased(layer, np.zeros_like(terms[0]), arrays).astype(terms[0].dtype), *terms])
 
 

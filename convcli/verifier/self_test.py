@@ -200,9 +200,9 @@ def first_failure(mutant: Mutant, step: Step, seed: int, dtype: str) -> Check | 
     return next((check for checks in tries for check in checks if check.status in CATCHES), None)
 
 
-def accusations(right: Correct, seed: int) -> Iterator[Alarm]:
-    """The checks that call a right implementation wrong, with the data of one seed."""
-    spelling, shape = LAYERS[seed % len(LAYERS)]
+def accusations(right: Correct, seed: int, layer: tuple[str, tuple[int, ...]] | None = None) -> Iterator[Alarm]:
+    """The checks that call a right implementation wrong, with the data of one seed; layer: not the seed's own."""
+    spelling, shape = layer or LAYERS[seed % len(LAYERS)]
     step = planned(spelling, shape)
     for dtype in DTYPES:
         found = tuple(forward_checks(right, f"{HERE}.rounding:{right.name}", step, seed, dtype))

@@ -41,6 +41,7 @@ from convcli.verifier.verdict import Check, Status
 FORWARD = [mutant for mutant in MUTANTS.values() if not mutant.gradient]
 DIFFERENTIABLES = [mutant for mutant in MUTANTS.values() if mutant.gradient]
 SMALL = 5_000  # products
+FEW_PRODUCTS = next(layer for layer in LAYERS if "groups=4" in layer[0])  # 9 to an output: tiles bring in others
 DIFFERENTIABLE = {"conv", "conv_transpose", "deform_conv", "deform_roi_pool"}
 
 
@@ -118,7 +119,7 @@ def test_it_runs_on_any_layer(name: str) -> None:
 
 @pytest.mark.parametrize("name", CORRECT)
 def test_no_right_one_is_accused(name: str) -> None:
-    alarms = [alarm for seed in range(55) for alarm in accusations(CORRECT[name], seed)]
+    alarms = [alarm for seed in range(5 * len(LAYERS)) for alarm in accusations(CORRECT[name], seed)]
     assert not alarms, alarms[:3]
 
 
@@ -161,10 +162,8 @@ def test_winograd_is_used_where_it_fits(spelling: str, shape: tuple[int, ...]) -
 
 def test_winograd_holds_the_bound_of_its_tiles_with_few_products_too() -> None:
     """A tile adds its neighbours' products to an output and takes them away: S of that output alone is too small."""
-    spelling, shape = LAYERS[820 % len(LAYERS)]
-    assert spelling == "Conv2d(4, 8, 3, groups=4, padding=1)"
-    assert not list(accusations(CORRECT["winograd"], 820))
-    job = BoundJob(planned(spelling, shape), 820, "convcli.verifier.rounding:winograd", "float32")
+    assert not list(accusations(CORRECT["winograd"], 820, FEW_PRODUCTS))
+    job = BoundJob(planned(*FEW_PRODUCTS), 820, "convcli.verifier.rounding:winograd", "float32")
     (held,) = job_checks(job)
     assert held.status is Status.PASSED
     assert held.detail.endswith(", of whole tiles")
@@ -173,7 +172,7 @@ def test_winograd_holds_the_bound_of_its_tiles_with_few_products_too() -> None:
 def test_the_bound_of_tiles_is_for_those_who_say_that_they_round(monkeypatch: pytest.MonkeyPatch) -> None:
     secretive = msgspec.structs.replace(CORRECT["winograd"], ROUNDS=False)
     monkeypatch.setattr("convcli.verifier.rounding.CORRECT", {"winograd": secretive})
-    job = BoundJob(planned(*LAYERS[820 % len(LAYERS)]), 820, "convcli.verifier.rounding:winograd", "float32")
+    job = BoundJob(planned(*FEW_PRODUCTS), 820, "convcli.verifier.rounding:winograd", "float32")
     (held,) = job_checks(job)
     assert held.status is Status.FAILED
 

@@ -42,6 +42,8 @@ def no_bias(*arrays: Array, **keywords: Any) -> Gradients:
 
 def everything(*arrays: Array, **keywords: Any) -> Gradients:
     """convcli's own, by the number of arrays and the keywords."""
+    if "output_size" in keywords:
+        return kernels.deform_roi_pool_backward(*arrays, **keywords)
     if len(arrays) == 5:
         return kernels.deform_conv2d_backward(*arrays, **keywords)
     run = kernels.conv_transpose_backward if "output_padding" in keywords else kernels.conv_backward

@@ -55,6 +55,8 @@ not_a_function = 3
 
 def everything(*arrays: Array, **keywords: Any) -> Array:
     """convcli's own, by the number of arrays and the keywords."""
+    if "output_size" in keywords:
+        return kernels.deform_roi_pool(*arrays, **keywords)
     if len(arrays) == 5:
         return kernels.deform_conv2d(*arrays, **keywords)
     run = kernels.conv_transpose if "output_padding" in keywords else kernels.conv

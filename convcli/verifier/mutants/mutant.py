@@ -180,5 +180,5 @@ def products(layer: Any, arrays: Arrays) -> list[Array]:
     many = many if transposed else many.reshape(-1, *weight.shape[1:])
     wide = msgspec.structs.replace(layer, out_channels=groups * outs * count, bias=False)
     y = ours.forward(wide, {**{name: a for name, a in arrays.items() if name != "bias"}, "weight": many})
-    y = y.reshape(*y.shape[: -1 - rank], groups * outs, count, *y.shape[-rank:])
+    y = y.reshape(*y.shape[: y.ndim - 1 - rank], groups * outs, count, *y.shape[y.ndim - rank :])
     return [np.ascontiguousarray(term) for term in np.moveaxis(y, -1 - rank, 0)]
