@@ -7,7 +7,9 @@ copies and its products, and multiplies by itself. What a piece comes to does no
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache
@@ -19,7 +21,7 @@ from numpy.linalg import lapack_lite
 from convcli.kernels.arguments import quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
 Piece = TypeVar("Piece")
 LOCK = Lock()
@@ -32,11 +34,15 @@ def shared(work: Callable[[Iterator[Piece]], object], pieces: Iterable[Piece]) -
     No two pieces may write to the same numbers. One piece stays here, and BLAS may share out its products. So do all
     while the threads are taken: in a call from within another, or beside it.
     """
-    every = list(pieces)
-    left = iter(every)
-    if threads() == 1 or len(every) == 1:
-        work(left)
+    if threads() == 1:
+        work(iter(pieces))
         return
+    every = iter(pieces)
+    first = list(itertools.islice(every, 2))
+    if len(first) < 2:
+        work(iter(first))
+        return
+    left = Left(itertools.chain(first, every))
     with alone() as count:
         held = [work]  # a task that is cancelled stays in the pool's queue until a thread wakes: its arrays must not
         others = [_pool(os.getpid(), count - 1).submit(_quietly, held, left) for _ in range(count - 1)]
@@ -50,6 +56,17 @@ def shared(work: Callable[[Iterator[Piece]], object], pieces: Iterable[Piece]) -
             held.clear()
         for other in begun:
             other.result()
+
+
+class Left(Iterator[Piece]):
+    """What nobody has taken yet. Not a list: of a large layer that alone would take a third of a MiB."""
+
+    def __init__(self, pieces: Iterator[Piece]):
+        self._pieces, self._one_at_a_time = pieces, Lock()
+
+    def __next__(self) -> Piece:
+        with self._one_at_a_time:
+            return next(self._pieces)
 
 
 def threads() -> int:
