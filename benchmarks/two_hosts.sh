@@ -45,6 +45,7 @@ on $second $dask worker tcp://10.0.0.1:8786 --nworkers 1 --nthreads 1 >"$home/se
 until [ "$(grep -l "Registered to" "$home/first.log" "$home/second.log" | wc -l)" = 2 ]; do sleep 0.5; done
 
 on $second "$python" -m convcli fuzz --cases "$cases" --against "$against" --executor dask://10.0.0.1:8786 \
-  --output fuzz.jsonl --output fuzz.md
+  --output fuzz.jsonl --output fuzz.md || code=$?
 echo "lines of the journal: $(wc -l <"$home/$second/fuzz.jsonl")"
 for host in first second; do echo "$host: worker at $(grep -o "Start worker at:.*" "$home/$host.log" | head -1)"; done
+exit "${code:-0}"

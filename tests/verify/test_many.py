@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import signal
 import sys
+import time
 from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any, cast
@@ -12,6 +14,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from journal_runs import command
 from many_executors import DEADLY
 from test_shards import plain
 from test_verify_journal import write_spec
@@ -126,7 +129,7 @@ def test_failures_elsewhere_are_taken_apart_here() -> None:
     assert plain(convcli.fuzz(["conv"], **options, executor="local")) == plain(here)
 
 
-@pytest.mark.parametrize("how", ["crashing", "leaving", "killed"])
+@pytest.mark.parametrize("how", ["crashing", "leaving"])
 def test_a_crash_is_a_row(how: str) -> None:
     layers = [(Conv(axes=axes((2, 2)), out_channels=outs), (1, 2, 6, 7)) for outs in (3, 4, 5, 6)]
     options: dict[str, Any] = {"against": f"verify_fakes:{how}", "dtypes": ("float32",), "explain": False}
@@ -184,3 +187,13 @@ def test_without_dask_the_install_line_is_said(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(BackendMissing, match=r'distributed is not installed; pip install "convcli\[dask\]"'):
         engine_of("dask://localhost:8786")
+
+
+def test_ctrl_c_ends_the_workers_too() -> None:
+    words = ["fuzz", "--kind", "conv", "--duration", "10m", "--against", "verify_fakes:faithful", "--executor", "local"]
+    process = command(*words)
+    time.sleep(6)
+    process.send_signal(signal.SIGINT)
+    told, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (130, "")
+    assert "interrupted: " in told

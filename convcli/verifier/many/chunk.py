@@ -132,13 +132,14 @@ class Station:
                 self._idle.cancel()
             try:
                 found = None if chunk.apart else self._together(chunk)
-                if self._ended:
-                    raise CancelledError
                 return found or self._apart(chunk)
             finally:
-                self._idle = threading.Timer(IDLE, self.close)
-                self._idle.daemon = True
-                self._idle.start()
+                if self._ended:
+                    self._stop()
+                else:
+                    self._idle = threading.Timer(IDLE, self.close)
+                    self._idle.daemon = True
+                    self._idle.start()
 
     def close(self) -> None:
         """End the processes; they are started again when they are needed."""
@@ -149,6 +150,11 @@ class Station:
         """End the processes for ever, whatever they are doing."""
         self._ended = True
         self._stop()
+
+    def _go_on(self) -> None:
+        """Raise when nobody wants the answer any more."""
+        if self._ended:
+            raise CancelledError
 
     def _stop(self) -> None:
         inner, outer, root, self._inner, self._outer, self._root = (
@@ -176,7 +182,10 @@ class Station:
             self._inner = Workers(against, count=1, threads=task.threads, timeout=LONGEST, warm=warm, run=run)
         call = self._inner.call("chunk", chunk, self._root.name)
         self._inner.send()
-        while not call.done:
+        while True:
+            self._go_on()  # before it is asked: a call whose process was ended is made again
+            if call.done:
+                break
             wait([call.future], MOMENT)
         reply: Reply = call.reply
         return None if reply.status else reply.value
@@ -188,7 +197,7 @@ class Station:
             own, against = task.wanted.own, task.wanted.against
             pair = sides(against, own, count=1, threads=task.threads, timeout=task.timeout)
             name = own[0].name if own else against
-            self._outer = Workshop(name, _go_on, pair, count=1, limit=task.limit or memory_limit(), own=own)
+            self._outer = Workshop(name, self._go_on, pair, count=1, limit=task.limit or memory_limit(), own=own)
             self._environment = self._outer.begin()
         cases = Cases(chunk.steps, task.wanted)
         self._outer.work_through([cases])
