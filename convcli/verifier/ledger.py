@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -111,12 +111,16 @@ class Ledger:
         for index, subject in enumerate(self.subjects):
             if self._twin[index] != index or index in self._checks:
                 continue
-            found = list(all_jobs(subject.step, self.wanted))
+            found = list(self.made(subject.step))
             self._checks[index], self._jobs[index] = {}, len(found)
             for position, job in enumerate(found):
                 if self.failed:
                     return
                 yield Place(index, position), job
+
+    def made(self, step: Step) -> Iterable[Job]:
+        """The jobs of a layer, in order; a ledger of other checks has others."""
+        return all_jobs(step, self.wanted)
 
     def steps(self) -> Iterator[tuple[int, Step]]:
         """The layers that are to be checked, in order, for whoever makes all checks of a layer at once."""
@@ -154,7 +158,7 @@ class Ledger:
             if self._twin[index] != index or not self._complete(index) or not self._taken_apart(index):
                 continue
             made, step = self._checks[index], self.subjects[index].step
-            jobs = list(all_jobs(step, self.wanted))
+            jobs = list(self.made(step))
             if len(jobs) != len(made):  # whoever was to do them is gone
                 continue
             kinds = [kind_of(jobs[position]) for position in sorted(made) for _ in made[position]]

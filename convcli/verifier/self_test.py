@@ -24,7 +24,7 @@ from convcli.verifier.fills import structural
 from convcli.verifier.gradient import ExactGradientJob
 from convcli.verifier.gradient_mantissa import GradientMantissaJob
 from convcli.verifier.here import here
-from convcli.verifier.job import Bench, Job, NothingToDo
+from convcli.verifier.job import Bench, Job, NothingToDo, effort
 from convcli.verifier.ledger import settled
 from convcli.verifier.mantissa import MantissaJob
 from convcli.verifier.mutants import MUTANTS, Mutant, planned
@@ -65,9 +65,9 @@ LAYERS: tuple[tuple[str, tuple[int, ...]], ...] = (  # for the right ones; the f
 class Kill(msgspec.Struct, frozen=True):
     """What became of one wrong implementation, on its smallest layer.
 
-    products: of the layer. caught: by dtype, the first check that failed, "" when none did; where the error cannot show
-    the dtype is left out. detail: what that check said. missed_by: the usual tolerances that would have passed it on
-    ordinary floats, more often than not.
+    products: the layer's `effort`. caught: by dtype, the first check that failed, "" when none did; where the error
+    cannot show the dtype is left out. detail: what that check said. missed_by: the usual tolerances that would have
+    passed it on ordinary floats, more often than not.
     """
 
     name: str
@@ -187,7 +187,7 @@ def kill(mutant: Mutant, seed: int = 0) -> Kill:
         mutant.kinds,
         mutant.layer,
         mutant.input,
-        step.layer.counts(step.x, step.images).macs,
+        effort(step.layer, step.x, step.images),
         {dtype: stage(check) if check else "" for dtype, check in found.items()},
         next((check.detail for check in found.values() if check), ""),
         missed_by(mutant, step, seed),

@@ -36,6 +36,9 @@ TYPICAL = (  # large enough to have everything in which a layer can be wrong
     ("DeformConv2d(8, 6, (3, 2), stride=(2, 1), padding=1, groups=2, offset_groups=2, modulated=True)", (2, 8, 7, 6)),
     ("DeformConv2d(4, 6, 3, padding=1)", (2, 4, 7, 6)),
     ("DeformConv2dPack(4, 6, 3, padding=1, modulated=True, offset_groups=2)", (2, 4, 6, 5)),
+    ("DeformRoIPool((2, 3), 0.5, 2, num_rois=3, modulated=True)", (2, 3, 6, 7)),
+    ("DeformRoIPool((3, 2), num_rois=4)", (2, 3, 6, 7)),
+    ("ModulatedDeformRoIPoolPack((2, 3), sampling_ratio=2, num_rois=3, deform_fc_channels=5)", (2, 3, 6, 7)),
 )
 
 

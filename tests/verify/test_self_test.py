@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from convcli.verifier.bound import BoundJob
 from convcli.verifier.case import Case
 from convcli.verifier.fills import ordinary, structural
 from convcli.verifier.gradient_fills import structural_gradients
+from convcli.verifier.job import effort
 from convcli.verifier.mutants import MUTANTS, Mutant, planned
 from convcli.verifier.rounding import CORRECT
 from convcli.verifier.run import verify
@@ -85,7 +85,7 @@ def test_it_is_what_it_says(name: str) -> None:
     assert "\n" not in mutant.says
     step = mutant.step
     assert step.layer.kind in mutant.kinds
-    assert step.layer.counts(step.x, prod(step.batch)).macs <= SMALL
+    assert 0 < effort(step.layer, step.x, step.images) <= SMALL
     check = first_failure(mutant, step, 0, mutant.dtypes[-1])
     assert check is not None
     assert check.status is not Status.ERROR_MISMATCH or "SpecError" in check.detail

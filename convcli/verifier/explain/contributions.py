@@ -30,7 +30,8 @@ MANY = 4096  # terms that are looked through for those that are missing
 class Term(msgspec.Struct, frozen=True):
     """One product: `value`, read at `cell` of `source`, times `factor`, the number at `place` of `by`.
 
-    cell None: more than one cell, as where a deformable layer samples between them.
+    cell None: more than one cell, as where a deformable layer samples between them. A bin's `share` of a cell is no
+    array that anyone gave: as `by` its place is the cell, as `source` its cell is the bin.
     """
 
     source: str
@@ -102,7 +103,8 @@ def _groups(terms: tuple[Term, ...]) -> Iterator[tuple[str, dict[str, float]]]:
     if terms[0].by == "share":
         return
     if terms[0].by == "dy":
-        yield "the products of image", _summed(terms, lambda term: str(term.place[0]))
+        what = "region" if terms[0].source == "share" else "image"
+        yield f"the products of {what}", _summed(terms, lambda term: str(term.place[0]))
         return
     yield "the products of tap", _summed(terms, lambda term: str(term.place[2:]))
     yield "the products of weight channel", _summed(terms, lambda term: str(term.place[:2]))
@@ -125,8 +127,10 @@ def sum_of(layer: Layer, arrays: Arrays, name: str, place: Place) -> Sum | None:
     """The sum behind one element of y, of a layer's gradient in x or in the weight; None where it is another thing."""
     wide = {key: array.astype(np.float64) for key, array in arrays.items()}
     if name != "y":
-        alone = not layer.parts(image_shape(layer, wide)) and not isinstance(layer, DeformRoIPool)
-        return _of_gradient(layer, wide, name, place) if alone else None
+        if layer.parts(image_shape(layer, wide)) or name not in {"x", "weight"}:
+            return None
+        gradient = _of_cell if isinstance(layer, DeformRoIPool) else _of_gradient
+        return Sum(f"grad_{'input' if name == 'x' else name}", place, 0.0, tuple(gradient(layer, wide, name, place)))
     prefix, source, part, given = _last(layer, wide)
     if "rois" in given:
         return Sum(name, place, 0.0, tuple(_of_bin(part, given, place)))
@@ -172,10 +176,18 @@ def _of_output(layer: Layer, arrays: dict[str, Array], place: Place, source: str
         yield Term(source, cell, float(values[index]), by, _place(index), float(arrays["weight"][index]))
 
 
-def _of_gradient(layer: Layer, arrays: dict[str, Array], name: str, place: Place) -> Sum | None:
+def _of_cell(layer: Layer, arrays: dict[str, Array], name: str, place: Place) -> Iterator[Term]:
+    """A pool's gradient in one cell: the share that each bin has of it, times dy there."""
+    alone = np.zeros_like(arrays[name])
+    alone[place] = 1
+    shares = ours.forward(layer, {**arrays, name: alone})
+    for index in zip(*np.nonzero(shares * arrays["dy"]), strict=True):
+        bin_ = _place(index)
+        yield Term("share", bin_, float(shares[index]), "dy", bin_, float(arrays["dy"][index]))
+
+
+def _of_gradient(layer: Layer, arrays: dict[str, Array], name: str, place: Place) -> Iterator[Term]:
     """By linearity in dy: each output's share is the layer's answer to the one element, alone and without bias."""
-    if name not in {"x", "weight"}:
-        return None
     source = "weight" if name == "x" else "x"
     alone = np.zeros_like(arrays[name])
     alone[place] = 1
@@ -184,18 +196,9 @@ def _of_gradient(layer: Layer, arrays: dict[str, Array], name: str, place: Place
     shares = ours.forward(plain, given)
     one = not isinstance(layer, DeformConv) and getattr(layer, "padding_mode", "zeros") == "zeros"
     cells = ours.forward(plain, {**given, source: _numbered(arrays[source])}) if one else shares
-    terms = tuple(
-        Term(
-            source,
-            _cell(cells[index], arrays[source]) if one else None,
-            float(shares[index]),
-            "dy",
-            _place(index),
-            float(arrays["dy"][index]),
-        )
-        for index in zip(*np.nonzero(shares * arrays["dy"]), strict=True)
-    )
-    return Sum(f"grad_{'input' if name == 'x' else name}", place, 0.0, terms)
+    for index in zip(*np.nonzero(shares * arrays["dy"]), strict=True):
+        cell = _cell(cells[index], arrays[source]) if one else None
+        yield Term(source, cell, float(shares[index]), "dy", _place(index), float(arrays["dy"][index]))
 
 
 def _numbered(array: Array) -> Array:
