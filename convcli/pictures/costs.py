@@ -95,7 +95,7 @@ def costs_scene(record: NetworkRecord, *, dtype: str = "float32", most: int = MO
 
 
 def _rows(layers: Sequence[LayerRecord], most: int) -> list[Row]:
-    """The layers in order; of too many those with the largest share of anything, and one row of all others."""
+    """The layers in order; of too many the largest of each cost, those with large shares, and all others in one."""
     rows = [
         Row(one.name, one.type, tuple([column.of(one) for column in COLUMNS]), one.complete is UNSET) for one in layers
     ]
@@ -106,7 +106,12 @@ def _rows(layers: Sequence[LayerRecord], most: int) -> list[Row]:
     def share(row: Row) -> float:
         return max(amount / total for amount, total in zip(row.amounts, totals, strict=True) if amount is not UNSET)
 
-    kept = sorted(sorted(range(len(rows)), key=lambda number: -share(rows[number]))[:most])
+    def first(place: int) -> int:
+        """The layer with the most of a cost; of several the one with the largest share of any."""
+        return max(range(len(rows)), key=lambda number: (int(rows[number].amounts[place] or 0), share(rows[number])))
+
+    largest = set(map(first, range(len(COLUMNS))))
+    kept = sorted(sorted(range(len(rows)), key=lambda number: (number not in largest, -share(rows[number])))[:most])
     others = [row for number, row in enumerate(rows) if number not in set(kept)]
     sums = tuple([_sum(row.amounts[place] for row in others) for place in range(len(COLUMNS))])
     name = f"the other {counted(len(others), 'layer')}"

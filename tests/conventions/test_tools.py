@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import pytest
 from asked import EACH, asked
-from drawn import Case, cases
+from drawn import Case
+from drawn import convolutions as kernels
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 from laws import examples, holds
@@ -84,7 +85,7 @@ def test_random_layers_of_every_kind(name: str, count: int) -> None:
 @st.composite
 def convolutions(draw: DrawFn) -> Plan:
     """A layer of a kind of ours that torch has too, with or without the batch."""
-    case: Case = draw(cases().filter(torch_has))
+    case: Case = draw(kernels().filter(torch_has))
     deformable = str(case.fields["type"]).startswith("Deform")  # torchvision's kernel wants a batch
     start = case.input if deformable or draw(st.booleans()) else case.input[1:]
     return of(start, case.fields)
