@@ -16,6 +16,8 @@ from convcli.verifier.mutants import (
     memory,
     padding,
     precision,
+    region_gradients,
+    region_packs,
     regions,
     separable,
     transposed,
@@ -23,7 +25,20 @@ from convcli.verifier.mutants import (
 )
 from convcli.verifier.mutants.mutant import Mutant, planned
 
-THEMES = (padding, window, channels, separable, transposed, deform, regions, precision, memory, gradient)
+THEMES = (
+    padding,
+    window,
+    channels,
+    separable,
+    transposed,
+    deform,
+    regions,
+    region_gradients,
+    region_packs,
+    precision,
+    memory,
+    gradient,
+)
 MUTANTS: Mapping[str, Mutant] = MappingProxyType(
     {found.name: found for theme in THEMES for found in vars(theme).values() if isinstance(found, Mutant)}
 )
