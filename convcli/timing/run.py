@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from itertools import compress
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -16,21 +17,21 @@ from convcli.backends import numpy as ours
 from convcli.backends import require
 from convcli.errors import BackendMissing, SpecError
 from convcli.layers import is_convolution
-from convcli.plan import Network, Plan, Step, plan
+from convcli.plan import Network, Plan, plan
 from convcli.timing import measure
+from convcli.timing.course import ANY_DATA, Course, Different, different
 from convcli.timing.measure import How, Readings, Side
-from convcli.timing.record import Bench, Timing, timed, total
+from convcli.timing.record import Bench, Progress, Timed, Timing, clock_of, timed, total
 from convcli.verifier.bounds import BITS
-from convcli.verifier.case import Case
 from convcli.verifier.estimate import backward_bytes, forward_bytes, gigabytes, memory_limit
 from convcli.verifier.interrupt import Interrupt
 from convcli.verifier.job import effort
+from convcli.verifier.journal import End, Recording, header
 from convcli.verifier.ledger import chosen
 from convcli.verifier.shard import Shard, Share, shard_of
 from convcli.verifier.verdict import Status
 from convcli.verifier.workers import Call, Workers
 
-Progress = Callable[[int, int, str], None]
 TIMEOUT = 600.0
 PATIENCE = 0.2  # seconds between two looks for a Ctrl-C
 
@@ -46,13 +47,18 @@ def bench(  # noqa: PLR0913 - each is one option of the command
     seconds: float = 0.5,
     only: Sequence[str] = (),
     max_memory: int | None = None,
+    journal: str | Path | None = None,
+    resume: str | Path | None = None,
     shard: str | Shard | None = None,
     progress: Progress | None = None,
 ) -> Bench:
     """Medians of interleaved readings of our kernels' methods and other backends, and of the bare matrix product.
 
     The first method is what the others are compared with. threads: of every side; on one, CPU time is measured, on
-    more wall time. seconds: about as long for each layer. shard: "3/7", the third of seven equal shares of the layers.
+    more wall time. seconds: about as long for each layer. journal: a file that takes every layer's times as a JSON line
+    as soon as they are there. resume: such a file, of a run of the same layers with the same options, to be continued.
+    shard: "3/7", the third of seven equal shares of the layers.
+
     Raises BackendMissing before any work, SpecError for arguments that make no sense. Ctrl-C ends it: the answer then
     holds what was finished.
     """
@@ -66,22 +72,24 @@ def bench(  # noqa: PLR0913 - each is one option of the command
     given = (networks,) if isinstance(networks, Network | Plan) else tuple(networks)
     plans = [plan(one) if isinstance(one, Network) else one for one in given]
     part = shard_of(shard)
-    every = list(_different(chosen(plans, only, convolutions=True)))
-    positions = list(compress(range(len(every)), part.of((None, layer.macs) for _, layer in every)))
-    waiting = [every[position] for position in positions]
+    every = different(chosen(plans, only, convolutions=True))
+    ours = dict(compress(enumerate(every), part.of((None, layer.macs) for layer in every)))
     for name in against:
         require(name)
-    found: list[Timing] = []
+    left_out = sum(not is_convolution(step.layer) for planned in plans for step in planned.steps)
+    options = {**how.told, "layers": len(every), "left_out": left_out, "shard": str(part)}
     environment: dict[str, Any] = {}
     interrupted = False
+    record = Recording(journal, resume, "bench", Timed)
+    course = Course(ours, record, progress)
     workers = Workers("", count=1, threads=how.threads, timeout=TIMEOUT, warm=False, run=measure.run)
     try:
-        with Interrupt() as interrupt:
+        with Interrupt() as interrupt, record:
             environment = _answer(workers.call("environment", how.sides), interrupt).value or {}
-            for number, (step, layer) in enumerate(waiting, start=1):
-                found.append(_measured(workers, interrupt, step, layer, limit, how))
-                if progress:
-                    progress(number, len(waiting), layer.name)
+            course.begin(header("bench", ANY_DATA, options, environment))
+            for place, layer in course.cases():
+                course.take(place, _measured(workers, interrupt, layer, limit, how))
+            record.write(End(len(every)))
     except KeyboardInterrupt:
         interrupted = True
     finally:
@@ -91,15 +99,15 @@ def bench(  # noqa: PLR0913 - each is one option of the command
         dtype=dtype,
         gradients=grad,
         threads=how.threads,
-        clock="CPU time" if how.threads == 1 else "wall time",
+        clock=clock_of(how.threads),
         sides=names,
         environment=environment,
-        layers=tuple(found),
-        totals=total(tuple(found), names),
-        left_out=sum(not is_convolution(step.layer) for planned in plans for step in planned.steps),
+        layers=course.timings,
+        totals=total(course.timings, names),
+        left_out=left_out,
         seconds=perf_counter() - start,
         interrupted=interrupted,
-        share=UNSET if part.whole else Share(str(part), tuple(positions), len(every), {"seconds": seconds}),
+        share=UNSET if part.whole else Share(str(part), tuple(ours), len(every), {"seconds": seconds}),
     )
 
 
@@ -117,32 +125,8 @@ def _sides(methods: Sequence[str], against: Sequence[str], *, grad: bool) -> tup
     return found
 
 
-def _different(subjects: Sequence[Any]) -> Iterator[tuple[Step, Timing]]:
-    """Every different layer once, with how often it is there."""
-    layers: dict[bytes, tuple[Step, Timing]] = {}
-    for subject in subjects:
-        step: Step = subject.step
-        key = Case(step.layer, step.x, step.batch).key
-        if key in layers:
-            first, timing = layers[key]
-            layers[key] = first, msgspec.structs.replace(timing, count=timing.count + 1)
-            continue
-        layers[key] = (
-            step,
-            Timing(
-                name=step.name,
-                type=step.type,
-                source=subject.source,
-                line=UNSET if step.line is None else step.line,
-                input=(*step.batch, *step.x),
-                output=(*step.batch, *step.y),
-                macs=step.layer.counts(step.x, step.images).macs,
-            ),
-        )
-    yield from layers.values()
-
-
-def _measured(workers: Workers, interrupt: Interrupt, step: Step, layer: Timing, limit: int, how: How) -> Timing:
+def _measured(workers: Workers, interrupt: Interrupt, one: Different, limit: int, how: How) -> Timing:
+    step, layer = one.step, one.timing
     needed = (backward_bytes if how.grad else forward_bytes)(step.layer, step.batch, step.x, how.dtype)
     if needed > limit:
         needs = f"needs about {gigabytes(needed)}, --max-memory is {gigabytes(limit)}"
