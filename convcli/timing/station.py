@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from convcli.backends import require
 from convcli.errors import BackendMissing
 from convcli.timing import measure
 from convcli.timing.course import Different
@@ -84,8 +85,10 @@ class Stand(Station):
         self._workers.stop()
 
     def _begin(self) -> dict[str, Any]:
-        """The versions of all sides. Raises BackendMissing when one is not there."""
+        """The versions of all sides. Raises BackendMissing when one is not here."""
         self._limit = self.task.limit or memory_limit()
+        for side in self.task.how.sides:
+            require(side.backend)
         reply = self._reply("environment", self.task.how.sides)
         if reply.status:
             raise BackendMissing(reply.reason)

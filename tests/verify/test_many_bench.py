@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from journal_runs import command, killed_until_done, said
 from many_executors import DEADLY
@@ -16,7 +17,8 @@ from verify_layers import planned
 
 import convcli
 from convcli.axis import axes
-from convcli.errors import SpecError, Unchecked
+from convcli.backends import REGISTERED
+from convcli.errors import BackendMissing, SpecError, Unchecked
 from convcli.layers import Conv
 from convcli.plan import Plan
 from convcli.report.json import render
@@ -90,7 +92,11 @@ def test_workers_of_other_versions_are_refused_by_name() -> None:
         )
 
 
-def test_what_workers_lack_is_said() -> None:
+def test_what_workers_lack_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By them: whoever asks needs none of it."""
+    monkeypatch.setitem(REGISTERED, "torch", msgspec.structs.replace(REGISTERED["torch"], needs="no_such_library"))
+    with pytest.raises(BackendMissing, match="no_such_library is not installed"):
+        convcli.bench(network(2), executor="many_executors:threads")
     with pytest.raises(Unchecked, match="no_such_name"):
         convcli.bench(network(2), against=("bench_fakes:no_such_name",), executor="many_executors:threads")
 
