@@ -67,7 +67,10 @@ class Stand(Station):
         self._limit = 0
 
     def answer_to(self, chunk: Chunk) -> Answer:
-        """The times of each layer; other workers of this process wait meanwhile."""
+        """The times of each layer; other workers of this process wait meanwhile.
+
+        Layers that are skipped count as if they had been measured: those that come next will be.
+        """
         while not _alone.acquire(timeout=MOMENT):
             self.go_on()
         try:
@@ -75,7 +78,7 @@ class Stand(Station):
                 self._environment = self._begin()
             start = perf_counter()
             found = tuple(map(self._measured, chunk.items))
-            return Answer(found, perf_counter() - start, self._environment)
+            return Answer(found, max(perf_counter() - start, chunk.work), self._environment)
         finally:
             _alone.release()
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import signal
 import time
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import pytest
@@ -22,10 +23,17 @@ from convcli.errors import BackendMissing, SpecError, Unchecked
 from convcli.layers import Conv
 from convcli.plan import Plan
 from convcli.report.json import render
-from convcli.timing.measure import How
-from convcli.timing.record import Bench
+from convcli.timing.course import Course, different
+from convcli.timing.measure import How, Side
+from convcli.timing.record import Bench, Timed
 from convcli.timing.station import Measuring
-from convcli.verifier.many.chunk import Chunk
+from convcli.verifier.journal import Recording, header
+from convcli.verifier.ledger import chosen
+from convcli.verifier.many.chunk import Answer, Chunk
+from convcli.verifier.many.crew import Crew
+
+if TYPE_CHECKING:
+    from convcli.verifier.many.engines import Engine
 
 TIMES = {"seconds", "limit_seconds", "ratios", "of_limit", "readings"}
 QUICK: dict[str, Any] = {"against": ("verify_fakes:faithful",), "seconds": 0.01}
@@ -123,6 +131,35 @@ def test_memory_is_the_workers_own_unless_it_is_said() -> None:
     stand.end()
     skipped = convcli.bench(network(2), **QUICK, max_memory=1, executor="many_executors:threads").layers[0]
     assert (skipped.status, "--max-memory is" in skipped.reason) == ("skipped", True)
+
+
+@pytest.mark.parametrize("seconds", [0.01, 0.5, 2.0])
+def test_chunks_hold_no_more_than_a_second_whatever_was_skipped_before(seconds: float) -> None:
+    """A chunk that is under way when a machine dies is lost: thousands of layers too large must not make it grow."""
+    course, chunks = network(*range(2, 200)), list[Chunk]()
+    task = Measuring(How((Side("numpy", method="auto"),), "float32", 1, seconds), 1.0, limit=1)
+    stand = task.station()
+    stand._environment, stand._limit = {}, 1
+
+    class Alone:
+        """An engine whose one worker answers at once."""
+
+        name, workers = "alone", 1
+
+        def submit(self, chunk: Chunk) -> Future[Answer]:
+            chunks.append(chunk)
+            future: Future[Answer] = Future()
+            future.set_result(stand.answer(chunk))
+            return future
+
+    layers = dict(enumerate(different(chosen([course], ()))))
+    run = Course(layers, Recording(None, None, "bench", Timed))
+    run.begin(header("bench", 0, {}, {}))
+    Crew(cast("Engine", Alone()), task, lambda: None).work_through([run])
+    stand.end()
+    assert {layer.status for layer in run.timings} == {"skipped"}
+    assert sum(len(chunk.items) for chunk in chunks) == 198
+    assert all(chunk.work < 1 or len(chunk.items) == 1 for chunk in chunks)
 
 
 def spec(path: Path, layers: int) -> Path:
