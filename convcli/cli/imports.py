@@ -93,8 +93,8 @@ def import_(
     The model's code is imported and runs, on tensors that have a shape and no values. Published weights are neither
     fetched nor loaded: --arg weights=DEFAULT gives the model that they are for.
 
-    Several models go to a directory, each imported in a process of its own; --format and further files are the
-    report on all of them, DIR/import.jsonl is the journal.
+    Several models go to a directory, -o DIR, each imported in a process of its own. --format and -o FILE.md are the
+    report on all of them, DIR/import.jsonl is the journal that --resume continues.
 
     \b
     Example:

@@ -27,7 +27,7 @@ ExecutorOption = Annotated[
     typer.Option(
         "--executor",
         metavar="NAME",
-        help="Who makes the checks: local, dask://host:port, or package.module:factory, a function for an executor.",
+        help="Who does the work: local, dask://host:port, or package.module:factory, a function for an executor.",
         show_default=False,
     ),
 ]

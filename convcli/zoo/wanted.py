@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from itertools import chain, count
 from pathlib import Path
 
 import msgspec
@@ -35,34 +36,34 @@ class Wanted(msgspec.Struct, frozen=True):
 def named(targets: Sequence[str]) -> tuple[Wanted, ...]:
     """The targets with their files' names. Raises SpecError for one that is there twice.
 
-    The first of a name has it, resnet50; a later one has as much of its place before it as tells it from the others,
-    quantization.resnet50. What follows on the command line changes no name.
+    Of several models of one name the one with the shortest place has it, torchvision.models:resnet50; another has as
+    much of its place before it as tells it from those: quantization.resnet50.
     """
-    found, taken = list[Wanted](), set[str]()
-    for index, target in enumerate(targets):
-        if target in targets[:index]:
+    names, taken = dict[str, str](), set[str]()
+    for target in sorted(targets, key=lambda target: len(places(target))):
+        if target in names:
             raise SpecError(f"{target} is there twice", allowed="every model once")
-        name = next(name for name in _names(target) if name.casefold() not in taken)
-        taken.add(name.casefold())  # some file systems know no case
-        found.append(Wanted(index, target, name))
-    return tuple(found)
+        own = list(_names(target))
+        every = chain(own, (f"{own[0]}_{number}" for number in count(2)))
+        names[target] = next(name for name in every if name.casefold() not in taken)
+        taken.update(name.casefold() for name in [*own, names[target]])  # some file systems know no case
+    return tuple(Wanted(index, target, names[target]) for index, target in enumerate(targets))
+
+
+def places(target: str) -> list[str]:
+    """The packages or directories that it lies in."""
+    if is_onnx(target):
+        found = Path(target).parent.parts
+    else:
+        place = target.rpartition(":")[0]
+        found = Path(place.removesuffix(".py")).parts if place.endswith(".py") else tuple(place.split("."))
+    return [part for part in found if part.strip("./\\")]
 
 
 def _names(target: str) -> Iterator[str]:
-    """resnet50, models.resnet50, torchvision.models.resnet50, resnet50_2, ..."""
-    if is_onnx(target):
-        path, places = Path(target), Path(target).parent.parts
-        name = path.stem
-    else:
-        place, _, name = target.rpartition(":")
-        places = Path(place.removesuffix(".py")).parts if place.endswith(".py") else tuple(place.split("."))
-    parts = [part for part in places if part.strip("./\\")]
-    for first in range(len(parts), -1, -1):
-        yield ".".join([*parts[first:], name])
-    number = 2
-    while True:
-        yield f"{name}_{number}"
-        number += 1
+    """resnet50, models.resnet50, torchvision.models.resnet50."""
+    name, parts = Path(target).stem if is_onnx(target) else target.rpartition(":")[2], places(target)
+    return (".".join([*parts[first:], name]) for first in range(len(parts), -1, -1))
 
 
 def source_hash(target: str) -> str:

@@ -19,11 +19,11 @@ from convcli.importer.asked import Asked
 from convcli.importer.document import text
 from convcli.verifier.verdict import Status
 from convcli.zoo.run import import_models
-from convcli.zoo.wanted import named
+from convcli.zoo.wanted import named, places
 
 TARGETS = ["lib.models:net", "lib.models:broken", "lib.other:net", "a/file.py:odd", "b/file.py:odd", "lib:noted",
            "lib:raises", "lib:Outer.net"]  # fmt: skip
-FILES = ["net", None, "other.net", "odd", "file.odd", "noted", None, "Outer.net"]
+FILES = ["net", None, "other.net", "odd", "b.file.odd", "noted", None, "Outer.net"]
 
 
 def specs(home: Path) -> dict[str, str]:
@@ -182,13 +182,20 @@ ONNX = ["net.onnx", "x/net.onnx", "./net.onnx", "/x/net.ONNX"]
 
 
 @given(st.lists(st.sampled_from(PLACES + ONNX), unique=True))
-def test_names_are_unique_whatever_the_case_and_what_follows_changes_none(targets: list[str]) -> None:
+def test_names_are_unique_and_no_model_of_a_longer_place_changes_another(targets: list[str]) -> None:
     found = named(targets)
     assert len({one.name.lower() for one in found}) == len(targets)
     assert all("/" not in one.name and one.name.strip(".") == one.name for one in found)
-    assert [one.index for one in found] == list(range(len(targets)))
-    for count in range(len(targets)):
-        assert named(targets[:count]) == found[:count]
+    assert [(one.index, one.target) for one in found] == list(enumerate(targets))
+    names = [one.name for one in sorted(found, key=lambda one: len(places(one.target)))]
+    targets.sort(key=lambda target: len(places(target)))
+    for count in range(len(targets) + 1):
+        assert [one.name for one in named(targets[:count])] == names[:count]
+
+
+def test_the_name_of_a_model_in_a_longer_place_tells_it_from_the_other() -> None:
+    one, other = "torchvision.models.quantization:resnet18", "torchvision.models:resnet18"
+    assert [wanted.file for wanted in named([one, other])] == ["quantization.resnet18.yaml", "resnet18.yaml"]
 
 
 def test_without_torch_nothing_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
