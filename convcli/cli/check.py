@@ -53,7 +53,7 @@ def check(
     old = read(baseline) if baseline else None
     found = gate(plans, baseline=old, path=baseline or "", tolerance=tolerance, dtype=dtype, update=update_baseline)
     if baseline and update_baseline:
-        from convcli.files import write
+        from convcli.report.write import write
 
         new = baselines.updated(old, plans, baseline, dtype)
         write(baseline, baselines.text(new))

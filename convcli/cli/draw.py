@@ -113,7 +113,7 @@ def draw(
         scene = made(moving=moving, most=GIF_FRAMES if ending == ".gif" else MOST_FRAMES)
         rendered.append((path, _rendered(scene, ending, where.theme)))
     if rendered:
-        from convcli.files import write
+        from convcli.report.write import write
 
         for path, data in rendered:
             write(path, data)

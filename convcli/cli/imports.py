@@ -162,9 +162,9 @@ def _is_directory(path: str) -> bool:
 
 
 def _write(graph: "Graph", outputs: list[str] | None) -> None:
-    from convcli.files import write
     from convcli.importer.asked import told
     from convcli.importer.document import text
+    from convcli.report.write import write
 
     for note in told(graph):
         say(note)

@@ -49,7 +49,7 @@ class Sink:
 
         rendered = lru_cache(1)(partial(report.render, record, plans=plans))  # a file often wants what stdout shows
         for path, form in self.files:
-            from convcli.files import write
+            from convcli.report.write import write
 
             write(path, rendered(form))
         if self.flags.quiet and isinstance(record, Report):

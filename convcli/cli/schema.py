@@ -22,7 +22,7 @@ def schema(
     Example:
       convcli schema --output convcli.schema.json
     """
-    from convcli.files import write
+    from convcli.report.write import write
     from convcli.spec.schema import schema as spec_schema
 
     text = msgspec.json.format(msgspec.json.encode(spec_schema())).decode() + "\n"

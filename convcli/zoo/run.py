@@ -14,7 +14,7 @@ from msgspec import UNSET
 
 from convcli.axis import whole
 from convcli.errors import SpecError
-from convcli.files import write
+from convcli.files import replaced
 from convcli.importer.asked import Asked
 from convcli.verifier.interrupt import Interrupt
 from convcli.verifier.journal import End, Header, Recording, header
@@ -157,7 +157,8 @@ class _Work:
     def take(self, index: int, found: Found) -> None:
         """What became of a model: its spec is written, then the lines that are next in the order."""
         if found.model.file:
-            write(self._home / found.model.file, found.spec)
+            with replaced(self._home / found.model.file) as file:
+                file.write(found.spec.encode("utf-8", "backslashreplace"))  # as `import` of it alone writes it
         self._found[index] = found.model
         while self._told < len(self._ours) and (known := self._found.get(self._ours[self._told].index)):
             self._record.write(Line(self._ours[self._told].index, self._keys[self._told], known))

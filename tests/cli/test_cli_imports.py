@@ -121,7 +121,9 @@ def test_importing_convcli_loads_next_to_nothing() -> None:
 
 
 def test_a_layer_by_flags_loads_no_reader_of_files() -> None:
-    readers = {f"convcli.{name}" for name in ("spec.load", "spec.text", "spec.printed", "spec.benchdnn", "files")}
+    readers = {
+        f"convcli.{name}" for name in ("spec.load", "spec.text", "spec.printed", "spec.benchdnn", "report.write")
+    }
     assert not readers & loaded("summary", "--type", "Conv2d", *INPUT, "--out-channels", "8", "--kernel-size", "3")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from convcli.errors import SpecError
-from convcli.files import write
+from convcli.report.write import write
 
 if TYPE_CHECKING:
     from pathlib import Path
