@@ -96,6 +96,8 @@ def test_shards_together_are_the_whole(count: int, tmp_path: Path) -> None:
             import_models(TARGETS, INPUT, directory=tmp_path / "parts", shard=f"{n}/{count}")
             for n in range(1, count + 1)
         ]
+        own = tmp_path / "parts" / f"import-2-of-{count}.jsonl"
+        assert told(import_models(TARGETS, INPUT, resume=own, shard=f"2/{count}")) == told(parts[1])
     assert specs(tmp_path / "parts") == specs(tmp_path / "whole")
     rows = sorted((row for part in parts for row in told(part)), key=lambda row: TARGETS.index(row[0]))
     assert rows == told(whole)
