@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -36,8 +37,12 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
         """There is a spec of it."""
         return self.status == IMPORTED
 
+    def inside(self, home: Path) -> Model:
+        """The model, its file in the directory in which it is."""
+        return msgspec.structs.replace(self, file=str(home / self.file)) if self.file else self
 
-class Line(msgspec.Struct, frozen=True):
+
+class Imported(msgspec.Struct, frozen=True):
     """A model in the journal. index: its place among all. Its file is the one beside the journal."""
 
     index: int

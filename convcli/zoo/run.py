@@ -23,7 +23,7 @@ from convcli.verifier.many.engines import engine_of
 from convcli.verifier.shard import Shard, Share, shard_of
 from convcli.verifier.workshop import cores
 from convcli.zoo.places import directory_of, journal_name
-from convcli.zoo.record import Imports, Line, Model, imports
+from convcli.zoo.record import Imported, Imports, Model, imports
 from convcli.zoo.station import Found, Importing, libraries_of
 from convcli.zoo.wanted import Wanted, named
 
@@ -72,7 +72,7 @@ def import_models(  # noqa: PLR0913 - each is one option of the command
     task = Importing(asked, timeout, str(Path.cwd()), libraries_of(targets))
     options = {**asked.options, "models": len(every), "shard": str(part)}
     journal = None if resume is not None else home / journal_name(part)
-    record = Recording(journal, resume, "import", Line)
+    record = Recording(journal, resume, "import", Imported)
     work = _Work(ours, home, asked, record, progress)
     environment: dict[str, Any] = {}
     interrupted = False
@@ -107,7 +107,7 @@ class _Work:
         ours: tuple[Wanted, ...],
         home: Path,
         asked: Asked,
-        record: Recording[Line],
+        record: Recording[Imported],
         progress: Progress | None,
     ):
         self._ours, self._home, self._asked, self._record, self._progress = ours, home, asked, record, progress
@@ -124,11 +124,7 @@ class _Work:
     @property
     def models(self) -> tuple[Model, ...]:
         """What is known of ours, in their order, with their files where they are."""
-        found = (self._found[index] for index in sorted(self._found))
-        return tuple(
-            msgspec.structs.replace(model, file=str(self._home / model.file)) if model.file else model
-            for model in found
-        )
+        return tuple(self._found[index].inside(self._home) for index in sorted(self._found))
 
     def take_over(self, own: Header) -> None:
         """What an earlier run has done. Raises SpecError when it was of other models; a file that is gone is made anew.
@@ -161,7 +157,7 @@ class _Work:
                 file.write(found.spec.encode("utf-8", "backslashreplace"))  # as `import` of it alone writes it
         self._found[index] = found.model
         while self._told < len(self._ours) and (known := self._found.get(self._ours[self._told].index)):
-            self._record.write(Line(self._ours[self._told].index, self._keys[self._told], known))
+            self._record.write(Imported(self._ours[self._told].index, self._keys[self._told], known))
             self._told += 1
         if self._progress:
             self._progress(len(self._found), len(self._ours), found.model.name)
