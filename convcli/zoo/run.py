@@ -9,7 +9,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import msgspec
 from msgspec import UNSET
 
 from convcli.axis import whole
