@@ -32,8 +32,7 @@ class Asked(msgspec.Struct, frozen=True):
     def check(self, targets: list[str]) -> None:
         """Raise SpecError for what makes no sense, whatever is in the models: none of their code runs."""
         for target in targets:
-            place, _, name = target.rpartition(":")
-            if not is_onnx(target) and not (place and all(part.isidentifier() for part in name.split("."))):
+            if not is_onnx(target) and not _named(target):
                 raise SpecError(f"{target!r} names no model", allowed=f"{FORM}, or FILE.onnx")
         if any(map(is_onnx, targets)):
             self.given()
@@ -64,6 +63,13 @@ class Asked(msgspec.Struct, frozen=True):
 def is_onnx(target: str) -> bool:
     """Whether it is an ONNX file by its name; everything else is Python's."""
     return target.lower().endswith(".onnx")
+
+
+def _named(target: str) -> bool:
+    """Whether it names something in a module or a file, by its form."""
+    place, _, name = target.rpartition(":")
+    words = name.split(".") if place.endswith(".py") else [*place.split("."), *name.split(".")]
+    return all(word.isidentifier() for word in words)
 
 
 def graph_of(target: str, asked: Asked, name: str = "") -> Graph:

@@ -18,11 +18,11 @@ def directory_of(given: str | Path | None, resume: str | Path | None, name: str)
 
     Raises SpecError where there is none, or another one.
     """
-    if given is None and resume is None:
+    if not (given or resume):
         raise SpecError("several models need a directory for their specs", field="--output", allowed="-o specs/")
     if resume is not None and Path(resume).name != name:
         raise SpecError(f"{resume} is not this run's journal", field="--resume", allowed=f"a file named {name}")
-    home = Path(given if given is not None else Path(str(resume)).parent)
+    home = Path(given or Path(str(resume)).parent)
     if resume is not None and Path(resume).parent.resolve() != home.resolve():
         raise SpecError(f"{resume} does not lie in {home}", field="--resume", allowed="the directory of its specs")
     try:

@@ -154,6 +154,8 @@ def test_a_run_that_is_another_one_is_refused_by_name(tmp_path: Path, monkeypatc
         (["a:b", "nothing"], {}, "'nothing' names no model"),
         (["a:b", "c:d/e"], {}, "'c:d/e' names no model"),
         (["a:b", "c:"], {}, "'c:' names no model"),
+        (["a:b", "c d:e"], {}, "'c d:e' names no model"),
+        (["a:b", "c:d"], {"directory": ""}, "several models need a directory"),
         (["a:b", "c:d", "a:b"], {}, "a:b is there twice"),
         (["a:b", "c:d"], {"inputs": ()}, "the model needs an input"),
         (["a:b", "c.onnx"], {"inputs": ("1,x",)}, r"input=\[1, 'x'\] is not allowed"),
