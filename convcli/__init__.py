@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from convcli.verifier.fuzz.run import fuzz
     from convcli.verifier.own import verify_kernel
     from convcli.verifier.run import verify
+    from convcli.zoo.run import import_models
 
 __all__ = [
     "Problem",
@@ -43,6 +44,7 @@ __all__ = [
     "draw",
     "explain",
     "fuzz",
+    "import_models",
     "import_torch",
     "kernels",
     "load",
@@ -66,6 +68,7 @@ _HOMES = {
     "draw": "convcli.pictures.choice",
     "explain": "convcli.explaining.record",
     "fuzz": "convcli.verifier.fuzz.run",
+    "import_models": "convcli.zoo.run",
     "import_torch": "convcli.importer.torch.load",
     "load": "convcli.spec.load",
     "merge": "convcli.merging",

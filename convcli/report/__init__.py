@@ -23,8 +23,21 @@ if TYPE_CHECKING:
     from convcli.verifier.fuzz.results import FuzzOutcome
     from convcli.verifier.self_test import SelfTest
     from convcli.verifier.verdict import Outcome
+    from convcli.zoo.record import Imports
 
-    Trial = Outcome | SelfTest | FuzzOutcome | Bench | Answer | Gate | Diff | Differences | Explanation | FieldReport
+    Trial = (
+        Outcome
+        | SelfTest
+        | FuzzOutcome
+        | Bench
+        | Imports
+        | Answer
+        | Gate
+        | Diff
+        | Differences
+        | Explanation
+        | FieldReport
+    )
     Record = Report | Trial
 
 FORMATS = ("text", "json", "csv", "markdown", "junit", "github", "html")

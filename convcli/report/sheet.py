@@ -30,6 +30,7 @@ SHEETS = {
     "FieldReport": ("convcli.report.field", "sheet"),
     "FuzzOutcome": ("convcli.report.fuzzing", "sheet"),
     "Gate": ("convcli.report.gate", "sheet"),
+    "Imports": ("convcli.report.importing", "sheet"),
     "Reading": ("convcli.report.solving", "reading_sheet"),
     "Repairs": ("convcli.report.solving", "repairs_sheet"),
     "SelfTest": ("convcli.report.self_test", "sheet"),

@@ -107,4 +107,5 @@ def test_the_list_is_read_from_torchvisions_source() -> None:
     assert ["vgg16", "torchvision.models:vgg16", "138,357,544", "15.470"] in lines
     assert len(lines) == 9  # 11, 13, 16 and 19, with batch norm and without; and SSD's
     assert convcli("import", "--list", "vgg1x").code == 2
+    assert len(convcli("import", "--list", "vgg11", "vgg16").out.splitlines()) == 5
     assert not {"torch", "torchvision", "numpy"} & loaded("import", "--list", "vgg1")

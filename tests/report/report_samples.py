@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from convcli.solver.records import Answer
     from convcli.timing.record import Bench
     from convcli.verifier.self_test import SelfTest
+    from convcli.zoo.record import Imports
 
 COMMANDS: tuple[Command, ...] = ("shape", "params", "flops", "summary")
 NASTY = (
@@ -218,6 +219,27 @@ def benches() -> Bench:
         totals=total(layers, ("numpy", "torch")),
         seconds=1.5,
     )
+
+
+def zoo() -> Imports:
+    """A model with a spec, one whose totals are lower bounds, one that raises, one that kills its process."""
+    from convcli.zoo.record import Model, imports
+
+    fine = Model(name="resnet18", target="torchvision.models:resnet18", file="zoo/resnet18.yaml", layers=69,
+                 params=11689512, macs=1814073344, seconds=0.44)  # fmt: skip
+    note = "nobody has stated the cost of fold: the totals are lower bounds"
+    bound = {"name": "a|b", "target": "a|b.onnx", "file": "zoo/a|b.yaml", "complete": False, "notes": (note,)}
+    lost: dict[str, Any] = {"layers": None, "params": None, "macs": None, "complete": False, "file": ""}
+    told = {"status": "failed", "reason": "building net.py:Net raised ValueError: <no>"}
+    models = (
+        fine,
+        msgspec.structs.replace(fine, **bound),
+        msgspec.structs.replace(fine, name="Net", target="net.py:Net", **lost, **told),
+        msgspec.structs.replace(fine, name="dead", target="net.py:dead", **lost, status="crashed", reason="it died"),
+    )
+    options = {"inputs": ["1,3,224,224"], "arguments": {"weights": "'DEFAULT'"}, "partial": True, "run": False}
+    made = imports(models, options=options, environment={"torch": "2.4.0"}, seconds=2.5)
+    return msgspec.structs.replace(made, convcli="0.0.0")
 
 
 def solved() -> dict[str, Answer]:

@@ -21,6 +21,7 @@ from report_samples import (
     self_tests,
     solved,
     told,
+    zoo,
 )
 
 from convcli.report import FORMATS, render, text
@@ -39,6 +40,7 @@ CASES: dict[str, Record] = {
     "verify-good": good(),
     "self-test": self_tests(),
     "bench": benches(),
+    "import": zoo(),
     "check": gates(),
     "check-good": held(),
     "diff": diffs(),
