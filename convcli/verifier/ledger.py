@@ -87,6 +87,7 @@ class Ledger:
         self.rounds = False
         self.environment: dict[str, Any] = {}
         self.failed = False
+        self._over = False  # a failure is told: the rest is skipped
         self.verdicts: list[LayerVerdict] = []
         self._twin = twins(subjects, wanted.seed) if alike else list(range(len(subjects)))
         self._checks: dict[int, dict[int, tuple[Check, ...]]] = {}
@@ -103,8 +104,10 @@ class Ledger:
 
     def sizes(self, index: int) -> tuple[int, ...]:
         """How many checks each job of a verdict made."""
-        found = self._checks.get(self._twin[index], {})
-        return tuple(len(found[position]) for position in sorted(found)) if self._complete(index) else ()
+        if not self.verdicts[index].checks:
+            return ()
+        found = self._checks[self._twin[index]]
+        return tuple(len(found[position]) for position in sorted(found))
 
     def jobs(self) -> Iterator[tuple[Place, Job]]:
         """What is to be done, in order; nothing more after a failure when that is wanted."""
@@ -122,7 +125,7 @@ class Ledger:
         """The jobs of a layer, in order; a ledger of other checks has others."""
         return all_jobs(step, self.wanted)
 
-    def steps(self) -> Iterator[tuple[int, Step]]:
+    def cases(self) -> Iterator[tuple[int, Step]]:
         """The layers that are to be checked, in order, for whoever makes all checks of a layer at once."""
         for index, subject in enumerate(self.subjects):
             if self.failed:
@@ -130,7 +133,7 @@ class Ledger:
             if self._twin[index] == index and index not in self._checks:
                 yield index, subject.step
 
-    def note_all(self, index: int, checks: Sequence[tuple[Check, ...]]) -> None:
+    def take(self, index: int, checks: Sequence[tuple[Check, ...]]) -> None:
         """Take the checks of all jobs of a layer; tell the verdicts that are complete now."""
         self._checks[index], self._jobs[index] = {}, len(checks)
         for position, found in enumerate(checks):
@@ -140,16 +143,17 @@ class Ledger:
         """Take a job's checks; tell the verdicts that are complete now."""
         self._checks[place.subject][place.position] = checks
         self.failed |= self.fail_fast and any(check.status.bad for check in checks)
-        while len(self.verdicts) < len(self.subjects) and self._complete(len(self.verdicts)):
+        while len(self.verdicts) < len(self.subjects) and not self._over and self._complete(len(self.verdicts)):
             self._tell(self._verdict(len(self.verdicts)))
 
     def close(self) -> None:
-        """No more checks come: tell what is complete behind a gap; after a failure the rest is skipped."""
+        """No more checks come: tell what is complete behind a gap; after a failure the rest is skipped, done or not."""
         for index in range(len(self.verdicts), len(self.subjects)):
-            if self._complete(index):
-                self._tell(self._verdict(index))
-            elif self.failed:
+            if self._over or (self.failed and not self._complete(index)):
+                self._checks.pop(index, None)
                 self._tell(self._skipped(index))
+            elif self._complete(index):
+                self._tell(self._verdict(index))
 
     def faults(self) -> dict[int, tuple[Fault, ...]]:
         """The failed checks by the verdict's number, those first that explain most: exact ones, of values."""
@@ -182,6 +186,7 @@ class Ledger:
 
     def _tell(self, verdict: LayerVerdict) -> None:
         self.verdicts.append(verdict)
+        self._over |= self.fail_fast and verdict.status.bad
         if self.on_verdict:
             self.on_verdict(verdict)
         if self.progress:

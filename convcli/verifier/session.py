@@ -1,4 +1,4 @@
-"""Both sides' workers, kept for as many ledgers as one likes: a run has one ledger, shrinking and fuzzing have many."""
+"""Those who work, kept for as many ledgers as one likes: a run has one ledger, shrinking and fuzzing have many."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from convcli.errors import SpecError
 from convcli.verifier.bounds import BITS
 from convcli.verifier.estimate import memory_limit
 from convcli.verifier.interrupt import Interrupt
-from convcli.verifier.many.chunk import Task
+from convcli.verifier.many.checks import Checking
 from convcli.verifier.many.crew import Crew
 from convcli.verifier.many.engines import engine_of
 from convcli.verifier.workers import Workers
@@ -24,16 +24,17 @@ if TYPE_CHECKING:
     from convcli.verifier.jobs import Wanted
     from convcli.verifier.ledger import Ledger
 
-MOST_JOBS = 4
 TIMEOUT = 60.0
+LOCAL = "local"
 PATIENCE = 5.0  # seconds for a call about a failure: smaller layers, or data that others took already
 
 
 class Session:
     """A context: entering it starts the workers, leaving it ends them. Ctrl-C raises KeyboardInterrupt in `work`.
 
-    executor: who makes the checks in place of processes here, "local", "dask://host:port" or "package.module:factory".
-    environment: versions, threads, jobs, and which other side; complete once the context is entered.
+    executor: who makes the checks: "local", "dask://host:port" or "package.module:factory". jobs: how many they are,
+    here as many as there are cores when None. environment: versions, threads, jobs, and which other side; complete
+    once the context is entered.
 
     Raises BackendMissing when the other side cannot run, SpecError for what makes no sense, both before any work.
     """
@@ -59,29 +60,27 @@ class Session:
         if any(target.role == "autograd" and target.arrays != "torch" for target in own):
             raise SpecError("nothing differentiates numpy arrays: --kernel-grad names the backward", field="grad")
         require(own[0].arrays if own else wanted.against)
-        self._count = _width(jobs, layers)
-        self._threads = max(1, cores() // (2 * self._count))
+        self._width = whole("jobs", jobs, least=1) if jobs is not None else min(cores(), max(1, layers))
+        self._threads = max(1, cores() // 2)  # of either side, where both have the machine
         self._limit = memory_limit() if max_memory is None else whole("max_memory", max_memory, least=1)
         self._wanted, self._timeout = wanted, timeout
-        self._task = Task(wanted, timeout, None if max_memory is None else self._limit)
-        self._engine = None if executor is None else engine_of(executor, jobs)
-        self._crew: Crew | None = None
+        self.away = executor not in {None, LOCAL}
+        given = None if max_memory is None else self._limit
+        self._task = Checking(wanted, timeout, given, 1 if self.away else self._threads)
+        self._engine = engine_of(executor or LOCAL, jobs if self.away else self._width)
         other = own[0].place if own else wanted.against
-        self.environment: dict[str, Any] = {"threads": self._threads, "jobs": self._count, "against": other}
+        self.environment: dict[str, Any] = {"threads": self._threads, "jobs": self._width, "against": other}
         self._rounds = False
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self._check = stack.enter_context(Interrupt()).check
             self._stack = stack
-            if self._engine:
-                stack.callback(self._engine.close)
-                self._crew = Crew(self._engine, self._task, self._check)
-                stack.callback(self._crew.close)
-                found = self._crew.begin()
-                self.environment["jobs"] = self._engine.workers
-            else:
-                found = self._workshop[1]
+            stack.callback(self._engine.close)
+            self._crew = Crew(self._engine, self._task, self._check)
+            stack.callback(self._crew.close)
+            found = self._crew.begin()
+            self.environment["jobs"] = self._engine.workers
             self._rounds = found["rounds"]
             self.environment = {**found, **self.environment}
             del self.environment["rounds"]
@@ -92,21 +91,22 @@ class Session:
         self._stack.close()
 
     @cached_property
-    def _workshop(self) -> tuple[Workshop, dict[str, Any]]:
-        """The processes here, and what they are: for all there is to do or, beside an executor, for explanations."""
+    def _workshop(self) -> Workshop:
+        """Processes here for what failed, each side in its own: it is made smaller, and explained."""
         own, against = self._wanted.own, self._wanted.against
-        pair = sides(against, own, count=self._count, threads=self._threads, timeout=self._timeout)
+        pair = sides(against, own, count=1, threads=self._threads, timeout=self._timeout)
         name = own[0].name if own else against
-        made = Workshop(name, self._check, pair, count=self._count, limit=self._limit, own=own)
+        made = Workshop(name, self._check, pair, count=1, limit=self._limit, own=own)
         shop = self._stack.enter_context(made)
-        return shop, shop.begin()
+        shop.begin()
+        return shop
 
     @contextmanager
     def workbench(self) -> Iterator[Workbench]:
         """Where single failures are taken apart, by the same workers, with less patience."""
         from convcli.verifier.explain.experiment import Workbench
 
-        shop, _ = self._workshop
+        shop = self._workshop
         started: list[Workers] = []
 
         def jury() -> Workers:
@@ -125,27 +125,14 @@ class Session:
             for workers in started:
                 workers.stop()
 
-    @property
-    def away(self) -> bool:
-        """The checks are made elsewhere, where a failure may have reasons that are not here."""
-        return self._crew is not None
-
     def work(self, *ledgers: Ledger) -> None:
-        """Make every check of some ledgers and note it there, by the processes here."""
-        self._workshop[0].work_through(map(self._told, ledgers))
+        """Make every check of some ledgers and note it there, by the processes for failures."""
+        self._workshop.work_through(map(self._told, ledgers))
 
     def work_through(self, ledgers: Iterable[Ledger]) -> None:
         """The same of ledgers that are made one by one, each as soon as there is room for it; by whoever is to work."""
-        worker = self._crew or self._workshop[0]
-        worker.work_through(map(self._told, ledgers))
+        self._crew.work_through(map(self._told, ledgers))
 
     def _told(self, ledger: Ledger) -> Ledger:
         ledger.rounds, ledger.environment = self._rounds, self.environment
         return ledger
-
-
-def _width(jobs: int | None, layers: int) -> int:
-    """As many layers at a time as there are pairs of cores: one for either side."""
-    if jobs is not None:
-        return whole("jobs", jobs, least=1)
-    return max(1, min(cores() // 2, layers, MOST_JOBS))

@@ -27,7 +27,8 @@ from convcli.layers import Conv
 from convcli.plan import Step
 from convcli.verifier.jobs import Wanted
 from convcli.verifier.many import crew as crew_module
-from convcli.verifier.many.chunk import Answer, Chunk, Task
+from convcli.verifier.many.checks import Checking
+from convcli.verifier.many.chunk import Answer, Chunk
 from convcli.verifier.many.crew import Crew
 from convcli.verifier.many.engines import Engine, engine_of
 from convcli.verifier.verdict import Check, Outcome, Status
@@ -51,10 +52,10 @@ class Asked:
     def __init__(self, count: int):
         self.layers, self.told = steps(count), dict[int, Any]()
 
-    def steps(self) -> Any:
+    def cases(self) -> Any:
         return enumerate(self.layers)
 
-    def note_all(self, index: int, checks: Any) -> None:
+    def take(self, index: int, checks: Any) -> None:
         assert index not in self.told
         self.told[index] = checks
 
@@ -70,22 +71,21 @@ class Simulated:
         self._running: list[tuple[Future[Answer], Chunk]] = []
         self.most = self.largest = 0
 
-    def submit(self, function: Any, chunk: Chunk) -> Future[Answer]:
-        del function
+    def submit(self, chunk: Chunk) -> Future[Answer]:
         future: Future[Answer] = Future()
         self._running.append((future, chunk))
-        self.most, self.largest = max(self.most, len(self._running)), max(self.largest, len(chunk.steps))
+        self.most, self.largest = max(self.most, len(self._running)), max(self.largest, len(chunk.items))
         return future
 
     def wait(self, futures: Any, *_: Any) -> Any:
         """Some chunk comes to its end."""
         future, chunk = self._running.pop(self._rng.randrange(len(self._running)))
-        names = {int(step.name) for step in chunk.steps}
+        names = {int(step.name) for step in chunk.items}
         chance = len(names) > 1 and self._rng.random() < self._unlucky
         if names & self._deadly or chance:
             future.set_exception(RuntimeError("gone"))
         else:
-            future.set_result(Answer((FINE,) * len(chunk.steps), 0.01 * len(chunk.steps), {}))
+            future.set_result(Answer((FINE,) * len(chunk.items), 0.01 * len(chunk.items), {}))
         return wait(futures, 0)
 
 
@@ -103,7 +103,7 @@ def test_whatever_workers_do_every_case_is_told_once(
     engine, ledgers = Simulated(workers, deadly, unlucky, seed), [Asked(count), Asked(count // 3)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(crew_module, "wait", engine.wait)
-        made = Crew(cast("Engine", engine), Task(WANTED, 1.0), lambda: None)
+        made = Crew(cast("Engine", engine), Checking(WANTED, 1.0), lambda: None)
         made.work_through(cast("Any", ledgers))
     for ledger in ledgers:
         assert sorted(ledger.told) == list(range(len(ledger.layers)))
@@ -129,7 +129,7 @@ def test_failures_elsewhere_are_taken_apart_here() -> None:
     assert plain(convcli.fuzz(["conv"], **options, executor="local")) == plain(here)
 
 
-@pytest.mark.parametrize("how", ["crashing", "leaving"])
+@pytest.mark.parametrize("how", ["crashing", "leaving", "killed"])
 def test_a_crash_is_a_row(how: str) -> None:
     layers = [(Conv(axes=axes((2, 2)), out_channels=outs), (1, 2, 6, 7)) for outs in (3, 4, 5, 6)]
     options: dict[str, Any] = {"against": f"verify_fakes:{how}", "dtypes": ("float32",), "explain": False}
@@ -152,7 +152,7 @@ def test_a_layer_that_kills_its_workers_is_told_and_costs_nobody_else_anything()
 
 
 def test_workers_of_other_versions_are_refused_by_name() -> None:
-    made = Crew(cast("Engine", Simulated(1, set(), 0, 0)), Task(WANTED, 1.0), lambda: None)
+    made = Crew(cast("Engine", Simulated(1, set(), 0, 0)), Checking(WANTED, 1.0), lambda: None)
     made.environment = {"numpy": "2.1", "platform": "a"}
     made._same_versions({"numpy": "2.1", "platform": "b"})
     with pytest.raises(Unchecked, match=r"simulated differ: numpy is 2\.1 on one and 2\.2 on another"):

@@ -1,27 +1,35 @@
-"""Ledgers through an executor: chunks of a fraction of a second, few outstanding, answers noted as they come."""
+"""Cases through an executor: chunks of a fraction of a second, few outstanding, answers noted as they come."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from convcli.errors import SpecError, Unchecked
 from convcli.verifier.journal import NOT_COMPARED
-from convcli.verifier.many.chunk import Answer, Chunk, Task, answered, lost, work_of
+from convcli.verifier.many.chunk import Answer, Chunk, Task
 
 if TYPE_CHECKING:
-    from convcli.plan import Step
-    from convcli.verifier.ledger import Ledger
     from convcli.verifier.many.engines import Engine
 
 MOMENT = 0.2  # seconds between two looks for a Ctrl-C
 LEAST, USUAL = 0.2, 0.5  # seconds of work in a chunk: while a worker has nothing to do, and otherwise
-FIRST_GUESS = 1e-8  # seconds for a mac
 TRIES = 2  # of a case alone, after the chunk that it was in was lost
 FAR = 64  # chunks for each worker that may be done before one that was sent earlier
 
-Where = tuple["Ledger", int]
+
+class Cases(Protocol):
+    """What is to be done, and where it is told: a ledger."""
+
+    def cases(self) -> Iterator[tuple[int, Any]]:
+        """Each with its number, one by one, as far as there is room."""
+
+    def take(self, index: int, found: Any) -> None:
+        """What was found for a case."""
+
+
+Where = tuple[Cases, int]
 
 
 class Sent:
@@ -36,9 +44,9 @@ class Crew:
 
     def __init__(self, engine: Engine, task: Task, check: Callable[[], None]):
         self._engine, self._task, self._check = engine, task, check
-        self._open: list[tuple[Where, Step]] = []
-        self._opened = 0  # macs in it
-        self._rate = FIRST_GUESS
+        self._open: list[tuple[Where, Any]] = []
+        self._opened = 0.0  # units of work in it
+        self._rate = task.rate
         self._sent: dict[Future[Answer], Sent] = {}
         self._number = 0
         self._lost: list[Sent] = []
@@ -46,7 +54,7 @@ class Crew:
 
     def begin(self) -> dict[str, Any]:
         """The workers' versions. Raises Unchecked when they cannot do what they are asked."""
-        future = self._engine.submit(answered, Chunk(self._task, ()))
+        future = self._engine.submit(Chunk(self._task, ()))
         while not future.done():
             self._check()
             wait([future], MOMENT)
@@ -59,12 +67,12 @@ class Crew:
             raise Unchecked(f"the workers of {self._engine.name} cannot do it: {told}") from error
         return self.environment
 
-    def work_through(self, ledgers: Iterable[Ledger]) -> None:
-        """Make every check of some ledgers and note it there; they are made one by one, as far as there is room."""
-        for ledger in ledgers:
-            for index, step in ledger.steps():
-                self._open.append(((ledger, index), step))
-                self._opened += work_of(step)
+    def work_through(self, works: Iterable[Cases]) -> None:
+        """Do all cases and tell each where it belongs; the works are made one by one, as far as there is room."""
+        for work in works:
+            for index, item in work.cases():
+                self._open.append(((work, index), item))
+                self._opened += self._task.work_of(item)
                 idle = len(self._sent) < self._engine.workers
                 if self._opened * self._rate >= (LEAST if idle else USUAL):
                     self._send()
@@ -81,9 +89,9 @@ class Crew:
         """The open chunk, as soon as there is room; meanwhile what is done is noted."""
         if not self._open:
             return
-        chunk = Chunk(self._task, tuple(step for _, step in self._open))
+        chunk = Chunk(self._task, tuple(item for _, item in self._open))
         where = [place for place, _ in self._open]
-        self._open, self._opened = [], 0
+        self._open, self._opened = [], 0.0
         self._number += 1
         sent = Sent(self._number, chunk, where)
         while not self._has_room():
@@ -96,7 +104,7 @@ class Crew:
         return len(self._sent) < 2 * workers and self._number - oldest < FAR * workers
 
     def _submit(self, sent: Sent) -> None:
-        self._sent[self._engine.submit(answered, sent.chunk)] = sent
+        self._sent[self._engine.submit(sent.chunk)] = sent
 
     def _note(self) -> None:
         """What is done; waits for a moment when nothing is."""
@@ -118,21 +126,22 @@ class Crew:
         self._same_versions(answer.environment)
         if sent.chunk.work:
             self._rate = (self._rate + answer.seconds / sent.chunk.work) / 2
-        for (ledger, index), checks in zip(sent.where, answer.checks, strict=True):
-            ledger.note_all(index, checks)
+        for (work, index), found in zip(sent.where, answer.found, strict=True):
+            work.take(index, found)
 
     def _give_up(self, sent: Sent, error: BaseException) -> None:
         """A worker died with a chunk: its cases are tried alone; one that was alone, twice, is told as it is."""
         sent.tries += 1
         if len(sent.where) == 1 and sent.tries > TRIES:
-            ledger, index = sent.where[0]
-            ledger.note_all(index, lost(" ".join(f"{type(error).__name__} {error}".split())[:300]))
+            work, index = sent.where[0]
+            reason = " ".join(f"{type(error).__name__} {error}".split())[:300]
+            work.take(index, self._task.lost(sent.chunk.items[0], reason))
             return
         if len(sent.where) == 1:
             self._lost.append(sent)
             return
-        for place, step in zip(sent.where, sent.chunk.steps, strict=True):
-            again = Sent(sent.number, Chunk(self._task, (step,)), [place])
+        for place, item in zip(sent.where, sent.chunk.items, strict=True):
+            again = Sent(sent.number, Chunk(self._task, (item,)), [place])
             again.tries = 1
             self._lost.append(again)
 
@@ -145,7 +154,7 @@ class Crew:
                 self._take(future, self._sent.pop(future))
         while self._lost:
             sent = self._lost.pop(0)
-            future = self._engine.submit(answered, sent.chunk)
+            future = self._engine.submit(sent.chunk)
             while not future.done():
                 self._check()
                 wait([future], MOMENT)

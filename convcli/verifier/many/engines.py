@@ -7,13 +7,12 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any
 
 from convcli.errors import BackendMissing, SpecError, Unchecked
-from convcli.verifier.many.chunk import close_all
+from convcli.verifier.many.chunk import Answer, Chunk, Stations, answered
 from convcli.verifier.workshop import cores
 
-T = TypeVar("T")
 INSTALL = 'pip install "convcli[dask]"'
 LOOK_AGAIN = 2.0  # seconds for which a cluster's size is taken for granted
 
@@ -25,6 +24,7 @@ class Engine:
         self.name, self._make, self._count = name, make, count
         self._executor: Executor | None = None
         self._workers, self._looked = 1, 0.0
+        self._answered: Callable[[Chunk], Answer] = answered
 
     @property
     def workers(self) -> int:
@@ -33,13 +33,13 @@ class Engine:
             self._workers, self._looked = max(1, self._count(self._executor)), monotonic()
         return self._workers
 
-    def submit(self, function: Callable[..., T], *args: Any) -> Future[T]:
-        """As an executor's. Raises Unchecked when there is none to be had."""
+    def submit(self, chunk: Chunk) -> Future[Answer]:
+        """The answer to a chunk, on its way. Raises Unchecked when there is no executor to be had."""
         try:
-            return self._made().submit(function, *args)
+            return self._made().submit(self._answered, chunk)
         except (BrokenExecutor, RuntimeError):  # a pool of processes breaks as a whole
             self.close()
-            return self._made().submit(function, *args)
+            return self._made().submit(self._answered, chunk)
 
     def _made(self) -> Executor:
         if self._executor is None:
@@ -64,11 +64,13 @@ class Local(Engine):
 
     def __init__(self, count: int):
         super().__init__("this machine", lambda: ThreadPoolExecutor(count, "convcli"), lambda _: count)
+        self._stations = Stations()
+        self._answered = self._stations.answered
 
     def close(self) -> None:
         """The processes end as well, whatever they are doing."""
         super().close()
-        close_all()
+        self._stations.close()
 
 
 class Dask(Engine):
