@@ -106,13 +106,13 @@ def verify(  # noqa: PLR0913 - each is one option of the command
     course.close()
     course.refresh()
     return outcome(
-        tuple(course.kept.values()),
+        tuple(course.kept.verdicts.values()),
         seed=seed,
         environment=session.environment,
         seconds=perf_counter() - start,
         interrupted=interrupted,
-        counts=course.counts,
-        share=UNSET if part.whole else Share(str(part), tuple(course.kept), len(subjects), wanted.told),
+        counts=course.kept.counts,
+        share=UNSET if part.whole else Share(str(part), tuple(course.kept.verdicts), len(subjects), wanted.told),
     )
 
 

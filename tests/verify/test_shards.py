@@ -69,7 +69,8 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome, lis
     for n in range(N):
         shard = convcli.verify(network, shard=f"{n + 1}/{N}", journal=journals[n], **OTHER)  # type: ignore[arg-type]
         reports[n].write_text(render(shard))
-    return home / "spec.jsonl", convcli.verify(network, **OTHER), reports, journals  # type: ignore[arg-type]
+    whole = convcli.verify(network, **OTHER, journal=home / "whole.jsonl")  # type: ignore[arg-type]
+    return home / "spec.jsonl", whole, reports, journals
 
 
 def test_merged_shards_of_verify_are_the_whole(shards: tuple[Path, Outcome, list[Path], list[Path]]) -> None:
@@ -81,6 +82,24 @@ def test_merged_shards_of_verify_are_the_whole(shards: tuple[Path, Outcome, list
     for layer in told["layers"]:
         layer.pop("explanation", None)  # which no journal holds
     assert without_times(again) == without_times(told)
+
+
+def test_the_merged_journal_is_the_wholes(shards: tuple[Path, Outcome, list[Path], list[Path]], tmp_path: Path) -> None:
+    spec, whole, reports, journals = shards
+    path = tmp_path / "run.jsonl"
+    convcli.merge(journals, journal=path)
+    lines = [
+        [line for line in file.read_bytes().splitlines(keepends=True) if not line.startswith(b'{"explained":')]
+        for file in (path, spec.with_name("whole.jsonl"))
+    ]
+    assert without_times(list(map(msgspec.json.decode, lines[0]))) == without_times(
+        list(map(msgspec.json.decode, lines[1]))
+    )
+    path.write_bytes(b"".join(lines[0][:20]))
+    resumed = convcli.verify(convcli.load(spec), **OTHER, resume=path)  # type: ignore[arg-type]
+    assert plain(resumed) == plain(whole)
+    with pytest.raises(SpecError, match=r"0\.json is a JSON report, and a journal is made of journals"):
+        convcli.merge(reports, journal=path)
 
 
 def test_gaps_and_duplicates_and_other_runs_are_refused_by_name(

@@ -17,7 +17,7 @@ from convcli.errors import SpecError
 from convcli.report import FORMATS, render
 from convcli.report.text import plain as text
 from convcli.spec.stream import Stream
-from convcli.verifier import course
+from convcli.verifier import course, kept
 
 NAN: dict[str, Any] = {"against": "verify_fakes:nan", "dtypes": ("float32",), "explain": False}
 
@@ -55,7 +55,7 @@ def test_shards_of_a_stream_are_merged(path: Path, tmp_path: Path) -> None:
 
 
 def test_of_many_layers_a_report_tells_the_bad_ones(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(course, "MOST", 12)
+    monkeypatch.setattr(kept, "MOST", 12)
     outcome = convcli.verify(Stream(path, str(path)), **{**NAN, "explain": True})
     assert [layer.name for layer in outcome.layers] == ["l7", "l31"]
     assert all(layer.explanation for layer in outcome.layers)
