@@ -22,9 +22,10 @@ from types import ModuleType
 from typing import Any
 
 import msgspec
-from pebble import ProcessExpired, ProcessPool
+from pebble import ProcessExpired
 
 from convcli.verifier.done import each
+from convcli.verifier.pool import Pool
 from convcli.verifier.verdict import Status
 
 PRELOAD = "convcli.verifier.preload"
@@ -34,6 +35,7 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB
 ASLEEP = ("OPENBLAS_THREAD_TIMEOUT", "22")
 MOST_CALLS = 32  # in one batch
 BATCH_SECONDS = 10.0  # more than tiny layers take; what takes longer is called again, alone
+AGAIN = 3  # times for a call whose pool broke
 LEFT = 256  # no process can leave with it
 RAISED = {"unsupported": Status.UNSUPPORTED, "memory": Status.OUT_OF_MEMORY, "refused": Status.ERROR_MISMATCH}
 
@@ -79,7 +81,7 @@ class Call:
         self._batch = workers.batch()
         self._place = len(self._batch.tasks)
         self._batch.tasks.append(task)
-        self._again = True
+        self._again = AGAIN
 
     @property
     def future(self) -> Future[Any]:
@@ -90,14 +92,16 @@ class Call:
     def done(self) -> bool:
         """The reply is there.
 
-        A call whose batch died is made once more, alone: only one of them is to blame. So is one whose pool broke
-        before it began, in a new pool.
+        A call whose batch died is made once more, alone: only one of them is to blame. One whose pool broke before it
+        began, as somebody ended a process that did nothing, is made again in a new pool.
         """
         if self._batch.sent is None or not self._batch.sent.done():
             return False
         error = self._batch.error
-        if error and (len(self._batch.tasks) > 1 or (self._again and isinstance(error, BrokenProcessPool))):
-            self._again = len(self._batch.tasks) > 1
+        alone = len(self._batch.tasks) == 1
+        broken = isinstance(error, BrokenProcessPool) and self._again > 0
+        if error and (broken or not alone):
+            self._again -= alone
             self._batch, self._place = Batch(self._workers), 0
             self._batch.tasks.append(self.task)
             return self._batch.future.done()
@@ -139,8 +143,8 @@ class Workers:
         self._pool = self._new_pool()
         self._open = Batch(self)
 
-    def _new_pool(self) -> ProcessPool:
-        return ProcessPool(self._count, initializer=prepare, initargs=self._start, context=self._context)
+    def _new_pool(self) -> Pool:
+        return Pool(self._count, initializer=prepare, initargs=self._start, context=self._context)
 
     def call(self, function: str, *args: Any) -> Call:
         """Ask for one of `tasks.TASKS`. It is sent when somebody waits for it, or when it has enough company."""
