@@ -95,12 +95,13 @@ def verify(  # noqa: PLR0913 - each is one option of the command
             own = header("verify", seed, options, session.environment)
             session.work_through(course.ledgers(record, own))
             course.close()
-            if not course.stopped or subjects.listed:
-                record.write(End(len(subjects)))
-            record.close()
             for ledger in course.failing():
                 if ledger.faults():
                     _take_apart(session, ledger, save_failures, progress, explain=explain)
+            for one in course.explained():
+                record.write(one)
+            if not course.stopped or subjects.listed:
+                record.write(End(len(subjects)))
     except KeyboardInterrupt:
         interrupted = True
     course.close()
