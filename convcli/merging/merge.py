@@ -92,7 +92,7 @@ def _fuzzed(parts: list[Part], results: Iterator[Found]) -> FuzzOutcome:
     return outcome_of(
         tally,
         seed=own.seed,
-        options=own.options,
+        options=own.asked,
         environment=own.environment,
         seconds=sum(part.seconds for part in parts),
         interrupted=False,

@@ -26,6 +26,7 @@ SCHEMA = 1
 NOT_COMPARED = frozenset({"platform", "python"})
 NOT_TOLD = frozenset({"threads", "jobs"})  # how many work at a run is no part of it
 NUMBERS = ("max_abs_error", "bound_ratio", "statistical_ratio")
+SOURCE = "_source"  # an option's name and this: a hash of what is written at the option's place
 T = TypeVar("T", bound=msgspec.Struct)
 
 
@@ -38,10 +39,17 @@ class Header(msgspec.Struct, frozen=True, dict=True, tag_field="schema", tag=SCH
     options: dict[str, Any]
     environment: dict[str, Any]
 
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The options as somebody would type them."""
+        return {name: value for name, value in self.options.items() if not name.endswith(SOURCE)}
+
     @cached_property
     def salt(self) -> bytes:
         """What every case's key has in common: the checks, the other side, the versions."""
-        checks = {name: self.options.get(name) for name in ("dtypes", "grad", "prove", "against", "kernel", "arrays")}
+        own = (name for name in self.options if name.endswith(SOURCE))
+        asked = ("dtypes", "grad", "prove", "against", "kernel", "arrays", *own)
+        checks = {name: self.options.get(name) for name in asked}
         versions = {name: value for name, value in self.environment.items() if name not in NOT_COMPARED}
         return hashlib.blake2b(msgspec.json.encode([self.convcli, checks, versions], order="sorted")).digest()
 
@@ -236,14 +244,22 @@ def check_same(old: Header, new: Header, *, field: str = "--resume", what: str =
     pairs: dict[str, tuple[Any, Any]] = {
         name: (getattr(old, name), getattr(new, name)) for name in ("convcli", "command", "seed")
     }
-    for name in dict.fromkeys([*old.options, *new.options]):
+    for name in dict.fromkeys([*old.asked, *new.asked]):
         pairs[name] = (old.options.get(name), new.options.get(name))
     for name in dict.fromkeys([*old.environment, *new.environment]):
         if name not in NOT_COMPARED:
             pairs[name] = (old.environment.get(name), new.environment.get(name))
     other = [f"{name} is {_said(was)} there and {_said(now)} here" for name, (was, now) in pairs.items() if was != now]
+    other += [f"{place} was edited: its source there and here differ" for place in _edited(old, new)]
     if other:
         raise SpecError(f"{what} is another one: {'; '.join(other)}", field=field)
+
+
+def _edited(old: Header, new: Header) -> list[str]:
+    """The places that both name and whose sources differ."""
+    names = [name for name in dict.fromkeys([*old.options, *new.options]) if name.endswith(SOURCE)]
+    changed = [name.removesuffix(SOURCE) for name in names if old.options.get(name) != new.options.get(name)]
+    return [_said(new.options[name]) for name in changed if old.options.get(name) == new.options.get(name)]
 
 
 def infinite(verdict: LayerVerdict | None) -> tuple[str, ...]:

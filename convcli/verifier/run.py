@@ -87,7 +87,8 @@ def verify(  # noqa: PLR0913 - each is one option of the command
     course = Course(placed, ours, wanted, listed=subjects.listed, fail_fast=fail_fast)
     course.progress, course.on_verdict = progress, on_verdict
     record = Recording(journal, resume, "verify", Line)
-    options = {**wanted.told, "layers": len(subjects), "shard": str(part)}
+    asked = wanted.told
+    options = {**asked, "layers": len(subjects), "shard": str(part)}
     session = Session(wanted, layers=ours, jobs=jobs, max_memory=max_memory, timeout=timeout, executor=executor)
     interrupted = False
     try:
@@ -113,7 +114,7 @@ def verify(  # noqa: PLR0913 - each is one option of the command
         seconds=perf_counter() - start,
         interrupted=interrupted,
         counts=course.kept.counts,
-        share=UNSET if part.whole else Share(str(part), tuple(course.kept.verdicts), len(subjects), wanted.told),
+        share=UNSET if part.whole else Share(str(part), tuple(course.kept.verdicts), len(subjects), asked),
     )
 
 

@@ -92,13 +92,14 @@ def fuzz(  # noqa: PLR0913 - each is one option of the command
         "grad": grad,
         "dtypes": list(wanted.dtypes),
     }
+    sources = wanted.sources
     record = Recording(journal, resume, "fuzz", Result)
     session = Session(wanted, layers=AHEAD, jobs=jobs, max_memory=max_memory, timeout=timeout, executor=executor)
     run = _Run(chosen, most, duration, wanted, session, part, shrink_seconds, progress)
     interrupted = False
     try:
         with session, record:
-            own = header("fuzz", seed, {**options, "shard": str(part)}, session.environment)
+            own = header("fuzz", seed, {**options, **sources, "shard": str(part)}, session.environment)
             run.salt = own.salt
             run.take_over(record.earlier(own))
             record.start(own)
