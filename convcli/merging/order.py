@@ -10,6 +10,7 @@ from convcli.errors import SpecError
 from convcli.merging.parts import FIELD, Found, Part
 
 SHOWN = 5  # places that a message names
+OTHERS = 100  # files that a process has open beside those it reads
 
 
 class Some:
@@ -41,6 +42,7 @@ def check_counts(parts: Sequence[Part]) -> None:
 
 def in_order(parts: Sequence[Part]) -> Iterator[Found]:
     """Every result. Raises SpecError behind the last one when some are missing, or there twice."""
+    _make_room(parts)
     twice, missing = Some("results are there twice"), Some("results are missing")
     before: Found | None = None
     for found in merge(*map(_ascending, parts), key=attrgetter("position")):
@@ -78,3 +80,16 @@ def _skipped(missing: Some, before: Found | None, position: int) -> None:
     for place in range(start, min(position, start + SHOWN)):
         missing.add(str(place + 1))
     missing.count += max(0, position - start - SHOWN)
+
+
+def _make_room(parts: Sequence[Part]) -> None:
+    """All files are open at the same time: where that is more than usual, ask for it."""
+    try:
+        import resource
+    except ImportError:  # only POSIX has such limits
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = len(parts) + OTHERS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

@@ -250,7 +250,7 @@ def check_same(old: Header, new: Header, *, field: str = "--resume", what: str =
         if name not in NOT_COMPARED:
             pairs[name] = (old.environment.get(name), new.environment.get(name))
     other = [f"{name} is {_said(was)} there and {_said(now)} here" for name, (was, now) in pairs.items() if was != now]
-    other += [f"{place} was edited: its source there and here differ" for place in _edited(old, new)]
+    other += [f"{place} was edited: its source is another one here" for place in _edited(old, new)]
     if other:
         raise SpecError(f"{what} is another one: {'; '.join(other)}", field=field)
 
