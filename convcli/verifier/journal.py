@@ -259,7 +259,7 @@ def _edited(old: Header, new: Header) -> list[str]:
     """The places that both name and whose sources differ."""
     names = [name for name in dict.fromkeys([*old.options, *new.options]) if name.endswith(SOURCE)]
     changed = [name.removesuffix(SOURCE) for name in names if old.options.get(name) != new.options.get(name)]
-    return [_said(new.options[name]) for name in changed if old.options.get(name) == new.options.get(name)]
+    return [_said(new.options.get(name, name)) for name in changed if old.options.get(name) == new.options.get(name)]
 
 
 def infinite(verdict: LayerVerdict | None) -> tuple[str, ...]:
