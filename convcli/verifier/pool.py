@@ -1,4 +1,4 @@
-"""pebble's pool of processes, which blames a task for the end of its process only when it has heard all of that process.
+"""pebble's pool of processes, blaming a task for the end of its process only when it has heard all of that process.
 
 pebble looks after its processes in one thread and reads what they say in another. When the second is late, on a busy
 machine, a dead process seems to be at the task before the one that killed it: the innocent task would be the one that

@@ -85,7 +85,8 @@ class Simulated:
         if names & self._deadly or chance:
             future.set_exception(RuntimeError("gone"))
         else:
-            future.set_result(Answer((FINE,) * len(chunk.items), 0.01 * len(chunk.items), {}))
+            found = [None if not chunk.alone and self._rng.random() < self._unlucky else FINE for _ in chunk.items]
+            future.set_result(Answer(tuple(found), 0.01 * len(chunk.items), {}))
         return wait(futures, 0)
 
 

@@ -24,6 +24,7 @@ from convcli.verifier.compare import difference
 from convcli.verifier.exact import ExactJob
 from convcli.verifier.exchange import load, store
 from convcli.verifier.ledger import settled
+from convcli.verifier.pool import Listening
 from convcli.verifier.tasks import Exact
 from convcli.verifier.verdict import Check, Status
 from convcli.verifier.workers import MOST_CALLS, Call, Workers
@@ -71,6 +72,35 @@ def test_of_calls_that_share_a_message_only_the_one_that_kills_is_to_blame() -> 
         *("8", "crashed", "8", "crashed", "crashed", "8")
     ]
     assert "SIGSEGV" in replies[1].reason
+
+
+def test_on_a_busy_machine_no_other_call_is_to_blame(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the processes say is read late: then a dead one seemed to be at the call before the one that killed it."""
+    read = Listening.process_next_message
+
+    def late(self: Listening, timeout: float) -> None:
+        time.sleep(0.1)
+        read(self, timeout)
+
+    monkeypatch.setattr(Listening, "process_next_message", late)
+    names = ["faithful", "faithful", "killed", "faithful"]
+    layer = Conv(axes=axes((2,)), out_channels=WRONG).settled((1, 5))
+    batch, alone = (Workers(OURS, count=1, threads=1, timeout=5, warm=False) for _ in range(2))
+    try:
+        for workers in (batch, alone):
+            calls = []
+            for name in names:
+                calls.append(workers.call("executed_macs", f"verify_fakes:{name}", layer, (), (1, 5)))
+                if workers is alone:
+                    workers.send()
+            replies = [answered(call).reply for call in calls]
+            assert [str(reply.status or "answered") for reply in replies] == [
+                *("answered", "answered", "crashed", "answered")
+            ]
+            assert "SIGKILL" in replies[2].reason
+    finally:
+        batch.stop()
+        alone.stop()
 
 
 def test_a_full_batch_is_sent_and_who_waits_sends_the_rest() -> None:

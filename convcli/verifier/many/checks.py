@@ -1,8 +1,8 @@
 """Layers to be checked, in chunks: what `verify` and `fuzz` send.
 
 A worker keeps one process in which both sides do their work: for small layers messages are what costs. When that
-process dies or takes too long, the chunk's layers are done one by one with each side in a process of its own, as are
-large layers and the user's functions.
+process dies or takes too long, the chunk's layers come again one by one, and each side works in a process of its own,
+as it does for large layers and the user's functions.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ from convcli.verifier.workshop import MOMENT, WARM, Workshop, sides
 
 Checks = tuple[tuple[Check, ...], ...]  # of all jobs of a layer
 LARGE_MACS = 200_000_000  # of a layer that has its processes to itself
+OWN = 10 * ALWAYS  # a function of the user's is called again and again
 LARGE_BYTES = 256 << 20  # of one of its jobs
 FEW = 1 << 18  # elements, of which no job takes so much
-LONGEST = 20.0  # seconds for a chunk of small layers, which are worth one; what takes longer is done one by one
+LONGEST = 10.0  # seconds for a chunk of small layers, which are worth half a one; what takes longer comes again
 SHORTEST = 2.0  # whatever the time for a single call
 
 
@@ -59,7 +60,7 @@ class Checking(msgspec.Struct, frozen=True):
 
     def work_of(self, step: Step) -> int:
         """What a layer is expected to cost, in macs."""
-        return ALWAYS + step.layer.counts(step.x, step.images).macs
+        return (OWN if self.wanted.own else ALWAYS) + step.layer.counts(step.x, step.images).macs
 
     def lost(self, step: Step, reason: str) -> Checks:
         """Of a layer whose worker dies whenever it is tried."""
@@ -112,23 +113,13 @@ class Bay(Station):
 
     def answer_to(self, chunk: Chunk) -> Answer:
         """All checks of the chunk; of one that asks for the versions, by those who will have to work."""
-        large = list(map(self.task.apart, chunk.items))
+        large = [chunk.alone or self.task.apart(step) for step in chunk.items]
         if all(large) and (large or self.task.wanted.own):
             return self._apart(chunk)
-        if any(large):
-            return self._each(chunk, large)
-        return self._together(chunk) or self._apart(chunk)
-
-    def _each(self, chunk: Chunk, large: list[bool]) -> Answer:
-        """Small layers together, large ones apart."""
-        parts = [
-            Chunk(chunk.task, tuple(item for item, one in zip(chunk.items, large, strict=True) if one is kind))
-            for kind in (False, True)
-        ]
-        answers = [self.answer_to(part) for part in parts]
-        turns = [iter(answer.found) for answer in answers]
-        found = tuple(next(turns[one]) for one in large)
-        return Answer(found, sum(answer.seconds for answer in answers), answers[0].environment)
+        small = tuple(step for step, one in zip(chunk.items, large, strict=True) if not one)
+        answer = self._together(msgspec.structs.replace(chunk, items=small))
+        turns = iter(answer.found)
+        return msgspec.structs.replace(answer, found=tuple(None if one else next(turns) for one in large))
 
     def stop(self) -> None:
         """End the processes."""
@@ -141,9 +132,9 @@ class Bay(Station):
         if root:
             root.cleanup()
 
-    def _together(self, chunk: Chunk) -> Answer | None:
-        """By one process; None when it does not come to an end."""
-        task = self.task
+    def _together(self, chunk: Chunk) -> Answer:
+        """By one process; nothing is found when it does not come to an end."""
+        start, task = perf_counter(), self.task
         if self._inner is None or self._root is None:
             against = task.wanted.against
             self._root = tempfile.TemporaryDirectory(prefix="convcli-", ignore_cleanup_errors=True)
@@ -157,7 +148,13 @@ class Bay(Station):
                 break
             wait([call.future], MOMENT)
         reply: Reply = call.reply
-        return None if reply.status else reply.value
+        if reply.status and not chunk.items:  # it does not even start: whoever is asked next says why
+            return self._apart(chunk)
+        if reply.status:
+            return Answer((None,) * len(chunk.items), perf_counter() - start, self._environment)
+        answer: Answer = reply.value
+        self._environment = answer.environment
+        return answer
 
     def _apart(self, chunk: Chunk) -> Answer:
         """Each side in a process of its own, by one worker of this process at a time: what is large has the memory."""

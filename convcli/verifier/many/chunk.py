@@ -35,10 +35,11 @@ class Task(Protocol):
 
 
 class Chunk(msgspec.Struct, frozen=True):
-    """Cases that are sent together."""
+    """Cases that are sent together. alone: of one that must not be done beside others."""
 
     task: Any
     items: tuple[Any, ...]
+    alone: bool = False
 
     @property
     def work(self) -> float:
@@ -48,7 +49,10 @@ class Chunk(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What was found for every case, how long it took, and by which versions it was made."""
+    """What was found for every case, how long it took, and by which versions it was made.
+
+    A case for which there is None has to be sent again, alone.
+    """
 
     found: tuple[Any, ...]
     seconds: float

@@ -50,6 +50,7 @@ class Crew:
         self._sent: dict[Future[Answer], Sent] = {}
         self._number = 0
         self._lost: list[Sent] = []
+        self._again: list[Sent] = []
         self.environment: dict[str, Any] = {}
 
     def begin(self) -> dict[str, Any]:
@@ -77,7 +78,8 @@ class Crew:
                 if self._opened * self._rate >= (LEAST if idle else USUAL):
                     self._send()
         self._send()
-        while self._sent:
+        while self._sent or self._again:
+            self._repeat()
             self._note()
 
     def close(self) -> None:
@@ -94,9 +96,15 @@ class Crew:
         self._open, self._opened = [], 0.0
         self._number += 1
         sent = Sent(self._number, chunk, where)
-        while not self._has_room():
+        while not self._has_room() or self._again:
+            self._repeat()
             self._note()
         self._submit(sent)
+
+    def _repeat(self) -> None:
+        """Send what has to be done alone, as far as there is room."""
+        while self._again and self._has_room():
+            self._submit(self._again.pop(0))
 
     def _has_room(self) -> bool:
         workers = self._engine.workers
@@ -123,11 +131,16 @@ class Crew:
         except (Exception, CancelledError) as error:  # whatever an executor says of a worker that is gone
             self._give_up(sent, error)
             return
-        self._same_versions(answer.environment)
+        if answer.environment:  # nobody's, when nothing was found
+            self._same_versions(answer.environment)
         if sent.chunk.work:
             self._rate = (self._rate + answer.seconds / sent.chunk.work) / 2
-        for (work, index), found in zip(sent.where, answer.found, strict=True):
-            work.take(index, found)
+        for place, item, found in zip(sent.where, sent.chunk.items, answer.found, strict=True):
+            if found is None:
+                self._again.append(Sent(sent.number, self._alone(item), [place]))
+            else:
+                work, index = place
+                work.take(index, found)
 
     def _give_up(self, sent: Sent, error: BaseException) -> None:
         """A worker died with a chunk: its cases are tried alone; one that was alone, twice, is told as it is."""
@@ -141,9 +154,12 @@ class Crew:
             self._lost.append(sent)
             return
         for place, item in zip(sent.where, sent.chunk.items, strict=True):
-            again = Sent(sent.number, Chunk(self._task, (item,)), [place])
+            again = Sent(sent.number, self._alone(item), [place])
             again.tries = 1
             self._lost.append(again)
+
+    def _alone(self, item: Any) -> Chunk:
+        return Chunk(self._task, (item,), alone=True)
 
     def _try_alone(self) -> None:
         """The cases of lost chunks, one at a time with nothing beside them: whose worker dies now is to blame."""
