@@ -23,9 +23,7 @@ def command(*words: str, out: int | IO[str] = subprocess.PIPE, **more: str) -> s
     path = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
     env = {**os.environ, "PYTHONPATH": path, **more}
     argv = [sys.executable, "-m", "convcli", *words]
-    return subprocess.Popen(
-        argv, env=env, stdout=out, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    return subprocess.Popen(argv, env=env, stdout=out, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
 def said(*words: str, code: int = 0) -> str:

@@ -113,6 +113,4 @@ def test_fuzz_knows_its_kernel_too(tmp_path: Path) -> None:
     assert taken["kernel"] == own["kernel"]
     assert plain(convcli.fuzz(**taken, resume=journal)) == plain(whole)
     file.write_text(EDITED)
-    refused(
-        lambda: convcli.fuzz(**taken, resume=journal), r"conv\.py:conv was edited: its source is another one here"
-    )
+    refused(lambda: convcli.fuzz(**taken, resume=journal), r"conv\.py:conv was edited: its source is another one here")
