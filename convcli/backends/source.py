@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+from collections.abc import Iterable
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+
+from convcli.backends import REGISTERED
+
+SOURCE = "_source"  # an option's name and this: a hash of what is written at the option's place
 
 
 def source_hash(place: str, folder: str = "") -> str:
@@ -23,6 +28,12 @@ def source_hash(place: str, folder: str = "") -> str:
     except OSError:  # whoever is to run it will say so
         return ""
     return told.hexdigest() if files else ""
+
+
+def own_sources(backends: Iterable[str]) -> dict[str, str]:
+    """Of the backends that are not ours, by their name and SOURCE."""
+    hashes = {f"{name}{SOURCE}": source_hash(name) for name in backends if name not in REGISTERED}
+    return {name: told for name, told in hashes.items() if told}
 
 
 def _files(module: str, folder: str) -> list[Path]:

@@ -6,17 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from operator import attrgetter
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import msgspec
-from msgspec import UNSET
 
-from convcli._version import __version__
 from convcli.errors import SpecError
 from convcli.files import replaced
 from convcli.merging.order import check_counts, in_order
 from convcli.merging.parts import FIELD, Found, Journaled, Part, part_of
-from convcli.timing.record import Bench, total
+from convcli.timing.record import Bench, clock_of, total
 from convcli.verifier.fuzz.results import FuzzOutcome, Tally, outcome_of
 from convcli.verifier.journal import End, check_same, line_of
 from convcli.verifier.kept import Kept
@@ -74,11 +72,10 @@ def _verified(parts: list[Part], results: Iterator[Found]) -> Outcome:
         kept.add(found.position, found.result)
     for one in chain.from_iterable(part.explained for part in parts):
         kept.explain(one.explained, one.explanation)
-    first = parts[0]
     return outcome(
         tuple(kept.verdicts.values()),
-        seed=first.header.seed,
-        environment=first.record.environment if first.record else first.header.environment,
+        seed=parts[0].header.seed,
+        environment=_environment(parts[0]),
         seconds=sum(part.seconds for part in parts),
         counts=kept.counts,
     )
@@ -100,12 +97,26 @@ def _fuzzed(parts: list[Part], results: Iterator[Found]) -> FuzzOutcome:
 
 
 def _measured(parts: list[Part], results: Iterator[Found]) -> Bench:
-    record = cast("Bench", parts[0].record)
     layers = tuple(found.result for found in results)
-    seconds = sum(part.seconds for part in parts)
-    return msgspec.structs.replace(
-        record, layers=layers, totals=total(layers, record.sides), seconds=seconds, share=UNSET, convcli=__version__
+    asked = parts[0].header.asked
+    sides, threads = tuple(asked["sides"]), asked["threads"]
+    return Bench(
+        dtype=asked["dtype"],
+        gradients=asked["gradients"],
+        threads=threads,
+        clock=clock_of(threads),
+        sides=sides,
+        environment=_environment(parts[0]),
+        layers=layers,
+        totals=total(layers, sides),
+        left_out=asked["left_out"],
+        seconds=sum(part.seconds for part in parts),
     )
+
+
+def _environment(first: Part) -> dict[str, Any]:
+    """A report knows more than a journal, which goes on elsewhere."""
+    return dict(first.record.environment if first.record else first.header.environment)
 
 
 Join = Callable[[list[Part], Iterator[Found]], Merged]

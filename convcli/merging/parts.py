@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET
 
 from convcli.errors import SpecError
-from convcli.timing.record import Bench
+from convcli.timing.record import Bench, Timed
 from convcli.verifier.fuzz.results import Result, whole_again
 from convcli.verifier.journal import Earlier, Explained, Header, Line, header, restored
 from convcli.verifier.shard import Share, shard_of
@@ -70,9 +70,11 @@ class Reported(Part):
 
 def _asked(record: Outcome | Bench) -> dict[str, Any]:
     """What its options were, as far as the record itself says it."""
+    layers = {} if record.share is UNSET else {"layers": record.share.of}
     if isinstance(record, Outcome):
-        return {} if record.share is UNSET else {"layers": record.share.of}
-    return {name: getattr(record, name) for name in ("dtype", "gradients", "threads", "sides", "left_out")}
+        return layers
+    names = ("dtype", "gradients", "threads", "left_out")
+    return {**layers, **{name: getattr(record, name) for name in names}, "sides": list(record.sides)}
 
 
 class Journaled(Part):
@@ -142,7 +144,22 @@ class Fuzzed(Journaled):
         return line.seconds
 
 
-JOURNALS: dict[str, type[Journaled]] = {kind.command: kind for kind in (Verified, Fuzzed)}
+class Measured(Journaled):
+    """Of `bench`."""
+
+    command, line = "bench", Timed
+
+    def found(self, line: Timed) -> Found:
+        """At the layer's place among all different ones."""
+        return Found(line.index, line.timing.name, line.timing, self.path, line)
+
+    def seconds_with(self, line: Timed) -> float:
+        """As long as the readings took, about."""
+        one = line.timing
+        return self.seconds + one.readings * (sum(one.seconds.values()) + (one.limit_seconds or 0.0))
+
+
+JOURNALS: dict[str, type[Journaled]] = {kind.command: kind for kind in (Verified, Fuzzed, Measured)}
 
 
 class _Told(msgspec.Struct):
@@ -176,7 +193,7 @@ def _report(path: str) -> Outcome | Bench:
         raise SpecError(f"{path} is no report of convcli: {error}", field=FIELD, allowed=wanted) from error
     if told.command not in types:
         counts = "holds counts, not the cases" if told.command == "fuzz" else "has no shards"
-        allowed = "reports of verify and bench, journals (.jsonl) of verify and fuzz"
+        allowed = "reports of verify and bench, journals (.jsonl) of verify, fuzz and bench"
         raise SpecError(f"{path}: a report of {told.command} {counts}", field=FIELD, allowed=allowed)
     try:
         record = msgspec.json.decode(data, type=types[told.command])

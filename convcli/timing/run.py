@@ -15,6 +15,7 @@ from convcli import kernels
 from convcli.axis import whole
 from convcli.backends import numpy as ours
 from convcli.backends import require
+from convcli.backends.source import own_sources
 from convcli.errors import BackendMissing, SpecError
 from convcli.layers import is_convolution
 from convcli.plan import Network, Plan, plan
@@ -79,7 +80,8 @@ def bench(  # noqa: PLR0913 - each is one option of the command
         with suppress(*[BackendMissing] * away):  # the workers have to have it
             require(name)
     left_out = sum(not is_convolution(step.layer) for planned in plans for step in planned.steps)
-    options = {**how.told, "layers": len(every), "left_out": left_out, "shard": str(part)}
+    sources = own_sources(against)
+    options = {**how.told, **sources, "layers": len(every), "left_out": left_out, "shard": str(part)}
     environment: dict[str, Any] = {}
     interrupted = False
     record = Recording(journal, resume, "bench", Timed)
@@ -107,7 +109,7 @@ def bench(  # noqa: PLR0913 - each is one option of the command
         left_out=left_out,
         seconds=perf_counter() - start,
         interrupted=interrupted,
-        share=UNSET if part.whole else Share(str(part), tuple(layers), len(every), {"seconds": seconds}),
+        share=UNSET if part.whole else Share(str(part), tuple(layers), len(every), {"seconds": seconds, **sources}),
     )
 
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from convcli.backends import REGISTERED
-from convcli.backends.source import source_hash
+from convcli.backends.source import SOURCE, own_sources, source_hash
 from convcli.layers import DeformRoIPoolPack, OnRoIs, Part, is_convolution
 from convcli.verifier.bound import BoundJob
 from convcli.verifier.companion import companion_jobs
@@ -64,12 +63,12 @@ class Wanted(msgspec.Struct, frozen=True):
     @property
     def sources(self) -> dict[str, str]:
         """What the user's functions, or a backend of one's own, are written in, as hashes."""
-        functions = {"kernel_source": self.kernel, "kernel_grad_source": self.kernel_grad}
+        if not self.own:
+            return own_sources([self.against])
+        functions = {"kernel": self.kernel, "kernel_grad": self.kernel_grad}
         written = {name: target for name, target in functions.items() if target and not target.pickled}
-        found = {name: source_hash(target.place, target.folder) for name, target in written.items()}
-        if not self.own and self.against not in REGISTERED:
-            found["against_source"] = source_hash(self.against)
-        return {name: hashed for name, hashed in found.items() if hashed}
+        hashes = {name + SOURCE: source_hash(target.place, target.folder) for name, target in written.items()}
+        return {name: told for name, told in hashes.items() if told}
 
     @property
     def flags(self) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Self, TypeVar
 import msgspec
 
 from convcli._version import __version__
+from convcli.backends.source import SOURCE
 from convcli.errors import SpecError
 from convcli.verifier.case import Case
 from convcli.verifier.verdict import Check, Explanation, LayerVerdict
@@ -27,7 +28,6 @@ NOT_COMPARED = frozenset({"platform", "python"})
 NOT_TOLD = frozenset({"threads", "jobs"})  # how many work at a run is no part of it
 NOT_ASKED = frozenset({"cases", "duration", "kinds", "layers", "left_out", "shard"})  # of a single case
 NUMBERS = ("max_abs_error", "bound_ratio", "statistical_ratio")
-SOURCE = "_source"  # an option's name and this: a hash of what is written at the option's place
 T = TypeVar("T", bound=msgspec.Struct)
 
 

@@ -167,15 +167,30 @@ def test_merged_shards_of_bench_are_the_whole(
     network = convcli.load(shards[0])
     network.entries = network.entries[5:13]  # 9 and 10 are alike
     options: dict[str, Any] = {"against": (), "seconds": 0.001}
-    whole, files = convcli.bench(network, **options), []
+    whole = convcli.bench(network, **options, journal=tmp_path / "whole.jsonl")
+    reports, journals = [tmp_path / f"{n}.json" for n in range(3)], [tmp_path / f"{n}.jsonl" for n in range(3)]
     for n in range(3):
-        files.append(tmp_path / f"{n}.json")
-        files[-1].write_text(render(convcli.bench(network, **options, shard=f"{n + 1}/3")))
-    merged = convcli.merge(files)
+        shard = convcli.bench(network, **options, shard=f"{n + 1}/3", journal=journals[n])
+        reports[n].write_text(render(shard))
+    merged = convcli.merge(reports)
+    path = tmp_path / "merged.jsonl"
+    again = convcli.merge(journals, journal=path)
     assert [(layer.name, layer.macs, layer.count) for layer in merged.layers] == [  # type: ignore[union-attr]
         (layer.name, layer.macs, layer.count) for layer in whole.layers
     ]
     assert (merged.totals.layers, merged.totals.macs) == (whole.totals.layers, whole.totals.macs)  # type: ignore[union-attr]
     assert merged.share is msgspec.UNSET  # type: ignore[union-attr]
-    with pytest.raises(SpecError, match="results are missing"):
-        convcli.merge(files[1:])
+    for other in (again, convcli.merge([path]), convcli.merge([reports[0], *journals[1:]])):
+        assert msgspec.structs.replace(other, seconds=0.0, environment={}) == msgspec.structs.replace(
+            merged, seconds=0.0, environment={}
+        )
+    keys = [
+        [json.loads(line).get("key") for line in file.read_text().splitlines()]
+        for file in (path, tmp_path / "whole.jsonl")
+    ]
+    assert keys[0] == keys[1]
+    resumed = convcli.bench(network, **options, resume=path)
+    assert resumed.layers == merged.layers  # type: ignore[union-attr]
+    for files in (reports, journals):
+        with pytest.raises(SpecError, match="results are missing"):
+            convcli.merge(files[1:])

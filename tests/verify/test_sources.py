@@ -114,3 +114,15 @@ def test_fuzz_knows_its_kernel_too(tmp_path: Path) -> None:
     assert plain(convcli.fuzz(**taken, resume=journal)) == plain(whole)
     file.write_text(EDITED)
     refused(lambda: convcli.fuzz(**taken, resume=journal), r"conv\.py:conv was edited: its source is another one here")
+
+
+def test_bench_knows_the_backends_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, journals = tmp_path / "timed_of_test.py", [tmp_path / f"{n}.jsonl" for n in (1, 2)]
+    spec = tmp_path / "spec.json"
+    spec.write_text(json.dumps(SPEC))
+    monkeypatch.syspath_prepend(tmp_path)
+    for number, source in enumerate((FAKE, f"{FAKE}# edited\n"), start=1):
+        file.write_text(source)
+        options: dict[str, Any] = {"against": ["timed_of_test:faithful"], "seconds": 0.001}
+        convcli.bench(convcli.load(spec), **options, shard=f"{number}/2", journal=journals[number - 1])
+    refused(lambda: convcli.merge(journals), "timed_of_test:faithful was edited: its source is another one here$")
