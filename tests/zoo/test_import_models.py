@@ -108,6 +108,14 @@ def test_shards_together_are_the_whole(count: int, tmp_path: Path) -> None:
     assert [part.exit_code for part in parts if not part.models] == [3] * max(0, count - len(TARGETS))
 
 
+def test_a_model_that_loses_its_worker_whenever_it_is_tried_is_told(tmp_path: Path) -> None:
+    targets = ["m:one", "m:deadly", "m:three", "m:four"]
+    with here():
+        record = import_models(targets, INPUT, directory=tmp_path, executor="zoo_here:losing")
+    assert [model.status for model in record.models] == ["imported", Status.CRASHED, "imported", "imported"]
+    assert record.models[1].reason == "the worker that tried it died, twice: ConnectionError gone"
+
+
 def test_interrupted_it_tells_what_is_done_and_goes_on(tmp_path: Path) -> None:
     def stop(done: int, total: int, name: str) -> None:
         if done == 3:
