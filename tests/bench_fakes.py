@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 
@@ -17,3 +18,17 @@ class Refusing:
     def forward(*_: Any) -> Any:
         """No y."""
         raise KeyError("no such plan")
+
+
+class Restless:
+    """Of another version in every process."""
+
+    @staticmethod
+    def versions() -> dict[str, str]:
+        """Which one this is."""
+        return {"process": str(os.getpid())}
+
+    @staticmethod
+    def forward(*_: Any) -> Any:
+        """Quick."""
+        return None

@@ -8,7 +8,7 @@ from convcli.cli.guard import Ended
 from convcli.cli.options import LayerFlags, ReportFlags, takes
 from convcli.cli.output import Sink
 from convcli.cli.sources import plans_of
-from convcli.cli.trials import ShardOption, bytes_of, progress_bar
+from convcli.cli.trials import ExecutorOption, ResumeOption, ShardOption, bytes_of, progress_bar
 
 
 @takes(layer=LayerFlags, report=ReportFlags)
@@ -52,15 +52,22 @@ def bench(
             "--max-memory", metavar="BYTES", help="Skip layers that need more, as in 8GB.", show_default=False
         ),
     ] = None,
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="SECONDS", help="Longest that a layer may take, all sides together.")
+    ] = 600.0,
+    resume: ResumeOption = None,
     shard: ShardOption = None,
+    executor: ExecutorOption = None,
 ) -> None:
     """Time the numpy kernels against torch, layer by layer, interleaved; medians, ratios, share of the matrix product.
+
+    --output FILE.jsonl takes a line per layer as it is done; --resume FILE.jsonl continues such a run.
 
     \b
     Example:
       convcli bench "Conv2d(64, 64, 3, padding=1)" -i 1,64,56,56 --threads 2 --output bench.json
     """
-    sink = Sink(report)
+    sink = Sink(report, journals=True)
     plans = plans_of(layer)
     from convcli.timing.run import bench as measured
 
@@ -75,7 +82,11 @@ def bench(
             seconds=seconds,
             only=tuple(only or ()),
             max_memory=bytes_of(max_memory),
+            timeout=timeout,
+            journal=sink.journal,
+            resume=resume,
             shard=shard,
+            executor=executor,
             progress=progress,
         )
     sink.emit(record, plans)

@@ -14,6 +14,17 @@ from convcli.spec.amounts import amount
 DTYPES = ("float64", "float32", "float16", "bfloat16")
 
 
+ResumeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--resume",
+        metavar="FILE.jsonl",
+        help="Continue the run of these layers that wrote this file.",
+        show_default=False,
+    ),
+]
+
+
 ShardOption = Annotated[
     str | None,
     typer.Option(

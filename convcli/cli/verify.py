@@ -8,7 +8,7 @@ from convcli.cli.guard import Ended
 from convcli.cli.options import LayerFlags, ReportFlags, StrictFlag, takes
 from convcli.cli.output import Sink
 from convcli.cli.sources import layers_of
-from convcli.cli.trials import ExecutorOption, ShardOption, TrialFlags, progress_bar
+from convcli.cli.trials import ExecutorOption, ResumeOption, ShardOption, TrialFlags, progress_bar
 from convcli.errors import SpecError
 from convcli.plan import Plan
 
@@ -68,15 +68,7 @@ def verify(
             show_default=False,
         ),
     ] = None,
-    resume: Annotated[
-        str | None,
-        typer.Option(
-            "--resume",
-            metavar="FILE.jsonl",
-            help="Continue the run of these layers that wrote this file.",
-            show_default=False,
-        ),
-    ] = None,
+    resume: ResumeOption = None,
     shard: ShardOption = None,
     executor: ExecutorOption = None,
     self_test: Annotated[

@@ -54,6 +54,13 @@ class How(msgspec.Struct, frozen=True):
     seconds: float
     grad: bool = False
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """What a journal's header says of it."""
+        sides = [side.name for side in self.sides]
+        asked = {"dtype": self.dtype, "gradients": self.grad, "threads": self.threads, "seconds": self.seconds}
+        return {"sides": sides, **asked}
+
 
 class Readings(msgspec.Struct, frozen=True):
     """Nanoseconds of one run by side, the limit among them; and why a side has none."""

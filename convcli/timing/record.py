@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from statistics import median
 from typing import Any
 
@@ -14,6 +15,8 @@ from convcli.verifier.verdict import Status
 
 MEASURED = "measured"
 LIMIT = "matrix product"  # the side that only multiplies
+WALL, CPU = "wall time", "CPU time"
+Progress = Callable[[int, int, str], None]
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +43,14 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     of_limit: dict[str, float] = {}
     missing: dict[str, str] = {}
     readings: int = 0
+
+
+class Timed(msgspec.Struct, frozen=True):
+    """A layer in a journal. index: its place among all different ones. No time is infinite: JSON holds it as it is."""
+
+    index: int
+    key: str
+    timing: Timing
 
 
 class Sum(msgspec.Struct, frozen=True):
@@ -82,6 +93,11 @@ class Bench(msgspec.Struct, frozen=True, kw_only=True):
             return 130
         statuses = {layer.status for layer in self.layers}
         return 0 if MEASURED in statuses and statuses <= {MEASURED, Status.SKIPPED} else 3
+
+
+def clock_of(threads: int) -> str:
+    """What is measured."""
+    return CPU if threads == 1 else WALL
 
 
 def medians(nanoseconds: dict[str, list[float]]) -> dict[str, float]:

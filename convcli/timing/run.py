@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import closing, suppress
 from itertools import compress
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import msgspec
 from msgspec import UNSET
 
 from convcli import kernels
@@ -16,23 +17,21 @@ from convcli.backends import numpy as ours
 from convcli.backends import require
 from convcli.errors import BackendMissing, SpecError
 from convcli.layers import is_convolution
-from convcli.plan import Network, Plan, Step, plan
-from convcli.timing import measure
-from convcli.timing.measure import How, Readings, Side
-from convcli.timing.record import Bench, Timing, timed, total
+from convcli.plan import Network, Plan, plan
+from convcli.timing.course import ANY_DATA, Course, different
+from convcli.timing.measure import How, Side
+from convcli.timing.record import Bench, Progress, Timed, clock_of, total
+from convcli.timing.station import Measuring
 from convcli.verifier.bounds import BITS
-from convcli.verifier.case import Case
-from convcli.verifier.estimate import backward_bytes, forward_bytes, gigabytes, memory_limit
 from convcli.verifier.interrupt import Interrupt
-from convcli.verifier.job import effort
+from convcli.verifier.journal import End, Recording, header
 from convcli.verifier.ledger import chosen
+from convcli.verifier.many.crew import Crew
+from convcli.verifier.many.engines import engine_of
+from convcli.verifier.session import LOCAL
 from convcli.verifier.shard import Shard, Share, shard_of
-from convcli.verifier.verdict import Status
-from convcli.verifier.workers import Call, Workers
 
-Progress = Callable[[int, int, str], None]
 TIMEOUT = 600.0
-PATIENCE = 0.2  # seconds between two looks for a Ctrl-C
 
 
 def bench(  # noqa: PLR0913 - each is one option of the command
@@ -46,61 +45,80 @@ def bench(  # noqa: PLR0913 - each is one option of the command
     seconds: float = 0.5,
     only: Sequence[str] = (),
     max_memory: int | None = None,
+    timeout: float = TIMEOUT,
+    journal: str | Path | None = None,
+    resume: str | Path | None = None,
     shard: str | Shard | None = None,
+    executor: str | None = None,
     progress: Progress | None = None,
 ) -> Bench:
     """Medians of interleaved readings of our kernels' methods and other backends, and of the bare matrix product.
 
     The first method is what the others are compared with. threads: of every side; on one, CPU time is measured, on
-    more wall time. seconds: about as long for each layer. shard: "3/7", the third of seven equal shares of the layers.
+    more wall time. seconds: about as long for each layer. max_memory: bytes; a layer that needs more is skipped; half
+    of what is free where it is measured when left out. timeout: seconds, the longest that a layer may take.
+    journal: a file that takes every layer's times as a JSON line as soon as they are there. resume: such a file, of a
+    run of the same layers with the same options, to be continued. shard: "3/7", the third of seven equal shares of the
+    layers. executor: who measures, "local", "dask://host:port" or "package.module:factory" (docs/many.md).
+
     Raises BackendMissing before any work, SpecError for arguments that make no sense. Ctrl-C ends it: the answer then
     holds what was finished.
     """
     start = perf_counter()
-    if dtype not in BITS:
-        raise SpecError(f"dtype={dtype!r} is not known", field="dtype", allowed=", ".join(BITS))
-    if not seconds > 0:
-        raise SpecError(f"seconds={seconds} is too short", field="seconds", allowed="more than 0")
-    how = How(_sides(methods, against, grad=grad), dtype, whole("threads", threads, least=1), seconds, grad)
-    limit = memory_limit() if max_memory is None else whole("max_memory", max_memory, least=1)
+    how = _how(methods, against, dtype=dtype, grad=grad, threads=threads, seconds=seconds)
+    if not timeout > 0:
+        raise SpecError(f"timeout={timeout} is too short", field="timeout", allowed="more than 0 seconds")
+    limit = None if max_memory is None else whole("max_memory", max_memory, least=1)
     given = (networks,) if isinstance(networks, Network | Plan) else tuple(networks)
     plans = [plan(one) if isinstance(one, Network) else one for one in given]
     part = shard_of(shard)
-    every = list(_different(chosen(plans, only, convolutions=True)))
-    positions = list(compress(range(len(every)), part.of((None, layer.macs) for _, layer in every)))
-    waiting = [every[position] for position in positions]
+    every = different(chosen(plans, only, convolutions=True))
+    layers = dict(compress(enumerate(every), part.of((None, layer.macs) for layer in every)))
+    away = executor not in {None, LOCAL}
     for name in against:
-        require(name)
-    found: list[Timing] = []
+        with suppress(*[BackendMissing] * away):  # the workers have to have it
+            require(name)
+    left_out = sum(not is_convolution(step.layer) for planned in plans for step in planned.steps)
+    options = {**how.told, "layers": len(every), "left_out": left_out, "shard": str(part)}
     environment: dict[str, Any] = {}
     interrupted = False
-    workers = Workers("", count=1, threads=how.threads, timeout=TIMEOUT, warm=False, run=measure.run)
+    record = Recording(journal, resume, "bench", Timed)
+    course = Course(layers, record, progress)
+    engine = engine_of(executor or LOCAL, None if away else 1)
     try:
-        with Interrupt() as interrupt:
-            environment = _answer(workers.call("environment", how.sides), interrupt).value or {}
-            for number, (step, layer) in enumerate(waiting, start=1):
-                found.append(_measured(workers, interrupt, step, layer, limit, how))
-                if progress:
-                    progress(number, len(waiting), layer.name)
+        with Interrupt() as interrupt, record, closing(engine):
+            with closing(Crew(engine, Measuring(how, timeout, limit), interrupt.check)) as crew:
+                environment = crew.begin()
+                course.begin(header("bench", ANY_DATA, options, environment))
+                crew.work_through([course])
+            record.write(End(len(every)))
     except KeyboardInterrupt:
         interrupted = True
-    finally:
-        workers.stop()
     names = tuple(side.name for side in how.sides)
     return Bench(
         dtype=dtype,
         gradients=grad,
         threads=how.threads,
-        clock="CPU time" if how.threads == 1 else "wall time",
+        clock=clock_of(how.threads),
         sides=names,
         environment=environment,
-        layers=tuple(found),
-        totals=total(tuple(found), names),
-        left_out=sum(not is_convolution(step.layer) for planned in plans for step in planned.steps),
+        layers=course.timings,
+        totals=total(course.timings, names),
+        left_out=left_out,
         seconds=perf_counter() - start,
         interrupted=interrupted,
-        share=UNSET if part.whole else Share(str(part), tuple(positions), len(every), {"seconds": seconds}),
+        share=UNSET if part.whole else Share(str(part), tuple(layers), len(every), {"seconds": seconds}),
     )
+
+
+def _how(
+    methods: Sequence[str], against: Sequence[str], *, dtype: str, grad: bool, threads: int, seconds: float
+) -> How:
+    if dtype not in BITS:
+        raise SpecError(f"dtype={dtype!r} is not known", field="dtype", allowed=", ".join(BITS))
+    if not seconds > 0:
+        raise SpecError(f"seconds={seconds} is too short", field="seconds", allowed="more than 0")
+    return How(_sides(methods, against, grad=grad), dtype, whole("threads", threads, least=1), seconds, grad)
 
 
 def _sides(methods: Sequence[str], against: Sequence[str], *, grad: bool) -> tuple[Side, ...]:
@@ -115,55 +133,3 @@ def _sides(methods: Sequence[str], against: Sequence[str], *, grad: bool) -> tup
     if not found:
         raise SpecError("there is nothing to measure", field="--method", allowed=", ".join(known))
     return found
-
-
-def _different(subjects: Sequence[Any]) -> Iterator[tuple[Step, Timing]]:
-    """Every different layer once, with how often it is there."""
-    layers: dict[bytes, tuple[Step, Timing]] = {}
-    for subject in subjects:
-        step: Step = subject.step
-        key = Case(step.layer, step.x, step.batch).key
-        if key in layers:
-            first, timing = layers[key]
-            layers[key] = first, msgspec.structs.replace(timing, count=timing.count + 1)
-            continue
-        layers[key] = (
-            step,
-            Timing(
-                name=step.name,
-                type=step.type,
-                source=subject.source,
-                line=UNSET if step.line is None else step.line,
-                input=(*step.batch, *step.x),
-                output=(*step.batch, *step.y),
-                macs=step.layer.counts(step.x, step.images).macs,
-            ),
-        )
-    yield from layers.values()
-
-
-def _measured(workers: Workers, interrupt: Interrupt, step: Step, layer: Timing, limit: int, how: How) -> Timing:
-    needed = (backward_bytes if how.grad else forward_bytes)(step.layer, step.batch, step.x, how.dtype)
-    if needed > limit:
-        needs = f"needs about {gigabytes(needed)}, --max-memory is {gigabytes(limit)}"
-        return msgspec.structs.replace(layer, status=Status.SKIPPED, reason=needs)
-    if not effort(step.layer, step.x, step.images):
-        return msgspec.structs.replace(layer, status=Status.SKIPPED, reason="there is nothing to compute")
-    reply = _answer(workers.call("measure", step.layer, step.batch, step.x, how), interrupt)
-    if reply.status:
-        return msgspec.structs.replace(layer, status=reply.status, reason=reply.reason)
-    readings: Readings = reply.value
-    return timed(layer, readings.nanoseconds, readings.missing)
-
-
-def _answer(call: Call, interrupt: Interrupt) -> Any:
-    """The reply, while a Ctrl-C is listened for."""
-    from concurrent.futures import wait
-
-    while not call.done:
-        interrupt.check()
-        wait([call.future], PATIENCE)
-    reply = call.reply
-    if reply.status and not isinstance(reply.value, Readings) and call.task[0] == "environment":
-        raise BackendMissing(reply.reason)
-    return reply

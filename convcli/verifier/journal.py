@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 NOT_COMPARED = frozenset({"platform", "python"})
 NOT_TOLD = frozenset({"threads", "jobs"})  # how many work at a run is no part of it
+NOT_ASKED = frozenset({"cases", "duration", "kinds", "layers", "left_out", "models", "shard"})  # of a single case
 NUMBERS = ("max_abs_error", "bound_ratio", "statistical_ratio")
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -40,10 +41,10 @@ class Header(msgspec.Struct, frozen=True, dict=True, tag_field="schema", tag=SCH
 
     @cached_property
     def salt(self) -> bytes:
-        """What every case's key has in common: the checks, the other side, the versions."""
-        checks = {name: self.options.get(name) for name in ("dtypes", "grad", "prove", "against", "kernel", "arrays")}
+        """What every case's key has in common: what was asked of it, the other side, the versions."""
+        asked = {name: value for name, value in self.options.items() if name not in NOT_ASKED}
         versions = {name: value for name, value in self.environment.items() if name not in NOT_COMPARED}
-        return hashlib.blake2b(msgspec.json.encode([self.convcli, checks, versions], order="sorted")).digest()
+        return hashlib.blake2b(msgspec.json.encode([self.convcli, asked, versions], order="sorted")).digest()
 
 
 class End(msgspec.Struct, frozen=True):

@@ -72,3 +72,22 @@ def test_what_a_side_lacks_is_unsupported_in_every_format(form: str, words: str)
     assert ran.code == 3
     assert words in ran.out
     assert "fail" not in ran.out.lower().replace('failures="0"', "")
+
+
+def test_a_journal_is_written_and_continued(tmp_path: Path) -> None:
+    path, layer = tmp_path / "run.jsonl", ("Conv2d(2, 3, 3)", "-i", "1,2,9,9", "--against", "none", "--seconds", "0.01")
+    ran = run("bench", *layer, "--output", str(path))
+    assert (ran.code, ran.err) == (0, "")
+    assert [json.loads(line).keys() & {"command", "index", "complete"} for line in path.read_text().splitlines()] == [
+        {"command"},
+        {"index"},
+        {"complete"},
+    ]
+    again = run("bench", *layer, "--resume", str(path), "-f", "csv")
+    assert (again.code, again.err) == (0, "")
+    other = run("bench", *layer, "--resume", str(path), "--grad")
+    assert (other.code, other.out) == (2, "")
+    assert "gradients is False there and True here" in other.err
+    verified = run("verify", "Conv2d(2, 3, 3)", "-i", "1,2,9,9", "--resume", str(path))
+    assert verified.code == 2
+    assert "is a run of convcli bench, not of verify" in verified.err

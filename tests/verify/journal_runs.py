@@ -12,18 +12,18 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 HERE = Path(__file__).parent
 
 
-def command(*words: str, **more: str) -> subprocess.Popen[str]:
+def command(*words: str, out: int | IO[str] = subprocess.PIPE, **more: str) -> subprocess.Popen[str]:
     """`convcli`, where the fakes can be found."""
     path = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
     env = {**os.environ, "PYTHONPATH": path, **more}
     argv = [sys.executable, "-m", "convcli", *words]
-    return subprocess.Popen(
-        argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    return subprocess.Popen(argv, env=env, stdout=out, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
 def said(*words: str, code: int = 0) -> str:
@@ -45,19 +45,20 @@ def killed_until_done(path: Path, words: Callable[[bool, int], list[str]], *, ki
     rng, done = random.Random(seed), 0  # noqa: S311
     while True:
         again = path.exists() and path.stat().st_size > 0
-        process = command(*words(again, done))
-        before = path.stat().st_size if path.exists() else 0
-        until, more = time.monotonic() + 60, rng.randrange(100, 3000)
-        while done < kills and process.poll() is None and time.monotonic() < until:
-            written = path.stat().st_size if path.exists() else 0
-            if written and b'\n{"complete"' in path.read_bytes():  # it is about to print more than a pipe holds
-                break
-            if written > before + more:
-                os.killpg(process.pid, signal.SIGKILL)
-                done += 1
-                break
-            time.sleep(0.005)
-        report, errors = process.communicate(timeout=120)
+        with TemporaryFile("w+") as out:  # a pipe would be full before anybody reads it
+            process = command(*words(again, done), out=out)
+            before = path.stat().st_size if path.exists() else 0
+            until, more = time.monotonic() + rng.uniform(0.5, 5), rng.randrange(100, 15000)
+            while done < kills and process.poll() is None:
+                written = path.stat().st_size if path.exists() else 0
+                if written > before + more or time.monotonic() > until:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    done += 1
+                    break
+                time.sleep(0.005)
+            _, errors = process.communicate(timeout=120)
+            out.seek(0)
+            report = out.read()
         if process.returncode != -signal.SIGKILL:
             assert errors == ""
             return report, done

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from journal_runs import HERE, said
+from test_many_bench import network, rows
 from test_shards import plain
 
 import convcli
@@ -79,6 +80,15 @@ def test_a_cluster_whose_workers_die_reports_what_one_machine_does(
 def test_the_command_says_no_more_than_without(cluster: tuple[str, subprocess.Popen[str]]) -> None:
     words = ["fuzz", "--kind", "separable", "--cases", "20", "--against", "verify_fakes:faithful"]
     assert "20 cases: 20 passed" in said(*words, "--executor", cluster[0])
+
+
+def test_a_cluster_measures(cluster: tuple[str, subprocess.Popen[str]], tmp_path: Path) -> None:
+    journal, layers = tmp_path / "run.jsonl", network(*range(2, 8))
+    options: dict[str, Any] = {"against": ("verify_fakes:crashing",), "seconds": 0.1}
+    there = convcli.bench(layers, **options, executor=cluster[0], journal=journal)
+    assert rows(there) == rows(convcli.bench(layers, **options))
+    assert len(journal.read_text().splitlines()) == 6 + 2
+    assert [layer.status for layer in there.layers].count("crashed") == 1
 
 
 def test_a_scheduler_that_is_not_there_is_said() -> None:
