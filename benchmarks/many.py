@@ -4,6 +4,7 @@
     python benchmarks/many.py workers [--cases N]           one local worker and two, cases of about 5 ms
     python benchmarks/many.py kills [--cases N] [--every S] a dask cluster of four workers, one killed every S seconds
     python benchmarks/many.py memory [--cases N ...]        verify on streams of N layers, results simulated
+    python benchmarks/many.py merge [--cases N ...]         seven shards' journals of N layers, results simulated
     python benchmarks/many.py hosts                         two hosts in network namespaces (needs root and ip)
 
 Ratios of interleaved runs; the other side is `small`, convcli's own kernels, so that no library need be installed but
@@ -136,7 +137,7 @@ def checked(count: int, executor: str, jobs: int, journal: str | None = None) ->
     """(the outcome, seconds from the first to the last verdict)"""
     import convcli
 
-    told: list[float] = []
+    times: list[float] = []
     cpu = time.process_time()
     with tempfile.TemporaryDirectory() as home:
         network = convcli.load(spec(Path(home) / "many.jsonl", count))
@@ -148,10 +149,10 @@ def checked(count: int, executor: str, jobs: int, journal: str | None = None) ->
             jobs=jobs,
             journal=journal,
             explain=False,
-            on_verdict=lambda _: told.append(time.perf_counter()),
+            on_verdict=lambda _: times.append(time.perf_counter()),
         )
     print(f"  {executor}: {(time.process_time() - cpu) / count * 1e3:.2f} ms of CPU a case in the process that asks")
-    return outcome, told[-1] - told[count // 10]
+    return outcome, times[-1] - times[count // 10]
 
 
 def whole(outcome: Any, count: int) -> None:
@@ -217,10 +218,10 @@ def kills(count: int, every: float) -> None:
     whole(outcome, count)
 
 
-def memory(counts: list[int]) -> None:
+def each(what: str, counts: list[int]) -> None:
     """Each in a process of its own: the most that it ever held."""
     for count in counts:
-        words = [sys.executable, str(Path(__file__)), "one-memory", "--cases", str(count)]
+        words = [sys.executable, str(Path(__file__)), what, "--cases", str(count)]
         subprocess.run(words, env=environment(), check=True)
 
 
@@ -234,13 +235,50 @@ def one_memory(count: int) -> None:
         outcome = convcli.verify(stream, against=MODULE, executor="many:Instant", journal=Path(home) / "run.jsonl")
         seconds = time.perf_counter() - start
     whole(outcome, count)
+    told(count, seconds)
+
+
+def told(count: int, seconds: float) -> None:
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{count:>9,} cases: {most:.0f} MB at most, {seconds / count * 1e3:.2f} ms a case", flush=True)
+    print(f"{count:>9,} cases: {most:.0f} MB at most, {seconds / count * 1e3:.3f} ms a case", flush=True)
+
+
+def one_merge(count: int) -> None:
+    """Every thousandth layer failed and was explained."""
+    import convcli
+    from convcli.verifier.journal import End, Explained, Line, header, line_of
+    from convcli.verifier.shard import Shard
+    from convcli.verifier.verdict import Check, Explanation, LayerVerdict, Status
+
+    def line(place: int) -> Line:
+        status = Status.PASSED if place % 1000 else Status.FAILED
+        names = ("shape", "params", "macs", "forward", "forward")
+        checks = tuple(Check(name, "exact", status, "float32", detail="simulated") for name in names)
+        return Line(place, f"{place:032x}", LayerVerdict(f"l{place}", "Conv1d", status, checks, "convcli verify"), (5,))
+
+    with tempfile.TemporaryDirectory() as home:
+        paths = [Path(home) / f"{shard}.jsonl" for shard in range(7)]
+        for shard, path in enumerate(paths):
+            with path.open("wb") as file:
+                options = {"layers": count, "shard": str(Shard(shard + 1, 7))}
+                file.write(line_of(header("verify", 0, options, {"numpy": "0"})))
+                file.writelines(line_of(line(place)) for place in range(shard, count, 7))
+                bad = (place for place in range(shard, count, 7) if not place % 1000)
+                file.writelines(line_of(Explained(place, Explanation("forward"))) for place in bad)
+                file.write(line_of(End(count)))
+        start = time.perf_counter()
+        outcome = convcli.merge(paths, journal=Path(home) / "whole.jsonl")
+        seconds = time.perf_counter() - start
+    if outcome.summary.passed + outcome.summary.failed != count:
+        raise SystemExit(str(outcome.summary))
+    told(count, seconds)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["overhead", "workers", "kills", "memory", "one-memory", "hosts"])
+    one = {"one-memory": one_memory, "one-merge": one_merge}
+    names = ["overhead", "workers", "kills", "memory", "merge", *one, "hosts"]
+    parser.add_argument("what", choices=names)
     parser.add_argument("--cases", type=int, nargs="*")
     parser.add_argument("--every", type=float, default=20.0)
     asked = parser.parse_args()
@@ -253,10 +291,10 @@ def main() -> int:
         workers(number)
     elif asked.what == "kills":
         kills(asked.cases[0] if asked.cases else 100_000, asked.every)
-    elif asked.what == "memory":
-        memory(asked.cases or [10_000, 100_000, 1_000_000])
-    elif asked.what == "one-memory":
-        one_memory(number)
+    elif asked.what in {"memory", "merge"}:
+        each(f"one-{asked.what}", asked.cases or [10_000, 100_000, 1_000_000])
+    elif asked.what in one:
+        one[asked.what](number)
     else:
         return subprocess.run([str(HERE / "two_hosts.sh")], check=False).returncode
     return 0

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from convcli.gate.check import check
     from convcli.gate.sides import diff
     from convcli.importer.torch.load import import_torch
-    from convcli.merging import merge
+    from convcli.merging.merge import merge
     from convcli.pictures.choice import draw
     from convcli.receptive.record import receptive_field
     from convcli.records import summarize
@@ -71,7 +71,7 @@ _HOMES = {
     "import_models": "convcli.zoo.run",
     "import_torch": "convcli.importer.torch.load",
     "load": "convcli.spec.load",
-    "merge": "convcli.merging",
+    "merge": "convcli.merging.merge",
     "parse": "convcli.spec.load",
     "receptive_field": "convcli.receptive.record",
     "replay": "convcli.verifier.explain.replay",

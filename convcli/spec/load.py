@@ -18,7 +18,7 @@ from convcli.plan import Network
 from convcli.spec import text
 from convcli.spec.build import batch_network, lines_network, network, printed_network, spelled_entry, spelled_network
 
-STDIN = "-"
+STDIN, TYPED_IN = "-", "<stdin>"  # standard input on the command line, and in messages
 ONNX = b"\x08"  # how an ONNX file begins: its version's number. No text does
 Given = Shape | Mapping[str, Shape] | None  # the input's shape in place of the spec's own; several by name are for ONNX
 
@@ -33,7 +33,7 @@ def load(source: str | PathLike[str], *, input: Given = None) -> Network:  # noq
     """
     name = str(source)
     data = contents(name)
-    return loads(data, "<stdin>" if name == STDIN else name, input)
+    return loads(data, TYPED_IN if name == STDIN else name, input)
 
 
 def loads(data: bytes, source: str = "<text>", input: Given = None) -> Network:  # noqa: A002 - as in a spec
@@ -54,7 +54,7 @@ def _with_input(found: Network, given: Given) -> Network:
 
 
 def _loaded(data: bytes, source: str, ending: str) -> Network:
-    if ending == ".jsonl" or (ending not in {".json", ".yaml", ".yml"} and _is_lines(data)):
+    if ending == ".jsonl" or (ending not in {".json", ".yaml", ".yml"} and is_lines(data)):
         return lines_network(text.decode_lines(data.splitlines(keepends=True), source), source)
     if ending not in {".json", ".yaml", ".yml"}:
         from convcli.spec import printed, stream
@@ -104,14 +104,22 @@ def networks(
     arguments: Sequence[str],
     problems: list[Problem],
     input: Given = None,  # noqa: A002 - as in a spec
+    *,
+    held: bytes | None = None,
 ) -> list[Network]:
     """One network per file; the layers spelled out among the arguments make one network together, in their order.
 
-    input: in place of the files' own. What is wrong with any of them goes to `problems`.
+    input: in place of the files' own. held: what standard input holds, if somebody has read it. What is wrong with any
+    of them goes to `problems`.
     """
     spelled = [argument for argument in arguments if is_spelled(argument)]
     files = [argument for argument in arguments if not is_spelled(argument)]
-    readers: list[Callable[[], Network]] = [partial(load, file, input=input) for file in files]
+    readers: list[Callable[[], Network]] = [
+        partial(load, file, input=input)
+        if file != STDIN or held is None
+        else partial(loads, held, TYPED_IN, input=input)
+        for file in files
+    ]
     if spelled:
         readers.insert(0, lambda: _with_input(spelled_network(spelled), input))
     found = []
@@ -132,7 +140,7 @@ def is_spelled(argument: str) -> bool:
     return "(" in argument or benchdnn.is_descriptor(argument)
 
 
-def _is_lines(data: bytes) -> bool:
+def is_lines(data: bytes) -> bool:
     """JSON lines without the ending that says so: a first line that is a whole object, and more after it."""
     first, _, rest = data.lstrip().partition(b"\n")
     if not first.startswith(b"{") or not rest.lstrip().startswith(b"{"):

@@ -7,8 +7,14 @@ told before any work, and again for the work.
 from __future__ import annotations
 
 import re
+import shutil
+import sys
 from collections.abc import Callable, Iterable, Iterator
+from io import BufferedReader, RawIOBase
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+from weakref import finalize
 
 import msgspec
 
@@ -17,6 +23,7 @@ from convcli.layers import Shape
 from convcli.plan import Entry, Step, steps_of
 from convcli.spec import benchdnn, text
 from convcli.spec.build import described_entry, entry
+from convcli.spec.load import STDIN, TYPED_IN, is_lines
 
 LEAST = 4 << 20  # bytes of a file that is not read as a whole
 MOST_SHOWN = 100  # problems; a file with more has one cause
@@ -28,8 +35,10 @@ DEEPEST = 8  # batch files that name batch files
 class Stream:
     """The layers of a file, as often as one likes. Raises SpecError with what is wrong."""
 
-    def __init__(self, path: Path, source: str, given: Shape | None = None, *, channels_last: bool = False):
+    def __init__(self, path: Path | Spool, source: str, given: Shape | None = None, *, channels_last: bool = False):
         self._path, self.source, self._given, self._last = path, source, given, channels_last
+        with path.open("rb") as file:
+            self._batch = is_batch(file.read(START))
         problems: list[Problem] = []
         self._count = sum(1 for _ in self._steps(problems))
         if not self._count and not problems:
@@ -49,10 +58,7 @@ class Stream:
 
     def _steps(self, problems: list[Problem]) -> Iterator[Step]:
         with self._path.open("rb") as file:
-            batch = is_batch(file.read(START))
-            file.seek(0)
-            entries = batch_entries(file, self.source, problems) if batch else line_entries(file, self.source, problems)
-            for one in entries:
+            for one in (batch_entries if self._batch else line_entries)(file, self.source, problems):
                 yield from self._step(one, problems)
                 if len(problems) >= MOST_SHOWN:
                     return
@@ -67,10 +73,53 @@ class Stream:
         problems += [msgspec.structs.replace(p, source=self.source, line=one.line or 0) for p in wrong]
 
 
+class Spool:
+    """Bytes that came once, on the disk, where they can be read again; gone when nobody holds them."""
+
+    def __init__(self, start: bytes, rest: Any):
+        """rest: the file that holds what is behind the start. Raises SpecError when the disk cannot hold it."""
+        try:
+            self._file = TemporaryFile()  # noqa: SIM115 - closed with us
+            finalize(self, self._file.close)
+            self._file.write(start)
+            shutil.copyfileobj(rest, self._file)
+            self._file.flush()
+        except OSError as error:
+            raise SpecError(f"cannot keep {TYPED_IN} on the disk: {error.strerror or error}") from error
+
+    def open(self, _: str) -> BufferedReader:
+        """From the beginning."""
+        return BufferedReader(_Pass(self._file))
+
+
+class _Pass(RawIOBase):
+    """An open file once more from its beginning, whoever else reads it."""
+
+    def __init__(self, file: Any):
+        self._raw, self._at = file.raw, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._raw.seek(self._at)
+        count: int = self._raw.readinto(buffer)
+        self._at += count
+        return count
+
+
+def typed_in(given: Shape | None = None, *, channels_last: bool = False) -> Stream | bytes:
+    """Standard input: the stream of many lines, of anything else the bytes."""
+    start = sys.stdin.buffer.read(LEAST)
+    if len(start) < LEAST or not (is_batch(start[:START]) or is_lines(start)):
+        return start + sys.stdin.buffer.read()
+    return Stream(Spool(start, sys.stdin.buffer), TYPED_IN, given, channels_last=channels_last)
+
+
 def stream_of(name: str, given: Shape | None = None, *, channels_last: bool = False) -> Stream | None:
     """The stream of a file of many lines; None for one that is to be read at once."""
     path = Path(name)
-    if name == "-" or not path.is_file() or path.stat().st_size < LEAST:
+    if name == STDIN or not path.is_file() or path.stat().st_size < LEAST:
         return None
     with path.open("rb") as file:
         start = file.read(START)

@@ -5,20 +5,22 @@ Layers come in windows, a ledger each: one window for all, or a thousand layers 
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from msgspec import UNSET
+
 from convcli.errors import SpecError
-from convcli.verifier.journal import Header, Line, Recording, infinite, key_of, restored
+from convcli.verifier.journal import Explained, Header, Line, Recording, infinite, key_of, restored
+from convcli.verifier.kept import Kept
 from convcli.verifier.ledger import Ledger, Progress, Subject
 from convcli.verifier.verdict import LayerVerdict, Status
 
 if TYPE_CHECKING:
     from convcli.verifier.jobs import Wanted
 
-MOST = 10_000  # verdicts in a report; of more layers it holds those that are bad, the journal all
 WINDOW = 1_000  # layers of a stream that are one ledger's
 KEPT = 8  # ledgers with failures that are taken apart
 Placed = tuple[int, Subject]  # a layer and its place among all
@@ -32,17 +34,10 @@ class Course:
         self._window, self._alike, self._fail_fast = max(1, ours) if listed else WINDOW, listed, fail_fast
         self._open: deque[_Window] = deque()
         self._failing: list[_Window] = []
-        self._crowded = False
         self.stopped = False  # at a failure, as was asked
         self.progress: Progress | None = None
         self.on_verdict: Callable[[LayerVerdict], None] | None = None
-        self.counts = Counter[Status]()
-        self.kept: dict[int, LayerVerdict] = {}
-
-    @property
-    def left_out(self) -> int:
-        """Verdicts that are told and not kept."""
-        return self.counts.total() - len(self.kept)
+        self.kept = Kept()
 
     def ledgers(self, record: Recording[Line], own: Header) -> Iterator[Ledger]:
         """What is to be done, window by window, after what an earlier part of the run has done."""
@@ -79,7 +74,7 @@ class Course:
         for window in list(self._open):
             window.ledger.close()
             self._pass_on(window)
-        self.counts[Status.SKIPPED] += sum(1 for _ in self._placed) if self.stopped else 0
+        self.kept.counts[Status.SKIPPED] += sum(1 for _ in self._placed) if self.stopped else 0
 
     def failing(self) -> list[Ledger]:
         """The ledgers with failures."""
@@ -87,10 +82,15 @@ class Course:
 
     def refresh(self) -> None:
         """What was found out about failures is kept with them."""
+        for one in self.explained():
+            self.kept.explain(one.explained, one.explanation)
+
+    def explained(self) -> Iterator[Explained]:
+        """What was found out about failures, in the order of the layers."""
         for window in self._bad():
             for (position, _), verdict in zip(window.placed, window.ledger.verdicts, strict=False):
-                if position in self.kept:
-                    self.kept[position] = verdict
+                if verdict.explanation is not UNSET:
+                    yield Explained(position, verdict.explanation)
 
     def _bad(self) -> list[_Window]:
         return [*self._failing, *(window for window in self._open if window.bad)]
@@ -115,20 +115,11 @@ class Course:
             if self._record.started:
                 checks = window.ledger.sizes(number)
                 self._record.write(Line(position, self._key(subject), verdict, checks, infinite(verdict)))
-            self._keep(position, verdict)
+            self.kept.add(position, verdict)
             if self.on_verdict:
                 self.on_verdict(verdict)
             if self.progress:
-                self.progress(self.counts.total(), self._ours, verdict.name)
-
-    def _keep(self, position: int, verdict: LayerVerdict) -> None:
-        """As many as a report holds."""
-        self.counts[verdict.status] += 1
-        if len(self.kept) < MOST and (verdict.status.bad or not self._crowded):
-            self.kept[position] = verdict
-        elif not self._crowded:
-            self._crowded = True
-            self.kept = {place: one for place, one in self.kept.items() if one.status.bad}
+                self.progress(self.kept.counts.total(), self._ours, verdict.name)
 
     def _check_same(self, line: Line, position: int, subject: Subject) -> None:
         told = (position, self._key(subject), subject.step.name)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from convcli.backends import REGISTERED
+from convcli.backends.source import source_hash
 from convcli.layers import DeformRoIPoolPack, OnRoIs, Part, is_convolution
 from convcli.verifier.bound import BoundJob
 from convcli.verifier.companion import companion_jobs
@@ -57,7 +59,17 @@ class Wanted(msgspec.Struct, frozen=True):
         functions = {"kernel": self.kernel, "kernel_grad": self.kernel_grad}
         places = {name: target.place for name, target in functions.items() if target}
         sides = {**places, "arrays": self.own[0].arrays} if self.own else {"against": self.against}
-        return {**sides, "grad": self.grad, "prove": self.prove, "dtypes": list(self.dtypes)}
+        return {**sides, **self.sources, "grad": self.grad, "prove": self.prove, "dtypes": list(self.dtypes)}
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """What the user's functions, or a backend of one's own, are written in, as hashes."""
+        functions = {"kernel_source": self.kernel, "kernel_grad_source": self.kernel_grad}
+        written = {name: target for name, target in functions.items() if target and not target.pickled}
+        found = {name: source_hash(target.place, target.folder) for name, target in written.items()}
+        if not self.own and self.against not in REGISTERED:
+            found["against_source"] = source_hash(self.against)
+        return {name: hashed for name, hashed in found.items() if hashed}
 
     @property
     def flags(self) -> tuple[str, ...]:

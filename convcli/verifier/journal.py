@@ -17,7 +17,7 @@ import msgspec
 from convcli._version import __version__
 from convcli.errors import SpecError
 from convcli.verifier.case import Case
-from convcli.verifier.verdict import Check, LayerVerdict
+from convcli.verifier.verdict import Check, Explanation, LayerVerdict
 
 if TYPE_CHECKING:
     from convcli.plan import Step
@@ -27,6 +27,7 @@ NOT_COMPARED = frozenset({"platform", "python"})
 NOT_TOLD = frozenset({"threads", "jobs"})  # how many work at a run is no part of it
 NOT_ASKED = frozenset({"cases", "duration", "kinds", "layers", "left_out", "models", "shard"})  # of a single case
 NUMBERS = ("max_abs_error", "bound_ratio", "statistical_ratio")
+SOURCE = "_source"  # an option's name and this: a hash of what is written at the option's place
 T = TypeVar("T", bound=msgspec.Struct)
 
 
@@ -38,6 +39,11 @@ class Header(msgspec.Struct, frozen=True, dict=True, tag_field="schema", tag=SCH
     seed: int
     options: dict[str, Any]
     environment: dict[str, Any]
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The options as somebody would type them."""
+        return {name: value for name, value in self.options.items() if not name.endswith(SOURCE)}
 
     @cached_property
     def salt(self) -> bytes:
@@ -64,6 +70,13 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     verdict: LayerVerdict
     checks: tuple[int, ...] = ()
     infinite: tuple[str, ...] = ()
+
+
+class Explained(msgspec.Struct, frozen=True):
+    """What was found out about a layer of `verify` that failed, behind all results. explained: the layer's index."""
+
+    explained: int
+    explanation: Explanation
 
 
 def header(command: str, seed: int, options: dict[str, Any], environment: dict[str, Any]) -> Header:
@@ -99,7 +112,7 @@ class Journal:
     def write(self, record: msgspec.Struct) -> None:
         """One line, on its way to the disk before the next case."""
         try:
-            self._file.write(_encoded(record) + b"\n")
+            self._file.write(line_of(record))
             self._file.flush()
         except OSError as error:
             raise _unwritable(self._path, error) from error
@@ -165,7 +178,8 @@ class Earlier(Generic[T]):
     def __init__(self, path: str | Path, command: str, result: type[T], *, field: str = "--resume"):
         self.path, self.length = str(path), 0
         self.end: End | None = None
-        self._command, self._result, self._field = command, result, field
+        self.explained: list[Explained] = []
+        self._command, self._field, self._decode = command, field, msgspec.json.Decoder(result).decode
         lines = self._lines()
         _, first = next(lines, (0, b""))
         lines.close()
@@ -179,28 +193,39 @@ class Earlier(Generic[T]):
             raise SpecError(f"{path} is a run of convcli {self.header.command}, not of {command}", field=field)
 
     def results(self) -> Iterator[T]:
-        """Each result; `length` is then the bytes up to and with it, `end` is known when there are no more."""
-        decoder, bad, number = msgspec.json.Decoder(self._result), None, 0
+        """Each result; `length` is then the bytes up to and with it, `end` and `explained` are known at the end."""
+        bad, number = None, 0
         for number, line in self._lines():
             if bad is not None:  # something stands behind it: not what a killed process leaves
                 break
             if number == 1:
                 self.length = len(line)
                 continue
-            if line.startswith(b'{"complete":'):
-                self.end = msgspec.json.decode(line, type=End)
-                continue
             try:
-                found = decoder.decode(line)
+                found = self._decoded(line)
             except msgspec.MsgspecError as error:
                 bad = error
                 continue
+            if found is None:
+                continue
+            if self.end or self.explained:
+                raise SpecError(f"{self.path}:{number} is a result behind the end of the run", field=self._field)
             self.length += len(line)
             yield found
         else:
             return
         where, told = f"{self.path}:{number - 1}", self._command
         raise SpecError(f"{where} is not a result of convcli {told}: {bad}", field=self._field) from bad
+
+    def _decoded(self, line: bytes) -> T | None:
+        """A result; None of a line that stands behind them all."""
+        if line.startswith(b'{"explained":'):
+            self.explained.append(msgspec.json.decode(line, type=Explained))
+        elif line.startswith(b'{"complete":'):
+            self.end = msgspec.json.decode(line, type=End)
+        else:
+            return self._decode(line)
+        return None
 
     def _lines(self) -> Generator[tuple[int, bytes], None, None]:
         """The lines that are whole."""
@@ -218,14 +243,22 @@ def check_same(old: Header, new: Header, *, field: str = "--resume", what: str =
     pairs: dict[str, tuple[Any, Any]] = {
         name: (getattr(old, name), getattr(new, name)) for name in ("convcli", "command", "seed")
     }
-    for name in dict.fromkeys([*old.options, *new.options]):
+    for name in dict.fromkeys([*old.asked, *new.asked]):
         pairs[name] = (old.options.get(name), new.options.get(name))
     for name in dict.fromkeys([*old.environment, *new.environment]):
         if name not in NOT_COMPARED:
             pairs[name] = (old.environment.get(name), new.environment.get(name))
     other = [f"{name} is {_said(was)} there and {_said(now)} here" for name, (was, now) in pairs.items() if was != now]
+    other += [f"{place} was edited: its source is another one here" for place in _edited(old, new)]
     if other:
         raise SpecError(f"{what} is another one: {'; '.join(other)}", field=field)
+
+
+def _edited(old: Header, new: Header) -> list[str]:
+    """The places that both name and whose sources differ."""
+    names = [name for name in dict.fromkeys([*old.options, *new.options]) if name.endswith(SOURCE)]
+    changed = [name.removesuffix(SOURCE) for name in names if old.options.get(name) != new.options.get(name)]
+    return [_said(new.options.get(name, name)) for name in changed if old.options.get(name) == new.options.get(name)]
 
 
 def infinite(verdict: LayerVerdict | None) -> tuple[str, ...]:
@@ -242,14 +275,14 @@ def restored(verdict: LayerVerdict, names: Sequence[str]) -> LayerVerdict:
     return msgspec.structs.replace(verdict, checks=tuple(checks)) if names else verdict
 
 
-def _encoded(record: msgspec.Struct) -> bytes:
-    """JSON in one line; what UTF-8 cannot hold in the name of a file becomes a question mark."""
+def line_of(record: msgspec.Struct) -> bytes:
+    """As JSON in one line; what UTF-8 cannot hold in the name of a file becomes a question mark."""
     try:
-        return msgspec.json.encode(record)
+        return msgspec.json.encode(record) + b"\n"
     except UnicodeEncodeError:
         import json  # hardly ever needed
 
-        return json.dumps(msgspec.to_builtins(record), ensure_ascii=False).encode("utf-8", "replace")
+        return json.dumps(msgspec.to_builtins(record), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 
 def _said(value: Any) -> str:

@@ -87,7 +87,8 @@ def verify(  # noqa: PLR0913 - each is one option of the command
     course = Course(placed, ours, wanted, listed=subjects.listed, fail_fast=fail_fast)
     course.progress, course.on_verdict = progress, on_verdict
     record = Recording(journal, resume, "verify", Line)
-    options = {**wanted.told, "layers": len(subjects), "shard": str(part)}
+    asked = wanted.told
+    options = {**asked, "layers": len(subjects), "shard": str(part)}
     session = Session(wanted, layers=ours, jobs=jobs, max_memory=max_memory, timeout=timeout, executor=executor)
     interrupted = False
     try:
@@ -95,24 +96,25 @@ def verify(  # noqa: PLR0913 - each is one option of the command
             own = header("verify", seed, options, session.environment)
             session.work_through(course.ledgers(record, own))
             course.close()
-            if not course.stopped or subjects.listed:
-                record.write(End(len(subjects)))
-            record.close()
             for ledger in course.failing():
                 if ledger.faults():
                     _take_apart(session, ledger, save_failures, progress, explain=explain)
+            for one in course.explained():
+                record.write(one)
+            if not course.stopped or subjects.listed:
+                record.write(End(len(subjects)))
     except KeyboardInterrupt:
         interrupted = True
     course.close()
     course.refresh()
     return outcome(
-        tuple(course.kept.values()),
+        tuple(course.kept.verdicts.values()),
         seed=seed,
         environment=session.environment,
         seconds=perf_counter() - start,
         interrupted=interrupted,
-        counts=course.counts,
-        share=UNSET if part.whole else Share(str(part), tuple(course.kept), len(subjects), wanted.told),
+        counts=course.kept.counts,
+        share=UNSET if part.whole else Share(str(part), tuple(course.kept.verdicts), len(subjects), asked),
     )
 
 

@@ -28,6 +28,11 @@ class Shard(msgspec.Struct, frozen=True):
         """There is no other."""
         return self.count == 1
 
+    @property
+    def all(self) -> tuple[Shard, ...]:
+        """Every shard of this count."""
+        return tuple(Shard(number, self.count) for number in range(1, self.count + 1))
+
     def of(self, cases: Iterable[tuple[Hashable, int]]) -> Iterator[bool]:
         """Of cases one by one, (what they are, their macs), whether each is ours. Equal ones go together.
 

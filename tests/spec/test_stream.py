@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 import convcli
 from convcli.errors import SpecError
 from convcli.plan import Step, plan
-from convcli.spec.stream import Stream, is_batch, stream_of
+from convcli.spec.stream import Stream, is_batch, stream_of, typed_in
 
 SAMPLE = Path(__file__).parent.parent.parent / "sample_configs" / "kinds" / "layers.jsonl"
 BATCH = """# two of resnet
@@ -113,3 +114,30 @@ def test_only_large_files_of_lines_are_streams(tmp_path: Path, monkeypatch: pyte
     assert stream_of(str(SAMPLE)) is not None
     for name in ("-", "Conv2d(3, 64, 3)", str(SAMPLE.parent), str(SAMPLE.parent / "batch.yaml"), "none.jsonl"):
         assert stream_of(name) is None
+
+
+@pytest.mark.parametrize("name", ["layers.jsonl", "shapes"])
+def test_standard_input_is_the_stream_that_the_file_is(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(SAMPLE.read_bytes() if name == "layers.jsonl" else BATCH.encode())
+    data = path.read_bytes()
+
+    def typed() -> Stream | bytes:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+        return typed_in()
+
+    assert typed() == data  # what is small is read at once, whatever it is
+    monkeypatch.setattr("convcli.spec.stream.LEAST", len(data) // 2)
+    stream, file = typed(), Stream(path, str(path))
+    assert isinstance(stream, Stream)
+    assert (len(stream), stream.source) == (len(file), "<stdin>")
+    passes = [stream.steps() for _ in range(3)]  # at the same time
+    assert [list(map(told, steps)) for steps in zip(*passes, strict=True)] == [[told(s)] * 3 for s in file.steps()]
+    data = b"layers:\n" + b"- Conv2d(3, 3, 3)\n" * 20
+    monkeypatch.setattr("convcli.spec.stream.LEAST", 100)
+    assert typed() == data
+    data = BATCH.encode() + b"nothing\n"
+    with pytest.raises(SpecError, match="<stdin>:7"):
+        typed()

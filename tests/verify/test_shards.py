@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from journal_runs import same_lines
 from test_verify_journal import write_spec
 
 import convcli
@@ -69,7 +70,8 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome, lis
     for n in range(N):
         shard = convcli.verify(network, shard=f"{n + 1}/{N}", journal=journals[n], **OTHER)  # type: ignore[arg-type]
         reports[n].write_text(render(shard))
-    return home / "spec.jsonl", convcli.verify(network, **OTHER), reports, journals  # type: ignore[arg-type]
+    whole = convcli.verify(network, **OTHER, journal=home / "whole.jsonl")  # type: ignore[arg-type]
+    return home / "spec.jsonl", whole, reports, journals
 
 
 def test_merged_shards_of_verify_are_the_whole(shards: tuple[Path, Outcome, list[Path], list[Path]]) -> None:
@@ -77,10 +79,21 @@ def test_merged_shards_of_verify_are_the_whole(shards: tuple[Path, Outcome, list
     merged = convcli.merge(reports[::-1])
     told = json.loads(render(whole))
     assert without_times(json.loads(render(merged))) == without_times(told)
+    assert sum("explanation" in layer for layer in told["layers"]) == 2
     again = json.loads(render(convcli.merge(journals)))
-    for layer in told["layers"]:
-        layer.pop("explanation", None)  # which no journal holds
     assert without_times(again) == without_times(told)
+
+
+def test_the_merged_journal_is_the_wholes(shards: tuple[Path, Outcome, list[Path], list[Path]], tmp_path: Path) -> None:
+    spec, whole, reports, journals = shards
+    path = tmp_path / "run.jsonl"
+    convcli.merge(journals, journal=path)
+    assert same_lines(path, spec.with_name("whole.jsonl"))
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:20]))
+    resumed = convcli.verify(convcli.load(spec), **OTHER, resume=path)  # type: ignore[arg-type]
+    assert plain(resumed) == plain(whole)
+    with pytest.raises(SpecError, match=r"0\.json is a JSON report, and a journal is made of journals"):
+        convcli.merge(reports, journal=path)
 
 
 def test_gaps_and_duplicates_and_other_runs_are_refused_by_name(

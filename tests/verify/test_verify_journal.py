@@ -59,6 +59,29 @@ def test_killed_and_resumed_is_as_if_nothing_had_happened(
     assert without_times(found) == without_times(report)
 
 
+def test_explanations_stand_behind_the_results_and_are_made_again(
+    tmp_path: Path, undisturbed: tuple[Path, Path, str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, whole, report, _ = undisturbed
+    data = whole.read_bytes()
+    *results, one, other, end = data.splitlines(keepends=True)
+    told = [layer for layer in json.loads(report)["layers"] if "explanation" in layer]
+    assert [json.loads(line) for line in (one, other)] == [
+        {"explained": int(layer["name"][1:]), "explanation": layer["explanation"]} for layer in told
+    ]
+    path = tmp_path / "run.jsonl"
+    for more in (one, one + other[:-1], one + other, one + other + end):
+        path.write_bytes(b"".join(results) + more)
+        if more in (one, one + other):
+            with pytest.raises(SpecError, match="did not come to its end"):
+                convcli.merge([path])
+        convcli.verify(convcli.load(spec), against=NAN, dtypes=("float32",), resume=path)
+        assert path.read_bytes() == data
+    path.write_bytes(b"".join(results) + one)
+    convcli.verify(convcli.load(spec), against=NAN, dtypes=("float32",), resume=path, explain=False)
+    assert path.read_bytes() == b"".join(results) + end
+
+
 def test_what_json_cannot_hold_is_there_again(undisturbed: tuple[Path, Path, str, str]) -> None:
     spec, path, report, text = undisturbed
     outcome = convcli.verify(convcli.load(spec), against=NAN, dtypes=("float32",), resume=path)

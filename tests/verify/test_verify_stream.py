@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,13 @@ from test_shards import plain
 from test_verify_journal import write_spec
 
 import convcli
+from convcli.cli.options import LayerFlags
+from convcli.cli.sources import layers_of
+from convcli.errors import SpecError
 from convcli.report import FORMATS, render
 from convcli.report.text import plain as text
 from convcli.spec.stream import Stream
-from convcli.verifier import course
+from convcli.verifier import course, kept
 
 NAN: dict[str, Any] = {"against": "verify_fakes:nan", "dtypes": ("float32",), "explain": False}
 
@@ -51,7 +55,7 @@ def test_shards_of_a_stream_are_merged(path: Path, tmp_path: Path) -> None:
 
 
 def test_of_many_layers_a_report_tells_the_bad_ones(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(course, "MOST", 12)
+    monkeypatch.setattr(kept, "MOST", 12)
     outcome = convcli.verify(Stream(path, str(path)), **{**NAN, "explain": True})
     assert [layer.name for layer in outcome.layers] == ["l7", "l31"]
     assert all(layer.explanation for layer in outcome.layers)
@@ -74,3 +78,19 @@ def test_stopping_at_a_failure_counts_the_rest_as_skipped(path: Path) -> None:
 def test_names_are_found_in_a_stream(path: Path) -> None:
     outcome = convcli.verify(Stream(path, str(path)), **NAN, only=["l3*"])
     assert [layer.name for layer in outcome.layers] == ["l3", *(f"l3{n}" for n in range(10))]
+
+
+def test_standard_input_is_verified_as_the_file_is(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def outcome(*files: str, data: bytes = path.read_bytes()) -> Any:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+        return plain(convcli.verify(layers_of(LayerFlags(specs=list(files))), **NAN))
+
+    monkeypatch.setattr("convcli.spec.stream.LEAST", 300)
+    file, typed = outcome(str(path)), outcome("-")
+    assert len(typed["layers"]) == len(file["layers"])
+    for one, other in zip(typed["layers"], file["layers"], strict=True):
+        assert (one.pop("source"), other.pop("source")) == ("<stdin>", str(path))
+        assert {**one, "repro": ""} == {**other, "repro": ""}
+    assert outcome(str(path), "-")["summary"]["passed"] == 2 * file["summary"]["passed"]
+    with pytest.raises(SpecError, match=r"^<stdin>:40:"):
+        outcome("-", data=path.read_bytes()[:-5])

@@ -15,7 +15,7 @@ def chosen(given: dict[str, Any], resume: str | None) -> dict[str, Any]:
     typed = {name: value for name, value in given.items() if value not in (None, [])}
     if resume is not None:
         old = Earlier(resume, "fuzz", Result).header
-        typed = {**old.options, "seed": old.seed, **typed}
+        typed = {**old.asked, "seed": old.seed, **typed}
         if given["cases"] is not None:
             typed.pop("duration", None)
         if given["duration"] is not None:

@@ -14,6 +14,7 @@ from convcli._version import __version__
 from convcli.layers import Shape
 from convcli.verifier.fuzz.covering import met
 from convcli.verifier.fuzz.draws import legal_pairs, rows
+from convcli.verifier.journal import restored
 from convcli.verifier.verdict import LayerVerdict, Status, Summary, summary_of
 
 if TYPE_CHECKING:
@@ -48,6 +49,13 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
     repro: str = ""
     infinite: tuple[str, ...] = ()  # the verdict's numbers that JSON cannot hold
     seconds: float = 0.0
+
+
+def whole_again(result: Result) -> Result:
+    """A result with the numbers that its line could not hold."""
+    if result.verdict is None or not result.infinite:
+        return result
+    return msgspec.structs.replace(result, verdict=restored(result.verdict, result.infinite))
 
 
 class Failure(msgspec.Struct, frozen=True):

@@ -8,17 +8,15 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from convcli.axis import whole
 from convcli.errors import SpecError
 from convcli.verifier.explain.shrink import SECONDS
 from convcli.verifier.fuzz.draws import Drawn, drawn
 from convcli.verifier.fuzz.failing import Failing, untimed
-from convcli.verifier.fuzz.results import FuzzOutcome, Result, Tally, outcome_of
+from convcli.verifier.fuzz.results import FuzzOutcome, Result, Tally, outcome_of, whole_again
 from convcli.verifier.fuzz.space import kinds_of
 from convcli.verifier.jobs import Wanted
-from convcli.verifier.journal import End, Recording, header, infinite, key_of, restored
+from convcli.verifier.journal import End, Recording, header, infinite, key_of
 from convcli.verifier.ledger import Ledger, Subject
 from convcli.verifier.repro import spelled
 from convcli.verifier.run import DTYPES
@@ -94,13 +92,14 @@ def fuzz(  # noqa: PLR0913 - each is one option of the command
         "grad": grad,
         "dtypes": list(wanted.dtypes),
     }
+    sources = wanted.sources
     record = Recording(journal, resume, "fuzz", Result)
     session = Session(wanted, layers=AHEAD, jobs=jobs, max_memory=max_memory, timeout=timeout, executor=executor)
     run = _Run(chosen, most, duration, wanted, session, part, shrink_seconds, progress)
     interrupted = False
     try:
         with session, record:
-            own = header("fuzz", seed, {**options, "shard": str(part)}, session.environment)
+            own = header("fuzz", seed, {**options, **sources, "shard": str(part)}, session.environment)
             run.salt = own.salt
             run.take_over(record.earlier(own))
             record.start(own)
@@ -257,10 +256,3 @@ class _Run:
 
     def _key(self, step: Step) -> str:
         return key_of(step, self._wanted.seed, self.salt)
-
-
-def whole_again(result: Result) -> Result:
-    """A result with the numbers that its line could not hold."""
-    if result.verdict is None or not result.infinite:
-        return result
-    return msgspec.structs.replace(result, verdict=restored(result.verdict, result.infinite))
