@@ -14,7 +14,9 @@ def merge(
     report: ReportFlags,
     files: Annotated[
         list[str],
-        typer.Argument(metavar="FILE...", help="JSON reports of verify or bench, or journals of verify or fuzz."),
+        typer.Argument(
+            metavar="FILE...", help="JSON reports of verify or bench, or journals of verify, fuzz or import."
+        ),
     ],
 ) -> None:
     """Join the results of all shards of a run (--shard 1/7 to 7/7) into the report of the whole.

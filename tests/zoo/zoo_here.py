@@ -18,6 +18,7 @@ from convcli.zoo.station import Importer, Importing
 from convcli.zoo.wanted import Wanted
 
 INPUT = (1, 3, 8, 8)
+INSTALLED = ("torch", "lib")
 
 
 def graph_of(target: str, asked: Asked, name: str = "") -> Graph:
@@ -48,7 +49,7 @@ def here(version: str = "1.0") -> Iterator[list[str]]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(station, "graph_of", graph_of)
-        patch.setattr(station, "versions", lambda libraries: dict.fromkeys(libraries, version))
+        patch.setattr(station, "versions", lambda libraries: {name: version for name in INSTALLED if name in libraries})
         patch.setattr(Importer, "_reply", reply)
         yield imported
 
