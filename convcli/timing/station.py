@@ -6,7 +6,6 @@ process dies or hangs, the layer says so and the next one has a new process.
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import wait
 from time import perf_counter
 from typing import Any
@@ -71,16 +70,12 @@ class Stand(Station):
 
         Layers that are skipped count as if they had been measured: those that come next will be.
         """
-        while not _alone.acquire(timeout=MOMENT):
-            self.go_on()
-        try:
+        with self.alone():
             if self._environment is None:
                 self._environment = self._begin()
             start = perf_counter()
             found = tuple(map(self._measured, chunk.items))
             return Answer(found, max(perf_counter() - start, chunk.work), self._environment)
-        finally:
-            _alone.release()
 
     def stop(self) -> None:
         """End the process; the next call starts another."""
@@ -126,6 +121,3 @@ class Stand(Station):
 def without(one: Different, status: Status, reason: str) -> Timing:
     """The layer without times, and why it has none."""
     return msgspec.structs.replace(one.timing, status=status, reason=reason)
-
-
-_alone = threading.Lock()

@@ -88,9 +88,9 @@ class Course:
     def explained(self) -> Iterator[Explained]:
         """What was found out about failures, in the order of the layers."""
         for window in self._bad():
-            for (position, _), verdict in zip(window.placed, window.ledger.verdicts, strict=False):
+            for number, verdict in zip(window.ledger.numbers, window.ledger.verdicts, strict=True):
                 if verdict.explanation is not UNSET:
-                    yield Explained(position, verdict.explanation)
+                    yield Explained(window.placed[number][0], verdict.explanation)
 
     def _bad(self) -> list[_Window]:
         return [*self._failing, *(window for window in self._open if window.bad)]
@@ -108,12 +108,12 @@ class Course:
 
     def _pass_on(self, window: _Window) -> None:
         while window.told < len(window.ledger.verdicts):
-            number, verdict = window.told, window.ledger.verdicts[window.told]
+            turn, verdict = window.told, window.ledger.verdicts[window.told]
             window.told += 1
             window.bad |= verdict.status.bad
-            position, subject = window.placed[number]
+            position, subject = window.placed[window.ledger.numbers[turn]]
             if self._record.started:
-                checks = window.ledger.sizes(number)
+                checks = window.ledger.sizes(turn)
                 self._record.write(Line(position, self._key(subject), verdict, checks, infinite(verdict)))
             self.kept.add(position, verdict)
             if self.on_verdict:

@@ -89,6 +89,7 @@ class Ledger:
         self.failed = False
         self._over = False  # a failure is told: the rest is skipped
         self.verdicts: list[LayerVerdict] = []
+        self.numbers: list[int] = []  # of which subjects: all, unless the work was broken off
         self._twin = twins(subjects, wanted.seed) if alike else list(range(len(subjects)))
         self._checks: dict[int, dict[int, tuple[Check, ...]]] = {}
         self._jobs: dict[int, int] = {}
@@ -100,13 +101,13 @@ class Ledger:
         parts = [verdict.checks[end - count : end] for count, end in zip(checks, ends, strict=True)]
         self._checks[index], self._jobs[index] = dict(enumerate(parts)), len(parts) or NOT_MADE
         self.failed |= self.fail_fast and verdict.status.bad
-        self._tell(verdict)
+        self._tell(index, verdict)
 
-    def sizes(self, index: int) -> tuple[int, ...]:
+    def sizes(self, turn: int) -> tuple[int, ...]:
         """How many checks each job of a verdict made."""
-        if not self.verdicts[index].checks:
+        if not self.verdicts[turn].checks:
             return ()
-        found = self._checks[self._twin[index]]
+        found = self._checks[self._twin[self.numbers[turn]]]
         return tuple(len(found[position]) for position in sorted(found))
 
     def jobs(self) -> Iterator[tuple[Place, Job]]:
@@ -144,16 +145,16 @@ class Ledger:
         self._checks[place.subject][place.position] = checks
         self.failed |= self.fail_fast and any(check.status.bad for check in checks)
         while len(self.verdicts) < len(self.subjects) and not self._over and self._complete(len(self.verdicts)):
-            self._tell(self._verdict(len(self.verdicts)))
+            self._tell(len(self.verdicts), self._verdict(len(self.verdicts)))
 
     def close(self) -> None:
         """No more checks come: tell what is complete behind a gap; after a failure the rest is skipped, done or not."""
-        for index in range(len(self.verdicts), len(self.subjects)):
+        for index in range(self.numbers[-1] + 1 if self.numbers else 0, len(self.subjects)):
             if self._over or (self.failed and not self._complete(index)):
                 self._checks.pop(index, None)
-                self._tell(self._skipped(index))
+                self._tell(index, self._skipped(index))
             elif self._complete(index):
-                self._tell(self._verdict(index))
+                self._tell(index, self._verdict(index))
 
     def faults(self) -> dict[int, tuple[Fault, ...]]:
         """The failed checks by the verdict's number, those first that explain most: exact ones, of values."""
@@ -184,7 +185,8 @@ class Ledger:
         twin = self._twin[index]
         return twin in self._checks and len(self._checks[twin]) == self._jobs[twin]
 
-    def _tell(self, verdict: LayerVerdict) -> None:
+    def _tell(self, index: int, verdict: LayerVerdict) -> None:
+        self.numbers.append(index)
         self.verdicts.append(verdict)
         self._over |= self.fail_fast and verdict.status.bad
         if self.on_verdict:

@@ -26,6 +26,7 @@ from convcli.errors import BackendMissing, SpecError, Unchecked
 from convcli.layers import Conv
 from convcli.plan import Step
 from convcli.verifier.jobs import Wanted
+from convcli.verifier.ledger import Ledger, Subject
 from convcli.verifier.many import crew as crew_module
 from convcli.verifier.many.checks import Checking
 from convcli.verifier.many.chunk import Answer, Chunk
@@ -150,6 +151,29 @@ def test_a_layer_that_kills_its_workers_is_told_and_costs_nobody_else_anything()
         ["conv"], cases=6, against="verify_fakes:faithful", dtypes=("float32",), executor="many_executors:fragile"
     )
     assert found.cases == 6
+
+
+def test_what_is_done_behind_a_gap_keeps_its_place() -> None:
+    """As when Ctrl-C ends a run whose chunks came in any order."""
+    ledger = Ledger([Subject(step, "") for step in steps(4)], WANTED, alike=False)
+    for index in (0, 2):
+        ledger.take(index, FINE * (index + 1))
+    ledger.close()
+    assert [verdict.name for verdict in ledger.verdicts] == ["0", "2"]
+    assert ledger.numbers == [0, 2]
+    assert [ledger.sizes(turn) for turn in (0, 1)] == [(1,), (1, 1, 1)]
+
+
+def test_after_a_failure_what_was_done_at_the_same_time_is_skipped() -> None:
+    """What a report says does not depend on how the layers were sent."""
+    bad = ((Check("forward", "exact", Status.FAILED),),)
+    for order in ((0, 1, 2, 3), (3, 2, 1, 0), (2, 1, 0)):
+        ledger = Ledger([Subject(step, "") for step in steps(4)], WANTED, alike=False, fail_fast=True)
+        for index in order:
+            ledger.take(index, bad if index == 1 else FINE)
+        ledger.close()
+        assert [verdict.status for verdict in ledger.verdicts] == ["passed", "failed", "skipped", "skipped"]
+        assert [ledger.sizes(turn) for turn in range(4)] == [(1,), (1,), (), ()]
 
 
 def test_workers_of_other_versions_are_refused_by_name() -> None:

@@ -8,7 +8,6 @@ as it does for large layers and the user's functions.
 from __future__ import annotations
 
 import tempfile
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import wait
 from math import prod
@@ -159,9 +158,7 @@ class Bay(Station):
     def _apart(self, chunk: Chunk) -> Answer:
         """Each side in a process of its own, by one worker of this process at a time: what is large has the memory."""
         start, task = perf_counter(), self.task
-        while not _alone.acquire(timeout=MOMENT):
-            self.go_on()
-        try:
+        with self.alone():
             if self._outer is None:
                 own, against = task.wanted.own, task.wanted.against
                 pair = sides(against, own, count=1, threads=task.threads, timeout=task.timeout)
@@ -170,8 +167,6 @@ class Bay(Station):
                 self._environment = self._outer.begin()
             found = Found(chunk.items, task.wanted)
             self._outer.work_through([found])
-        finally:
-            _alone.release()
         return Answer(found.checks, perf_counter() - start, self._environment)
 
 
@@ -199,5 +194,4 @@ def _never() -> None:
     """Whoever is to be interrupted sits elsewhere."""
 
 
-_alone = threading.Lock()
 _shops: dict[str, tuple[Workshop, dict[str, Any]]] = {}

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from multiprocessing.util import Finalize
 from typing import Any, Protocol
 
 import msgspec
 
+MOMENT = 0.2  # seconds between two looks whether anybody still wants the answer
 IDLE = 30.0  # seconds after which the processes of a worker that has nothing to do are ended
 
 
@@ -103,6 +106,16 @@ class Station(ABC):
             self._idle.cancel()
         self.stop()
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """While the other workers of this process that ask for it wait: who is large, or measured, has the machine."""
+        while not _alone.acquire(timeout=MOMENT):
+            self.go_on()
+        try:
+            yield
+        finally:
+            _alone.release()
+
     def go_on(self) -> None:
         """Raise when nobody wants the answer any more."""
         if self._ended:
@@ -138,5 +151,6 @@ def answered(chunk: Chunk) -> Answer:
     return _stations.answered(chunk)
 
 
+_alone = threading.Lock()
 _stations = Stations()
 Finalize(None, _stations.close, exitpriority=100)  # atexit is not asked in a process of multiprocessing

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MOMENT = 0.2  # seconds between two looks for a Ctrl-C
 LEAST, USUAL = 0.2, 0.5  # seconds of work in a chunk: while a worker has nothing to do, and otherwise
+MOST = 200  # cases in a chunk, however quick the last ones were
 TRIES = 2  # of a case alone, after the chunk that it was in was lost
 FAR = 64  # chunks for each worker that may be done before one that was sent earlier
 
@@ -75,7 +76,7 @@ class Crew:
                 self._open.append(((work, index), item))
                 self._opened += self._task.work_of(item)
                 idle = len(self._sent) < self._engine.workers
-                if self._opened * self._rate >= (LEAST if idle else USUAL):
+                if self._opened * self._rate >= (LEAST if idle else USUAL) or len(self._open) == MOST:
                     self._send()
         self._send()
         while self._sent or self._again:
