@@ -138,7 +138,7 @@ class _Work:
                 other = "has changed since" if line.model.target == one.target else f"is {one.target} here"
                 raise SpecError(f"its model {line.model.target} {other}", field="--resume")
             self._told += 1
-            if not line.model.file or (self._home / line.model.file).is_file():
+            if not line.model.good or (self._home / one.file).is_file():
                 self._found[line.index] = line.model
         self._record.start(own)
 
