@@ -15,7 +15,7 @@ def merge(
     files: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILE...", help="JSON reports of verify or bench, or journals of verify, fuzz or bench."
+            metavar="FILE...", help="JSON reports of verify or bench, or journals of verify, fuzz, bench or import."
         ),
     ],
 ) -> None:

@@ -20,8 +20,9 @@ from convcli.verifier.journal import End, check_same, line_of
 from convcli.verifier.kept import Kept
 from convcli.verifier.shard import Shard
 from convcli.verifier.verdict import Outcome, outcome
+from convcli.zoo.record import Imports, imports
 
-Merged = Outcome | FuzzOutcome | Bench
+Merged = Outcome | FuzzOutcome | Bench | Imports
 
 
 def merge(paths: Sequence[str | Path], *, journal: str | Path | None = None) -> Merged:
@@ -119,5 +120,12 @@ def _environment(first: Part) -> dict[str, Any]:
     return dict(first.record.environment if first.record else first.header.environment)
 
 
+def _imported(parts: list[Part], results: Iterator[Found]) -> Imports:
+    own = parts[0].header
+    models = tuple(found.result for found in results)
+    asked = {name: value for name, value in own.asked.items() if name != "models"}
+    return imports(models, options=asked, environment=own.environment, seconds=sum(part.seconds for part in parts))
+
+
 Join = Callable[[list[Part], Iterator[Found]], Merged]
-JOINED: dict[str, Join] = {"verify": _verified, "fuzz": _fuzzed, "bench": _measured}
+JOINED: dict[str, Join] = {"verify": _verified, "fuzz": _fuzzed, "bench": _measured, "import": _imported}

@@ -17,6 +17,7 @@ from convcli.verifier.fuzz.results import Result, whole_again
 from convcli.verifier.journal import Earlier, Explained, Header, Line, header, restored
 from convcli.verifier.shard import Share, shard_of
 from convcli.verifier.verdict import Outcome
+from convcli.zoo.record import Imported
 
 FIELD = "merge"
 
@@ -159,7 +160,21 @@ class Measured(Journaled):
         return self.seconds + one.readings * (sum(one.seconds.values()) + (one.limit_seconds or 0.0))
 
 
-JOURNALS: dict[str, type[Journaled]] = {kind.command: kind for kind in (Verified, Fuzzed, Measured)}
+class Zoo(Journaled):
+    """Of `import`: the specs lie beside it."""
+
+    command, line = "import", Imported
+
+    def found(self, line: Imported) -> Found:
+        """At the model's place on the command line."""
+        return Found(line.index, line.model.target, line.model.inside(Path(self.path).parent), self.path, line)
+
+    def seconds_with(self, line: Imported) -> float:
+        """The models' own."""
+        return self.seconds + line.model.seconds
+
+
+JOURNALS: dict[str, type[Journaled]] = {kind.command: kind for kind in (Verified, Fuzzed, Measured, Zoo)}
 
 
 class _Told(msgspec.Struct):
@@ -189,12 +204,13 @@ def _report(path: str) -> Outcome | Bench:
     try:
         told = msgspec.json.decode(data, type=_Told)
     except msgspec.MsgspecError as error:
-        wanted = "a JSON report or a journal of verify, fuzz or bench"
+        wanted = "a JSON report or a journal of verify, fuzz, bench or import"
         raise SpecError(f"{path} is no report of convcli: {error}", field=FIELD, allowed=wanted) from error
     if told.command not in types:
-        counts = "holds counts, not the cases" if told.command == "fuzz" else "has no shards"
-        allowed = "reports of verify and bench, journals (.jsonl) of verify, fuzz and bench"
-        raise SpecError(f"{path}: a report of {told.command} {counts}", field=FIELD, allowed=allowed)
+        why = {"fuzz": "holds counts, not the cases", "import": "is not merged, its journal is"}
+        allowed = "reports of verify and bench, journals (.jsonl) of verify, fuzz, bench and import"
+        said = why.get(told.command, "has no shards")
+        raise SpecError(f"{path}: a report of {told.command} {said}", field=FIELD, allowed=allowed)
     try:
         record = msgspec.json.decode(data, type=types[told.command])
     except msgspec.MsgspecError as error:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 NOT_COMPARED = frozenset({"platform", "python"})
 NOT_TOLD = frozenset({"threads", "jobs"})  # how many work at a run is no part of it
-NOT_ASKED = frozenset({"cases", "duration", "kinds", "layers", "left_out", "shard"})  # of a single case
+NOT_ASKED = frozenset({"cases", "duration", "kinds", "layers", "left_out", "models", "shard"})  # of a single case
 NUMBERS = ("max_abs_error", "bound_ratio", "statistical_ratio")
 T = TypeVar("T", bound=msgspec.Struct)
 

@@ -24,7 +24,7 @@ from convcli.verifier.workshop import cores
 from convcli.zoo.places import directory_of, journal_name
 from convcli.zoo.record import Imported, Imports, Model, imports
 from convcli.zoo.station import Found, Importing, libraries_of
-from convcli.zoo.wanted import Wanted, named
+from convcli.zoo.wanted import Wanted, keys_of, named
 
 TIMEOUT = 300.0
 LOCAL = "local"
@@ -72,7 +72,7 @@ def import_models(  # noqa: PLR0913 - each is one option of the command
     options = {**asked.options, "models": len(every), "shard": str(part)}
     journal = None if resume is not None else home / journal_name(part)
     record = Recording(journal, resume, "import", Imported)
-    work = _Work(ours, home, asked, record, progress)
+    work = _Work(ours, home, record, progress)
     environment: dict[str, Any] = {}
     interrupted = False
     try:
@@ -105,11 +105,10 @@ class _Work:
         self,
         ours: tuple[Wanted, ...],
         home: Path,
-        asked: Asked,
         record: Recording[Imported],
         progress: Progress | None,
     ):
-        self._ours, self._home, self._asked, self._record, self._progress = ours, home, asked, record, progress
+        self._ours, self._home, self._record, self._progress = ours, home, record, progress
         self._found: dict[int, Model] = {}
         self._told = 0  # how many of ours the journal has
         self._keys: list[str] = []
@@ -130,16 +129,16 @@ class _Work:
 
         Then this run's lines follow.
         """
-        self._keys = [one.key(self._asked, own.salt) for one in self._ours]
+        self._keys = keys_of(self._ours, own)
         for line in self._record.earlier(own):
             if self._told == len(self._ours) or self._ours[self._told].index != line.index:
                 raise SpecError(f"its model {line.model.target} is none of these here", field="--resume")
             one, key = self._ours[self._told], self._keys[self._told]
-            if (line.model.target, line.key) != (one.target, key):
+            if line.key != key:
                 other = "has changed since" if line.model.target == one.target else f"is {one.target} here"
                 raise SpecError(f"its model {line.model.target} {other}", field="--resume")
             self._told += 1
-            if not line.model.file or (self._home / line.model.file).is_file():
+            if not line.model.good or (self._home / one.file).is_file():
                 self._found[line.index] = line.model
         self._record.start(own)
 

@@ -1,4 +1,4 @@
-"""Which models are wanted: each target's place, the name of its file, and the key of what an answer depends on."""
+"""Which models are wanted: each target's place, the name of its file, and the key of all that its spec depends on."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from pathlib import Path
 
 import msgspec
 
+from convcli.backends.source import source_hash
 from convcli.errors import SpecError
-from convcli.importer.asked import Asked, is_onnx
+from convcli.importer.asked import is_onnx
+from convcli.verifier.journal import Header
 
 ENDING = ".yaml"
 
@@ -27,10 +29,29 @@ class Wanted(msgspec.Struct, frozen=True):
         """What its spec is called."""
         return self.name + ENDING
 
-    def key(self, asked: Asked, salt: bytes) -> str:
-        """The same for the same model asked for in the same way, by the same versions, everywhere."""
-        said = msgspec.json.encode([self.target, self.name, asked.options, source_hash(self.target)], order="sorted")
-        return hashlib.blake2b(said + salt, digest_size=16).hexdigest()
+
+def keys_of(models: Sequence[Wanted], own: Header) -> list[str]:
+    """The same for the same model asked for in the same way, by the same versions, everywhere."""
+    sources = dict[str, str]()
+    found = []
+    for one in models:
+        place = one.target if is_onnx(one.target) else one.target.rpartition(":")[0]
+        if place not in sources:
+            sources[place] = _source(place, own)
+        said = ascii((one.target, one.name, sources[place])).encode()  # a file's name may be no UTF-8
+        found.append(hashlib.blake2b(said + own.salt, digest_size=16).hexdigest())
+    return found
+
+
+def _source(place: str, own: Header) -> str:
+    """A hash of what a model is written in; "" for what is installed, its version tells it."""
+    if not is_onnx(place):
+        return "" if place.partition(".")[0] in own.environment else source_hash(f"{place}:")
+    try:
+        with Path(place).open("rb") as file:
+            return hashlib.file_digest(file, "blake2b").hexdigest()
+    except (OSError, ValueError):  # it lies where the workers are, perhaps
+        return ""
 
 
 def named(targets: Sequence[str]) -> tuple[Wanted, ...]:
@@ -64,14 +85,3 @@ def _names(target: str) -> Iterator[str]:
     """resnet50, models.resnet50, torchvision.models.resnet50."""
     name, parts = Path(target).stem if is_onnx(target) else target.rpartition(":")[2], places(target)
     return (".".join([*parts[first:], name]) for first in range(len(parts), -1, -1))
-
-
-def source_hash(target: str) -> str:
-    """Of the file that the target names, or of the module's file in this directory; "" for what is installed."""
-    place = target if is_onnx(target) else target.rpartition(":")[0]
-    path = Path(place) if place.endswith(".py") or is_onnx(target) else Path(*place.split(".")).with_suffix(".py")
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "blake2b").hexdigest()
-    except (OSError, ValueError):  # it lies where the workers are, perhaps
-        return ""

@@ -91,6 +91,23 @@ def test_a_cluster_measures(cluster: tuple[str, subprocess.Popen[str]], tmp_path
     assert [layer.status for layer in there.layers].count("crashed") == 1
 
 
+def test_a_cluster_imports_models(cluster: tuple[str, subprocess.Popen[str]], tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    x, y = (onnx.helper.make_tensor_value_info(name, 1, [1, 3, 8, 8]) for name in "xy")
+    for operator in ("Relu", "Sigmoid"):
+        graph = onnx.helper.make_graph([onnx.helper.make_node(operator, ["x"], ["y"])], "graph", [x], [y])
+        onnx.save(onnx.helper.make_model(graph, ir_version=8), tmp_path / f"{operator}.onnx")
+    targets = [str(tmp_path / name) for name in ("Relu.onnx", "missing.onnx", "Sigmoid.onnx")]
+    here, there = (
+        convcli.import_models(targets, directory=tmp_path / name, executor=name if name == "local" else cluster[0])
+        for name in ("local", "dask")
+    )
+    assert [model.status for model in there.models] == ["imported", "failed", "imported"]
+    assert [model.reason for model in there.models] == [model.reason for model in here.models]
+    for name in ("Relu.yaml", "Sigmoid.yaml"):
+        assert (tmp_path / "dask" / name).read_bytes() == (tmp_path / "local" / name).read_bytes()
+
+
 def test_a_scheduler_that_is_not_there_is_said() -> None:
     import dask
 

@@ -18,6 +18,7 @@ from convcli.errors import SpecError, Unchecked
 from convcli.importer.asked import Asked
 from convcli.importer.document import text
 from convcli.verifier.verdict import Status
+from convcli.zoo.record import Imports
 from convcli.zoo.run import import_models
 from convcli.zoo.wanted import named, places
 
@@ -96,16 +97,38 @@ def test_shards_together_are_the_whole(count: int, tmp_path: Path) -> None:
             import_models(TARGETS, INPUT, directory=tmp_path / "parts", shard=f"{n}/{count}")
             for n in range(1, count + 1)
         ]
+        shards = sorted((tmp_path / "parts").glob("import-*.jsonl"), reverse=True)
+        merged = convcli.merge(shards, journal=tmp_path / "parts" / "import.jsonl")
         own = tmp_path / "parts" / f"import-2-of-{count}.jsonl"
         assert told(import_models(TARGETS, INPUT, resume=own, shard=f"2/{count}")) == told(parts[1])
     assert specs(tmp_path / "parts") == specs(tmp_path / "whole")
     rows = sorted((row for part in parts for row in told(part)), key=lambda row: TARGETS.index(row[0]))
     assert rows == told(whole)
-    assert len(list((tmp_path / "parts").glob("import-*.jsonl"))) == count
+    assert isinstance(merged, Imports)
+    assert (told(merged), merged.exit_code, merged.options) == (told(whole), whole.exit_code, whole.options)
+    assert lines(tmp_path / "parts") == lines(tmp_path / "whole")
+    assert [model.file for part in parts for model in part.models if model not in merged.models] == []
+    assert len(shards) == count
     assert [part.share.positions for part in parts if part.share] == [
         tuple(range(n, len(TARGETS), count)) for n in range(count)
     ]
     assert [part.exit_code for part in parts if not part.models] == [3] * max(0, count - len(TARGETS))
+
+
+def test_names_that_are_no_utf_8_are_names(tmp_path: Path) -> None:
+    with here():
+        import_models(["\udcff.onnx", "b.onnx"], INPUT, directory=tmp_path)
+        again = import_models(["\udcff.onnx", "b.onnx"], INPUT, resume=tmp_path / "import.jsonl")
+    assert [model.status for model in again.models] == ["imported", "imported"]
+    assert (tmp_path / "\udcff.yaml").is_file()
+
+
+def test_a_model_that_loses_its_worker_whenever_it_is_tried_is_told(tmp_path: Path) -> None:
+    targets = ["m:one", "m:deadly", "m:three", "m:four"]
+    with here():
+        record = import_models(targets, INPUT, directory=tmp_path, executor="zoo_here:losing")
+    assert [model.status for model in record.models] == ["imported", Status.CRASHED, "imported", "imported"]
+    assert record.models[1].reason == "the worker that tried it died, twice: ConnectionError gone"
 
 
 def test_interrupted_it_tells_what_is_done_and_goes_on(tmp_path: Path) -> None:
@@ -122,8 +145,10 @@ def test_interrupted_it_tells_what_is_done_and_goes_on(tmp_path: Path) -> None:
 
 def test_a_run_that_is_another_one_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    path, own = tmp_path / "zoo" / "import.jsonl", ["own:net", "lib:conv"]
-    (tmp_path / "own.py").write_text("net = 1")
+    path, own, home = tmp_path / "zoo" / "import.jsonl", ["pack.own:net", "lib:conv"], tmp_path / "pack"
+    home.mkdir()
+    for file in ("__init__.py", "own.py"):
+        (home / file).write_text("raise ImportError")
     with here() as imported:
         import_models(own, INPUT, directory="zoo")
         imported.clear()
@@ -133,15 +158,15 @@ def test_a_run_that_is_another_one_is_refused_by_name(tmp_path: Path, monkeypatc
                 import_models(targets, INPUT, **{"resume": path, **more})  # type: ignore[arg-type]
 
         again([*own, "lib:more"], "models is 2 there and 3 here")
-        again(["lib:conv", "own:net"], "its model own:net is lib:conv here")
+        again(["lib:conv", "pack.own:net"], "its model pack.own:net is lib:conv here")
         again(own, "arguments is {} there and {'n': '1'} here", arguments={"n": 1})
         again(own, r"torch is 1\.0 there and 2\.0 here", version="2.0")
         again(own, "import.jsonl is not this run's journal.*import-1-of-2.jsonl", shard="1/2")
         again(own, "does not lie in elsewhere", directory="elsewhere")
-        (tmp_path / "own.py").write_text("net = 2")
-        again(own, "its model own:net has changed since")
+        (home / "own.py").write_text("net = 2")
+        again(own, "its model pack.own:net has changed since")
         path.write_text(path.read_text().replace('{"complete":2}', '{"index":2}'))
-        (tmp_path / "own.py").write_text("net = 1")
+        (home / "own.py").write_text("raise ImportError")
         path.write_text(path.read_text() + "{}\n")
         again(own, "is not a result of convcli import")
     assert imported == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +18,7 @@ from convcli.zoo.station import Importer, Importing
 from convcli.zoo.wanted import Wanted
 
 INPUT = (1, 3, 8, 8)
+INSTALLED = ("torch", "lib")
 
 
 def graph_of(target: str, asked: Asked, name: str = "") -> Graph:
@@ -47,9 +49,25 @@ def here(version: str = "1.0") -> Iterator[list[str]]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(station, "graph_of", graph_of)
-        patch.setattr(station, "versions", lambda libraries: dict.fromkeys(libraries, version))
+        patch.setattr(station, "versions", lambda libraries: {name: version for name in INSTALLED if name in libraries})
         patch.setattr(Importer, "_reply", reply)
         yield imported
+
+
+class Losing(ThreadPoolExecutor):
+    """Workers that are lost with `deadly`, whatever is beside it."""
+
+    def submit(self, function: Any, /, *args: Any, **options: Any) -> Future[Any]:
+        """The answer, or what an executor says of a worker that is gone."""
+        if not any(item.target.endswith(":deadly") for item in args[0].items):
+            return super().submit(function, *args, **options)
+        future: Future[Any] = Future()
+        future.set_exception(ConnectionError("gone"))
+        return future
+
+
+def losing() -> Losing:
+    return Losing(2)
 
 
 def told(record: Any) -> Any:
