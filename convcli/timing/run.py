@@ -28,8 +28,7 @@ from convcli.verifier.interrupt import Interrupt
 from convcli.verifier.journal import End, Recording, header
 from convcli.verifier.ledger import chosen
 from convcli.verifier.many.crew import Crew
-from convcli.verifier.many.engines import engine_of
-from convcli.verifier.session import LOCAL
+from convcli.verifier.many.engines import engine_of, is_away
 from convcli.verifier.shard import Shard, Share, shard_of
 
 TIMEOUT = 600.0
@@ -75,9 +74,8 @@ def bench(  # noqa: PLR0913 - each is one option of the command
     part = shard_of(shard)
     every = different(chosen(plans, only, convolutions=True))
     layers = dict(compress(enumerate(every), part.of((None, layer.macs) for layer in every)))
-    away = executor not in {None, LOCAL}
     for name in against:
-        with suppress(*[BackendMissing] * away):  # the workers have to have it
+        with suppress(*[BackendMissing] * is_away(executor)):  # the workers have to have it
             require(name)
     left_out = sum(not is_convolution(step.layer) for planned in plans for step in planned.steps)
     sources = own_sources(against)
@@ -86,7 +84,7 @@ def bench(  # noqa: PLR0913 - each is one option of the command
     interrupted = False
     record = Recording(journal, resume, "bench", Timed)
     course = Course(layers, record, progress)
-    engine = engine_of(executor or LOCAL, None if away else 1)
+    engine = engine_of(executor, most=1)
     try:
         with Interrupt() as interrupt, record, closing(engine):
             with closing(Crew(engine, Measuring(how, timeout, limit), interrupt.check)) as crew:

@@ -15,7 +15,7 @@ from convcli.verifier.estimate import memory_limit
 from convcli.verifier.interrupt import Interrupt
 from convcli.verifier.many.checks import Checking
 from convcli.verifier.many.crew import Crew
-from convcli.verifier.many.engines import engine_of
+from convcli.verifier.many.engines import engine_of, is_away
 from convcli.verifier.workers import Workers
 from convcli.verifier.workshop import Workshop, cores, sides
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from convcli.verifier.ledger import Ledger
 
 TIMEOUT = 60.0
-LOCAL = "local"
 PATIENCE = 5.0  # seconds for a call about a failure: smaller layers, or data that others took already
 
 
@@ -60,16 +59,15 @@ class Session:
         if any(target.role == "autograd" and target.arrays != "torch" for target in own):
             raise SpecError("nothing differentiates numpy arrays: --kernel-grad names the backward", field="grad")
         require(own[0].arrays if own else wanted.against)
-        self._width = whole("jobs", jobs, least=1) if jobs is not None else min(cores(), max(1, layers))
         self._threads = max(1, cores() // 2)  # of either side, where both have the machine
         self._limit = memory_limit() if max_memory is None else whole("max_memory", max_memory, least=1)
         self._wanted, self._timeout = wanted, timeout
-        self.away = executor not in {None, LOCAL}
+        self.away = is_away(executor)
         given = None if max_memory is None else self._limit
         self._task = Checking(wanted, timeout, given, 1 if self.away else self._threads)
-        self._engine = engine_of(executor or LOCAL, jobs if self.away else self._width)
+        self._engine = engine_of(executor, jobs, most=layers)
         other = own[0].place if own else wanted.against
-        self.environment: dict[str, Any] = {"threads": self._threads, "jobs": self._width, "against": other}
+        self.environment: dict[str, Any] = {"threads": self._threads, "jobs": jobs, "against": other}
         self._rounds = False
 
     def __enter__(self) -> Self:

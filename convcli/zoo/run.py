@@ -11,7 +11,6 @@ from typing import Any
 
 from msgspec import UNSET
 
-from convcli.axis import whole
 from convcli.errors import SpecError
 from convcli.files import replaced
 from convcli.importer.asked import Asked
@@ -20,14 +19,12 @@ from convcli.verifier.journal import End, Header, Recording, header
 from convcli.verifier.many.crew import Crew
 from convcli.verifier.many.engines import engine_of
 from convcli.verifier.shard import Shard, Share, shard_of
-from convcli.verifier.workshop import cores
 from convcli.zoo.places import directory_of, journal_name
 from convcli.zoo.record import Imported, Imports, Model, imports
 from convcli.zoo.station import Found, Importing, libraries_of
 from convcli.zoo.wanted import Wanted, keys_of, named
 
 TIMEOUT = 300.0
-LOCAL = "local"
 Progress = Callable[[int, int, str], None]
 Input = str | tuple[int, ...] | tuple[tuple[int, ...], str]
 
@@ -65,8 +62,7 @@ def import_models(  # noqa: PLR0913 - each is one option of the command
         raise SpecError(f"timeout={timeout} is too short", field="timeout", allowed="more than 0 seconds")
     part, every = shard_of(shard), named(targets)
     ours = tuple(compress(every, part.of((None, 0) for _ in every)))
-    width = min(cores(), max(1, len(ours))) if jobs is None else whole("jobs", jobs, least=1)
-    engine = engine_of(executor or LOCAL, jobs if executor not in {None, LOCAL} else width)
+    engine = engine_of(executor, jobs, most=len(ours))
     home = directory_of(directory, resume, journal_name(part))
     task = Importing(asked, timeout, str(Path.cwd()), libraries_of(targets))
     options = {**asked.options, "models": len(every), "shard": str(part)}

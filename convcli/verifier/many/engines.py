@@ -9,11 +9,13 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecu
 from time import monotonic
 from typing import Any
 
+from convcli.axis import whole
 from convcli.errors import BackendMissing, SpecError, Unchecked
 from convcli.verifier.many.chunk import Answer, Chunk, Stations, answered
 from convcli.verifier.workshop import cores
 
 INSTALL = 'pip install "convcli[dask]"'
+LOCAL = "local"
 LOOK_AGAIN = 2.0  # seconds for which a cluster's size is taken for granted
 
 
@@ -99,13 +101,21 @@ class Dask(Engine):
             client.close()
 
 
-def engine_of(name: str, workers: int | None = None) -> Engine:
-    """Of `local`, of `dask://host:port`, or of `package.module:factory`, a function that makes an executor.
+def is_away(name: str | None) -> bool:
+    """Whether such an executor's workers may be other machines."""
+    return name not in {None, LOCAL}
 
-    workers: how many it has, where it does not tell. Raises SpecError, BackendMissing.
+
+def engine_of(name: str | None, workers: int | None = None, *, most: int | None = None) -> Engine:
+    """Of `local` or None, of `dask://host:port`, or of `package.module:factory`, a function that makes an executor.
+
+    workers: how many it has, where it does not tell; on this machine one for a core, `most` of them at the most, when
+    None. Raises SpecError, BackendMissing.
     """
-    if name == "local":
-        return Local(workers or cores())
+    if workers is not None:
+        whole("jobs", workers, least=1)
+    if name is None or name == LOCAL:
+        return Local(workers or min(cores(), max(1, most or cores())))
     if name.startswith("dask://"):
         if not name.removeprefix("dask://").strip("/"):
             raise SpecError(f"{name} names no scheduler", field="--executor", allowed="dask://host:port")
