@@ -54,7 +54,7 @@ def killed_until_done(path: Path, words: Callable[[bool, int], list[str]], *, ki
         with TemporaryFile("w+") as out:  # a pipe would be full before anybody reads it
             process = command(*words(again, done), out=out)
             before = path.stat().st_size if path.exists() else 0
-            until, more = time.monotonic() + rng.uniform(0.5, 5), rng.randrange(100, 15000)
+            until, more = time.monotonic() + rng.uniform(0.3, 1.5), rng.randrange(100, 15000)
             while done < kills and process.poll() is None:
                 written = path.stat().st_size if path.exists() else 0
                 if written > before + more or time.monotonic() > until:
