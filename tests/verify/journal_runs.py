@@ -86,5 +86,7 @@ def patience() -> Iterator[None]:
     """Explanations have all the time that they need, however busy the machine: they are then the same every time."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(session, "PATIENCE", 60.0)
-        patched.setitem(explanation.explain.__kwdefaults__, "seconds", 60.0)
+        patched.setattr(
+            explanation.explain, "__kwdefaults__", {**(explanation.explain.__kwdefaults__ or {}), "seconds": 60.0}
+        )
         yield
