@@ -10,10 +10,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
+
+import pytest
+
+from convcli.verifier import session
+from convcli.verifier.explain import explanation
 
 HERE = Path(__file__).parent
 
@@ -73,3 +79,14 @@ def same_lines(one: Path, other: Path) -> bool:
         [json.loads(without_times(line)) for line in path.read_text().splitlines()] for path in (one, other)
     )
     return bool(mine == theirs)
+
+
+@contextmanager
+def patience() -> Iterator[None]:
+    """Explanations have all the time that they need, however busy the machine: they are then the same every time."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(session, "PATIENCE", 60.0)
+        patched.setattr(
+            explanation.explain, "__kwdefaults__", {**(explanation.explain.__kwdefaults__ or {}), "seconds": 60.0}
+        )
+        yield

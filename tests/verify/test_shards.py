@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from journal_runs import same_lines
+from journal_runs import patience, same_lines
 from test_verify_journal import write_spec
 
 import convcli
@@ -59,6 +60,13 @@ def test_every_case_is_in_one_shard_equal_ones_together(cases: list[tuple[int | 
 def test_what_is_no_shard_is_refused(text: str) -> None:
     with pytest.raises(SpecError, match="is no shard"):
         shard_of(text)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def patient() -> Iterator[None]:
+    """What is compared here holds explanations."""
+    with patience():
+        yield
 
 
 @pytest.fixture(scope="module")
