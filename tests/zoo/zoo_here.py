@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from convcli.errors import ImportFailed
 from convcli.importer.asked import Asked
 from convcli.importer.graph import Graph, Node
+from convcli.verifier import memory
 from convcli.verifier.workers import RAISED, Reply
 from convcli.zoo import station
 from convcli.zoo.station import Importer, Importing
@@ -49,6 +50,7 @@ def here(version: str = "1.0") -> Iterator[list[str]]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(station, "graph_of", graph_of)
+        patch.setattr(memory, "limited", nullcontext)  # a limit is the process's, and these are its threads
         patch.setattr(station, "versions", lambda libraries: {name: version for name in INSTALLED if name in libraries})
         patch.setattr(Importer, "_reply", reply)
         yield imported
