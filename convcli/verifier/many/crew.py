@@ -134,14 +134,16 @@ class Crew:
             return
         if answer.environment:  # nobody's, when nothing was found
             self._same_versions(answer.environment)
-        if sent.chunk.work:
-            self._rate = (self._rate + answer.seconds / sent.chunk.work) / 2
+        done = 0.0
         for place, item, found in zip(sent.where, sent.chunk.items, answer.found, strict=True):
             if found is None:
-                self._again.append(Sent(sent.number, self._alone(item), [place]))
+                self._again.append(Sent(sent.number, Chunk(self._task, (item,), alone=True), [place]))
             else:
+                done += self._task.work_of(item)
                 work, index = place
                 work.take(index, found)
+        if done:
+            self._rate = (self._rate + answer.seconds / done) / 2
 
     def _give_up(self, sent: Sent, error: BaseException) -> None:
         """A worker died with a chunk: its cases are tried alone; one that was alone, twice, is told as it is."""
@@ -155,12 +157,9 @@ class Crew:
             self._lost.append(sent)
             return
         for place, item in zip(sent.where, sent.chunk.items, strict=True):
-            again = Sent(sent.number, self._alone(item), [place])
+            again = Sent(sent.number, Chunk(self._task, (item,)), [place])
             again.tries = 1
             self._lost.append(again)
-
-    def _alone(self, item: Any) -> Chunk:
-        return Chunk(self._task, (item,), alone=True)
 
     def _try_alone(self) -> None:
         """The cases of lost chunks, one at a time with nothing beside them: whose worker dies now is to blame."""
