@@ -186,10 +186,9 @@ class Workers:
         """End the processes, whatever they are doing, and what they have left behind."""
         self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
-        for pid in self._context.pids:
-            with suppress(OSError, AttributeError):  # nothing is left, as it should be; or there are no groups here
-                os.killpg(pid, signal.SIGKILL)
-        self._context.pids.clear()
+        for worker in self._context.started:
+            worker.sweep()
+        self._context.started.clear()
 
 
 def death(error: BaseException, *, starved: bool = True) -> tuple[Status, str]:
@@ -297,15 +296,24 @@ def _a_parent() -> Iterator[None]:
 
 
 class Worker(BaseProcess):
-    """A process that starts without the caller's script, and whose pid is noted in `pids`."""
+    """A process that starts without the caller's script. started: those of its context that may still run."""
 
-    pids: list[int]
+    started: list[Worker]
 
     def start(self) -> None:
-        """As always, but for that."""
+        """As always, but for that; before it is swept up behind those that have ended: a pid may be another's later."""
+        for worker in [worker for worker in self.started if worker.exitcode is not None]:
+            worker.sweep()
+            self.started.remove(worker)
         with _no_main(), _a_parent():
             super().start()
-        self.pids.append(self.pid or 0)
+        self.started.append(self)
+
+    def sweep(self) -> None:
+        """End what it has started, all of which is in its group."""
+        with suppress(OSError, AttributeError):  # nothing is left, as it should be; or there are no groups here
+            if self.pid:
+                os.killpg(self.pid, signal.SIGKILL)
 
     @property
     def exitcode(self) -> int | None:
@@ -323,12 +331,12 @@ class SpawnWorkers(SpawnContext):
 
     def __init__(self) -> None:
         super().__init__()
-        self.pids: list[int] = []
+        self.started: list[Worker] = []
 
     def Process(self, *args: Any, **options: Any) -> SpawnWorker:  # type: ignore[override]  # noqa: N802
         """One of them."""
         worker = SpawnWorker(*args, **options)
-        worker.pids = self.pids
+        worker.started = self.started
         return worker
 
 
@@ -343,12 +351,12 @@ if sys.platform != "win32":
 
         def __init__(self) -> None:
             super().__init__()
-            self.pids: list[int] = []
+            self.started: list[Worker] = []
 
         def Process(self, *args: Any, **options: Any) -> ForkWorker:  # type: ignore[override]  # noqa: N802
             """One of them."""
             worker = ForkWorker(*args, **options)
-            worker.pids = self.pids
+            worker.started = self.started
             return worker
 
 
