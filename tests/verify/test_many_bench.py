@@ -183,8 +183,8 @@ def test_killed_and_resumed_every_layer_is_measured_once(tmp_path: Path) -> None
     lines = journal.read_text().splitlines(keepends=True)[1:-1]
     assert [json.loads(line)["index"] for line in lines] == list(range(30))
     for earlier in seen:  # what was there, but for a torn line, is there
-        whole = [line for line in earlier if line.endswith("\n")]
-        assert lines[: len(whole) - 1] == whole[:-1]
+        whole = [line for line in earlier if line.endswith("\n")][:-1]
+        assert lines[: len(whole)] == whole
     assert [json.loads(line)["timing"] for line in lines] == json.loads(report)["layers"]
 
 
