@@ -84,7 +84,7 @@ class Dask(Engine):
             self._distributed: Any = importlib.import_module("distributed")
         except ImportError as error:
             raise BackendMissing(f"distributed is not installed; {INSTALL}") from error
-        logging.getLogger("distributed").setLevel(logging.ERROR)  # it warns of lost workers, which the crew deals with
+        logging.getLogger("distributed.client").setLevel(logging.ERROR)  # lost workers are the crew's to deal with
         self._client: Any = None
         self._address = address
         super().__init__(address, self._connected, lambda _: sum(self._client.nthreads().values()))
