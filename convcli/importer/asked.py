@@ -87,7 +87,7 @@ def graph_of(target: str, asked: Asked, name: str = "") -> Graph:
         raise BackendMissing('torch is not installed; pip install "convcli[torch]"')
     from convcli.importer.torch.load import torch_graph
 
-    return torch_graph(target, *shapes, name=name, run=asked.run, partial=asked.partial, **asked.arguments)
+    return torch_graph(target, *shapes, arguments=asked.arguments, name=name, run=asked.run, partial=asked.partial)
 
 
 def told(graph: Graph) -> list[str]:

@@ -76,6 +76,7 @@ def test_the_spec_alone_goes_to_standard_output(model: Path, tmp_path: Path) -> 
         ((":Net", "-i", "1,3,2,2"), 3, "running .*my_model.py:Net raised RuntimeError: .*Kernel size"),
         ((":Net", "-i", "1,3,8,8", "--arg", "width"), 2, "--arg width; allowed: name=value"),
         ((":Net", "-i", "1,3,8,8", "--arg", "depth=3"), 3, "building .* raised TypeError: .*'depth'"),
+        ((":Net", "-i", "1,3,8,8", "--arg", "name=3"), 3, "building .* raised TypeError: .*'name'"),
         ((":Net", "-i", "1,3,8,8", "--arg", "leave=True"), 3, "raised SystemExit: goodbye"),
         ((":Net", "-i", "1,3,8,8:float31"), 2, "'float31' is not known"),
         ((":Net", "-i", "1,3,8,8", "-o", "no/where/net.yaml"), 2, "cannot write no/where/net.yaml"),

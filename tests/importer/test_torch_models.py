@@ -188,7 +188,7 @@ def test_no_memory_is_taken() -> None:
 
 
 def test_arguments_reach_the_callable() -> None:
-    record = record_of(models.small, (1, 3, 8, 8), width=6, bias=False)
+    record = record_of(models.small, (1, 3, 8, 8), arguments={"width": 6, "bias": False})
     assert [layer.name for layer in record.layers] == ["0.pad", "0", "1", "2", "3", "4"]
     assert record.layers[1].output == (1, 6, 7, 7)
 

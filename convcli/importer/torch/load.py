@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from typing import Any, TypeAlias
 
@@ -34,14 +34,19 @@ def import_torch(
     real, on zeros.
     Raises SpecError where there is no such model, ImportFailed where it cannot be built or run.
     """
-    graph = torch_graph(model, *inputs, name=name, run=run, partial=partial, **arguments)
+    graph = torch_graph(model, *inputs, arguments=arguments, name=name, run=run, partial=partial)
     return network(document(graph), graph.name)
 
 
 def torch_graph(
-    model: Model, *inputs: Input, name: str = "", run: bool = False, partial: bool = False, **arguments: Any
+    model: Model,
+    *inputs: Input,
+    arguments: Mapping[str, Any] | None = None,
+    name: str = "",
+    run: bool = False,
+    partial: bool = False,
 ) -> Graph:
-    """The same as a Graph, to be written."""
+    """The same as a Graph, to be written. arguments: by their names, which may be `name` or `run` too."""
     if not inputs:
         raise SpecError("the model needs an input", field="--input", allowed="a shape", repair="-i 1,3,224,224")
     name = name or (model.rpartition(":")[2] if isinstance(model, str) else getattr(model, "__name__", ""))
@@ -50,7 +55,7 @@ def torch_graph(
         with _said("importing", model):
             target = found(model) if isinstance(model, str) else model
         with _said("building", model):
-            built = _built(target, arguments, shapes, run=run)
+            built = _built(target, dict(arguments or {}), shapes, run=run)
         with _said("running", model):
             graph = graph_of(built, shapes, name=name or type(built).__name__, run=run, partial=partial)
     return settled(graph, {key: param.numel() for key, param in built.named_parameters()})
