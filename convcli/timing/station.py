@@ -6,7 +6,6 @@ process dies or hangs, the layer says so and the next one has a new process.
 
 from __future__ import annotations
 
-from concurrent.futures import wait
 from time import perf_counter
 from typing import Any
 
@@ -23,7 +22,6 @@ from convcli.verifier.job import effort
 from convcli.verifier.many.chunk import Answer, Chunk, Station
 from convcli.verifier.verdict import Status
 from convcli.verifier.workers import Reply, Workers
-from convcli.verifier.workshop import MOMENT
 
 MACS_A_SECOND = 2e10  # of one side, about
 
@@ -61,7 +59,7 @@ class Stand(Station):
     def __init__(self, task: Measuring):
         super().__init__(task)
         threads = task.how.threads
-        self._workers = Workers("", count=1, threads=threads, timeout=task.timeout, warm=False, run=measure.run)
+        self._workers = Workers("", threads=threads, timeout=task.timeout, warm=False, run=measure.run)
         self._environment: dict[str, Any] | None = None
         self._limit = 0
 
@@ -111,11 +109,8 @@ class Stand(Station):
         """Of the process, while we ask whether anybody wants it."""
         self.go_on()
         call = self._workers.call(function, *args)
-        while True:
-            wait([call.future], MOMENT)
-            self.go_on()  # before it is asked: a call whose process was ended is made again
-            if call.done:
-                return call.reply
+        self._workers.send()
+        return self.awaited(call)
 
 
 def without(one: Different, status: Status, reason: str) -> Timing:

@@ -92,9 +92,9 @@ class Session:
     def _workshop(self) -> Workshop:
         """Processes here for what failed, each side in its own: it is made smaller, and explained."""
         own, against = self._wanted.own, self._wanted.against
-        pair = sides(against, own, count=1, threads=self._threads, timeout=self._timeout)
+        pair = sides(against, own, threads=self._threads, timeout=self._timeout)
         name = own[0].name if own else against
-        made = Workshop(name, self._check, pair, count=1, limit=self._limit, own=own)
+        made = Workshop(name, self._check, pair, limit=self._limit, own=own)
         shop = self._stack.enter_context(made)
         shop.begin()
         return shop
@@ -109,7 +109,7 @@ class Session:
 
         def jury() -> Workers:
             if not started:
-                started.append(Workers("", count=1, threads=self._threads, timeout=self._timeout, warm=True))
+                started.append(Workers("", threads=self._threads, timeout=self._timeout, warm=True))
             return started[0]
 
         sides = (shop.bench.ours, shop.bench.theirs)

@@ -103,17 +103,16 @@ class Call:
 
 
 class Workers:
-    """`count` processes for one side, which may take `timeout` seconds over a call.
+    """The process of one side, made anew when it dies; it may take `timeout` seconds over a call.
 
-    run: what carries a task out in them, `tasks.run` unless said. warm: from a fork server that has imported torch.
-    apart: from a fork server, so that they are no children of ours.
+    run: what carries a task out in it, `tasks.run` unless said. warm: from a fork server that has imported torch.
+    apart: from a fork server, so that it is no child of ours.
     """
 
     def __init__(
         self,
         backend: str,
         *,
-        count: int,
         threads: int,
         timeout: float,
         warm: bool,
@@ -121,14 +120,14 @@ class Workers:
         run: Callable[..., Any] | None = None,
     ):
         self._run = run
-        self._count, self._start, self.timeout = count, (backend, threads, dict(os.environ)), timeout
+        self._start, self.timeout = (backend, threads, dict(os.environ)), timeout
         self._context = server(PRELOAD if warm else "") if warm or apart else SpawnWorkers()
         self._starved = processes_starved()
         self._pool = self._new_pool()
         self._open = Batch(self)
 
     def _new_pool(self) -> Pool:
-        return Pool(self._count, initializer=prepare, initargs=self._start, context=self._context)
+        return Pool(1, initializer=prepare, initargs=self._start, context=self._context)
 
     def call(self, function: str, *args: Any) -> Call:
         """Ask for one of `tasks.TASKS`. It is sent when somebody waits for it, or when it has enough company."""

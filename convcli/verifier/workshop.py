@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from convcli.verifier.ledger import Place
 
 WARM = "torch"  # what the fork server preloads
+MOST = 3  # jobs: one of each side waits while another runs
 TOGETHER = 16  # small jobs that count as one
 MOMENT = 0.2  # seconds between two looks for a Ctrl-C
 
@@ -64,7 +65,7 @@ def sides(against: str, own: tuple[Target, ...], **options: Any) -> tuple[Worker
 
 
 class Workshop:
-    """`count` layers at a time, within `limit` bytes. A context: leaving it ends every process.
+    """One layer at a time and what can wait behind it, within `limit` bytes. A context: leaving it ends every process.
 
     pair: both sides' workers. check: called at every wait; what it raises ends the work. own: the user's functions.
     root: where files go, a directory of the system's for such things when None.
@@ -76,18 +77,17 @@ class Workshop:
         check: Callable[[], None],
         pair: tuple[Workers, Workers],
         *,
-        count: int,
         limit: int,
         own: tuple[Target, ...] = (),
         root: str | None = None,
     ):
         self._check = check
-        self.limit, self._most = limit, 2 * count + 1  # one job of each side waits while the others run
+        self.limit = limit
         self._started = 0
         self._running: list[_Running] = []
         self._root = tempfile.TemporaryDirectory(prefix="convcli-", dir=root, ignore_cleanup_errors=True)
         self._described = own or against
-        self._bench = Bench(against, *pair, share=limit // count)
+        self._bench = Bench(against, *pair, share=limit)
 
     def __enter__(self) -> Self:
         return self
@@ -145,7 +145,7 @@ class Workshop:
         """The job can start now, beside those that run."""
         taken = sum(running.job.memory for running in self._running)
         busy = sum(1 / TOGETHER if running.job.small else 1 for running in self._running)
-        return not self._running or (busy < self._most and taken + job.memory <= self.limit)
+        return not self._running or (busy < MOST and taken + job.memory <= self.limit)
 
     def start(self, where: Where, job: Job) -> list[Checked]:
         """Start a job; or its checks at once, when there is nothing to do or no room for it at all."""

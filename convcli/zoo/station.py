@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import wait
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +21,6 @@ from convcli.verifier.workers import Reply, Workers
 from convcli.zoo.record import Model
 from convcli.zoo.wanted import Wanted
 
-MOMENT = 0.1  # seconds between two looks whether anybody still wants the answer
 DEATHS = {Status.CRASHED, Status.TIMED_OUT, Status.OUT_OF_MEMORY}
 MOST_SAID = 500  # letters of a reason
 
@@ -94,15 +92,11 @@ class Importer(Station):
     def _reply(self, item: Wanted) -> Reply:
         task = self.task
         warm = "torch" in task.libraries
-        self._workers = Workers("", count=1, threads=1, timeout=task.timeout, warm=warm, apart=True, run=run)
+        self._workers = Workers("", threads=1, timeout=task.timeout, warm=warm, apart=True, run=run)
         try:
             call = self._workers.call("spec", item, task)
             self._workers.send()
-            while True:
-                self.go_on()  # before it is asked: a call whose process was ended is made again
-                if call.done:
-                    return call.reply
-                wait([call.future], MOMENT)
+            return self.awaited(call)
         finally:
             self.stop()
 

@@ -112,7 +112,7 @@ def test_what_workers_lack_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"executor": "ray"}, "--executor ray is not known"),
+        ({"executor": "ray"}, "--executor: ray is not known"),
         ({"executor": "many_executors:missing"}, "has no attribute 'missing'"),
         ({"executor": "local", "timeout": 0}, "timeout=0 is too short"),
         ({"executor": "many_executors:threads", "against": ("torhc",)}, "no backend 'torhc'"),

@@ -42,7 +42,7 @@ def answered(call: Call) -> Call:
 
 
 def test_workers_that_die_in_their_sleep_are_replaced() -> None:
-    workers = Workers(OURS, count=1, threads=1, timeout=30, warm=False)
+    workers = Workers(OURS, threads=1, timeout=30, warm=False)
     try:
         assert answered(workers.call("environment")).reply.value["numpy"] == np.__version__
         for child in multiprocessing.active_children():
@@ -56,7 +56,7 @@ def test_workers_that_die_in_their_sleep_are_replaced() -> None:
 
 
 def test_of_calls_that_share_a_message_only_the_one_that_kills_is_to_blame() -> None:
-    workers = Workers(OURS, count=1, threads=1, timeout=30, warm=False)
+    workers = Workers(OURS, threads=1, timeout=30, warm=False)
     try:
         names = ["right", "crashing", "right", "killed", "leaving", "right"]
         layers = [Conv(axes=axes((2,)), out_channels=1 if name == "right" else WRONG) for name in names]
@@ -85,7 +85,7 @@ def test_on_a_busy_machine_no_other_call_is_to_blame(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Listening, "process_next_message", late)
     names = ["faithful", "faithful", "killed", "faithful"]
     layer = Conv(axes=axes((2,)), out_channels=WRONG).settled((1, 5))
-    batch, alone = (Workers(OURS, count=1, threads=1, timeout=5, warm=False) for _ in range(2))
+    batch, alone = (Workers(OURS, threads=1, timeout=5, warm=False) for _ in range(2))
     try:
         for workers in (batch, alone):
             calls = []
@@ -104,7 +104,7 @@ def test_on_a_busy_machine_no_other_call_is_to_blame(monkeypatch: pytest.MonkeyP
 
 
 def test_a_full_batch_is_sent_and_who_waits_sends_the_rest() -> None:
-    workers = Workers(OURS, count=1, threads=1, timeout=30, warm=False)
+    workers = Workers(OURS, threads=1, timeout=30, warm=False)
     try:
         calls = [workers.call("environment") for _ in range(MOST_CALLS + 2)]
         assert answered(calls[0]).reply.value

@@ -190,7 +190,7 @@ def test_a_run_that_is_another_one_is_refused_by_name(tmp_path: Path, monkeypatc
         (["a:b"], {"timeout": 0}, "timeout=0 is too short"),
         (["a:b"], {"jobs": 0}, "jobs"),
         (["a:b"], {"shard": "3/2"}, "'3/2' is no shard"),
-        (["a:b"], {"executor": "ray"}, "--executor ray is not known"),
+        (["a:b"], {"executor": "ray"}, "--executor: ray is not known"),
         (["a:b"], {"directory": None}, "several models need a directory"),
         (["a:b"], {"directory": __file__}, "cannot write to .*test_import_models.py"),
         (["a:b"], {"resume": "no/where/import.jsonl", "directory": None}, "cannot read no/where/import.jsonl"),

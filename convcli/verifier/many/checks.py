@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import wait
 from math import prod
 from time import perf_counter
 from typing import Any
@@ -25,8 +24,8 @@ from convcli.verifier.ledger import Place
 from convcli.verifier.many.chunk import Answer, Chunk, Station
 from convcli.verifier.shard import ALWAYS
 from convcli.verifier.verdict import Check, Status
-from convcli.verifier.workers import Reply, Workers
-from convcli.verifier.workshop import MOMENT, WARM, Workshop, sides
+from convcli.verifier.workers import Workers
+from convcli.verifier.workshop import WARM, Workshop, sides
 
 Checks = tuple[tuple[Check, ...], ...]  # of all jobs of a layer
 LARGE_MACS = 200_000_000  # of a layer that has its processes to itself
@@ -138,15 +137,10 @@ class Bay(Station):
             against = task.wanted.against
             self._root = tempfile.TemporaryDirectory(prefix="convcli-", ignore_cleanup_errors=True)
             patience = min(LONGEST, max(SHORTEST, task.timeout))
-            self._inner = Workers(against, count=1, threads=1, timeout=patience, warm=against == WARM, run=run)
+            self._inner = Workers(against, threads=1, timeout=patience, warm=against == WARM, run=run)
         call = self._inner.call("chunk", chunk, self._root.name)
         self._inner.send()
-        while True:
-            self.go_on()  # before it is asked: a call whose process was ended is made again
-            if call.done:
-                break
-            wait([call.future], MOMENT)
-        reply: Reply = call.reply
+        reply = self.awaited(call)
         if reply.status and not chunk.items:  # it does not even start: whoever is asked next says why
             return self._apart(chunk)
         if reply.status:
@@ -161,9 +155,9 @@ class Bay(Station):
         with self.alone():
             if self._outer is None:
                 own, against = task.wanted.own, task.wanted.against
-                pair = sides(against, own, count=1, threads=task.threads, timeout=task.timeout)
+                pair = sides(against, own, threads=task.threads, timeout=task.timeout)
                 name = own[0].name if own else against
-                self._outer = Workshop(name, self.go_on, pair, count=1, limit=task.limit or memory_limit(), own=own)
+                self._outer = Workshop(name, self.go_on, pair, limit=task.limit or memory_limit(), own=own)
                 self._environment = self._outer.begin()
             found = Found(chunk.items, task.wanted)
             self._outer.work_through([found])
@@ -178,7 +172,7 @@ def together(chunk: Chunk, root: str) -> Answer:
     shop = _shops.get(root)
     if shop is None:
         both, limit = here(), task.limit or memory_limit()
-        made = Workshop(task.wanted.against, _never, (both, both), count=1, limit=limit, root=root)
+        made = Workshop(task.wanted.against, _never, (both, both), limit=limit, root=root)
         shop = _shops[root] = (made, made.begin())
     found = Found(chunk.items, task.wanted)
     shop[0].work_through([found])

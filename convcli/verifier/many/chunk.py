@@ -9,12 +9,15 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, wait
 from contextlib import contextmanager
 from multiprocessing.util import Finalize
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
+
+if TYPE_CHECKING:
+    from convcli.verifier.workers import Call, Reply
 
 MOMENT = 0.2  # seconds between two looks whether anybody still wants the answer
 IDLE = 30.0  # seconds after which the processes of a worker that has nothing to do are ended
@@ -115,6 +118,14 @@ class Station(ABC):
             yield
         finally:
             _alone.release()
+
+    def awaited(self, call: Call) -> Reply:
+        """What came of a call of the processes, while somebody wants the answer."""
+        while True:
+            self.go_on()  # before it is asked: a call whose process was ended is made again
+            if call.done:
+                return call.reply
+            wait([call.future], MOMENT)
 
     def go_on(self) -> None:
         """Raise when nobody wants the answer any more."""

@@ -125,7 +125,7 @@ def engine_of(name: str | None, workers: int | None = None, *, most: int | None 
     module, colon, function = name.partition(":")
     if not colon or not all(part.isidentifier() for part in [*module.split("."), function]):
         allowed = "local, dask://host:port, or package.module:factory"
-        raise SpecError(f"--executor {name} is not known", field="--executor", allowed=allowed)
+        raise SpecError(f"{name} is not known", field="--executor", allowed=allowed)
     make = _factory(name, module, function)
     return Engine(name, lambda: _checked(name, make()), lambda executor: workers or _width(executor))
 
@@ -136,15 +136,15 @@ def _factory(name: str, module: str, function: str) -> Callable[[], Any]:
     try:
         found = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
-        raise SpecError(f"--executor {name}: {error}", field="--executor") from error
+        raise SpecError(f"{name}: {error}", field="--executor") from error
     if not callable(found):
-        raise SpecError(f"--executor {name}: {function} is no function", field="--executor")
+        raise SpecError(f"{name}: {function} is no function", field="--executor")
     return found  # type: ignore[no-any-return]
 
 
 def _checked(name: str, made: Any) -> Executor:
     if not isinstance(made, Executor) and not callable(getattr(made, "submit", None)):
-        raise SpecError(f"--executor {name} made a {type(made).__name__}, not an executor", field="--executor")
+        raise SpecError(f"{name} made a {type(made).__name__}, not an executor", field="--executor")
     return made  # type: ignore[no-any-return]
 
 
