@@ -103,9 +103,10 @@ class Worker(BaseProcess):
 
     def start(self) -> None:
         """As always, but for that; before it is swept up behind those that have ended: a pid may be another's later."""
-        for worker in [worker for worker in self.started if worker.exitcode is not None]:
+        ended = [worker for worker in self.started if worker.exitcode is not None]
+        for worker in ended:
             worker.sweep()
-            self.started.remove(worker)
+        self.started[:] = [worker for worker in self.started if worker not in ended]
         with _no_main(), _a_parent():
             super().start()
         self.started.append(self)

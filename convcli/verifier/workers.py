@@ -167,8 +167,9 @@ class Workers:
 
     def stop(self) -> None:
         """End the processes, whatever they are doing, and what they have left behind."""
-        self._pool.stop()  # type: ignore[no-untyped-call]
-        self._pool.join()
+        pool = self._pool  # another thread that still asks may make a new one meanwhile, and stops that
+        pool.stop()  # type: ignore[no-untyped-call]
+        pool.join()
         for worker in self._context.started:
             worker.sweep()
         self._context.started.clear()
